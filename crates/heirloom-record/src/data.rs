@@ -1,0 +1,225 @@
+//! Data rows: what a user feeds to a student, one JSON object a line.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// One message of a chat, as Hugging Face writes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user`, `assistant` or another role that the template knows.
+    pub role: String,
+    /// The text.
+    pub content: String,
+}
+
+impl Message {
+    /// A message of `role` saying `content`.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+}
+
+/// What a row gives the student to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A chat; the model's template is applied.
+    Messages(Vec<Message>),
+    /// Text, tokenized as it stands.
+    Text(String),
+    /// Token ids, taken as given.
+    InputIds(Vec<u32>),
+}
+
+/// One row of data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DataRow {
+    /// Unique in its file.
+    pub id: String,
+    /// The family of prompts it belongs to; rows of one group never straddle a split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Whether it shows the behavior.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<bool>,
+    /// Named pieces of its text that a `span:NAME` readout can read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub spans: BTreeMap<String, String>,
+    /// What the student reads.
+    #[serde(flatten)]
+    pub input: Input,
+}
+
+impl DataRow {
+    /// An unlabelled chat row.
+    pub fn chat(id: impl Into<String>, messages: Vec<Message>) -> Self {
+        let input = Input::Messages(messages);
+        Self { id: id.into(), group: None, label: None, spans: BTreeMap::new(), input }
+    }
+}
+
+/// A row as it stands in a file, before it is checked.
+#[derive(Deserialize)]
+struct RawRow {
+    id: Option<serde_json::Value>,
+    group: Option<String>,
+    label: Option<Label>,
+    #[serde(default)]
+    spans: BTreeMap<String, String>,
+    messages: Option<Vec<Message>>,
+    text: Option<String>,
+    input_ids: Option<Vec<u32>>,
+}
+
+/// `true`/`false` or `1`/`0`; anything else is refused by the parser with the line's number.
+#[derive(Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+struct Label(bool);
+
+impl TryFrom<serde_json::Value> for Label {
+    type Error = String;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, String> {
+        match (value.as_bool(), value.as_u64()) {
+            (Some(label), _) => Ok(Self(label)),
+            (_, Some(number @ (0 | 1))) => Ok(Self(number == 1)),
+            _ => Err(format!("label: expected `true`, `false`, `1` or `0`, found `{value}`")),
+        }
+    }
+}
+
+/// Reads every line of a JSONL file as a `T`; blank lines are passed over.
+///
+/// Returns each value with its line number, counted from 1.
+///
+/// # Errors
+/// Names the file and the line.
+pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    parse_jsonl(&text, path)
+}
+
+/// Reads data rows: `messages`, `text` or `input_ids`, with optional `id`, `group`, `label` and `spans`.
+///
+/// A row without an id gets `row-N`, N its line. Other keys are left alone, so data sets can keep theirs.
+///
+/// # Errors
+/// Names the file and the line: bad JSON, none or several inputs, an empty input, an id used twice, no rows.
+pub fn read_rows(path: &Path) -> Result<Vec<DataRow>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    parse_rows(&text, path)
+}
+
+/// [`read_rows`] of text that was read from `path`.
+pub fn parse_rows(text: &str, path: &Path) -> Result<Vec<DataRow>> {
+    let raw: Vec<(usize, RawRow)> = parse_jsonl(text, path)?;
+    if raw.is_empty() {
+        return Err(Error::NoRows { path: path.into() });
+    }
+    let mut lines = HashMap::new();
+    let mut rows = Vec::with_capacity(raw.len());
+    for (line, raw) in raw {
+        let row = check(raw, line, path)?;
+        if let Some(first) = lines.insert(row.id.clone(), line) {
+            return Err(Error::DuplicateId { path: path.into(), line, first, id: row.id });
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// Rows as JSONL, the inverse of [`parse_rows`].
+pub fn rows_to_jsonl<T: Serialize>(rows: &[T]) -> String {
+    let line =
+        |row| serde_json::to_string(row).expect("rows hold strings, numbers and maps with string keys");
+    rows.iter().map(|row| line(row) + "\n").collect()
+}
+
+fn parse_jsonl<T: DeserializeOwned>(text: &str, path: &Path) -> Result<Vec<(usize, T)>> {
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+    lines
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(line, json)| {
+            let value = serde_json::from_str(json);
+            let value = value.map_err(|source| Error::Line { path: path.into(), line, source })?;
+            Ok((line, value))
+        })
+        .collect()
+}
+
+fn check(raw: RawRow, line: usize, path: &Path) -> Result<DataRow> {
+    let inputs = [raw.messages.is_some(), raw.text.is_some(), raw.input_ids.is_some()];
+    let found = inputs.into_iter().filter(|given| *given).count();
+    let (input, field, empty) = match (raw.messages, raw.text, raw.input_ids) {
+        (Some(messages), None, None) => {
+            let empty = messages.is_empty();
+            (Input::Messages(messages), "messages", empty)
+        }
+        (None, Some(text), None) => {
+            let empty = text.is_empty();
+            (Input::Text(text), "text", empty)
+        }
+        (None, None, Some(ids)) => {
+            let empty = ids.is_empty();
+            (Input::InputIds(ids), "input_ids", empty)
+        }
+        _ => return Err(Error::RowInput { path: path.into(), line, found }),
+    };
+    if empty {
+        return Err(Error::RowEmpty { path: path.into(), line, field });
+    }
+    let id = match raw.id {
+        None | Some(serde_json::Value::Null) => format!("row-{line}"),
+        Some(serde_json::Value::String(id)) => id,
+        Some(other) => other.to_string(),
+    };
+    Ok(DataRow { id, group: raw.group, label: raw.label.map(|label| label.0), spans: raw.spans, input })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<DataRow>> {
+        parse_rows(text, Path::new("rows.jsonl"))
+    }
+
+    #[test]
+    fn the_three_inputs_are_read_and_written_back() {
+        let text = r#"{"id":"a","group":"g","label":true,"messages":[{"role":"user","content":"hi"}]}
+
+{"text":"plain","label":0,"source":"kept by its owner"}
+{"id":7,"input_ids":[1,2]}
+"#;
+        let rows = parse(text).unwrap();
+        assert_eq!(rows[0].label, Some(true));
+        assert_eq!((rows[1].id.as_str(), rows[1].label), ("row-3", Some(false)));
+        assert_eq!((rows[2].id.as_str(), &rows[2].input), ("7", &Input::InputIds(vec![1, 2])));
+        assert_eq!(parse(&rows_to_jsonl(&rows)).unwrap(), rows);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let table = [
+            ("{\"text\":\"a\"}\n{oops", "line 2"),
+            (r#"{"id":"a"}"#, "exactly one of"),
+            (r#"{"text":"a","input_ids":[1]}"#, "found 2"),
+            (r#"{"messages":[]}"#, "`messages` is empty"),
+            ("{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"a\",\"text\":\"y\"}", "used on line 1 before"),
+            ("\n\n", "has no rows"),
+        ];
+        for (text, expected) in table {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+        let Err(Error::Line { source, .. }) = parse(r#"{"text":"a","label":"yes"}"#) else {
+            panic!("accepted")
+        };
+        assert!(source.to_string().contains("found `\"yes\"`"), "{source}");
+    }
+}

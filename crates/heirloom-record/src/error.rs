@@ -1,0 +1,224 @@
+//! What can go wrong with an artifact.
+
+use std::path::{Path, PathBuf};
+
+/// The result of reading or writing an artifact.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with an artifact. [`Error::hint`] says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("could not {action} `{}`", path.display())]
+    Io {
+        /// What was tried, as a verb: `read`, `write`, `create`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A hook pattern matches no hook point of a model with `n_layers` blocks.
+    #[error("no hook point of a model with {n_layers} blocks matches `{pattern}`")]
+    UnknownHook {
+        /// The pattern as given.
+        pattern: String,
+        /// Blocks of the model it was held against.
+        n_layers: usize,
+        /// Names close to it.
+        near: Vec<String>,
+    },
+    /// A pattern is not a glob.
+    #[error("`{pattern}` is not a glob pattern")]
+    Pattern {
+        /// The pattern as given.
+        pattern: String,
+        /// Where it breaks.
+        source: glob::PatternError,
+    },
+    /// A readout has another name.
+    #[error("unknown readout `{name}`")]
+    UnknownReadout {
+        /// The readout as given.
+        name: String,
+    },
+    /// A line of a JSONL file is not what it should be.
+    #[error("`{}` line {line}: could not be read", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The parser's reason.
+        source: serde_json::Error,
+    },
+    /// A data row names none or several of `messages`, `text` and `input_ids`.
+    #[error("`{}` line {line}: a row needs exactly one of `messages`, `text` and `input_ids`, found {found}", path.display())]
+    RowInput {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// How many of the three it has.
+        found: usize,
+    },
+    /// A data row's input is there but empty.
+    #[error("`{}` line {line}: `{field}` is empty", path.display())]
+    RowEmpty {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Which of the three inputs.
+        field: &'static str,
+    },
+    /// Two rows share an id.
+    #[error("`{}` line {line}: id `{id}` was used on line {first} before", path.display())]
+    DuplicateId {
+        /// The file.
+        path: PathBuf,
+        /// The second line with it, counted from 1.
+        line: usize,
+        /// The first line with it.
+        first: usize,
+        /// The id.
+        id: String,
+    },
+    /// A file holds no rows at all.
+    #[error("`{}` has no rows", path.display())]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A safetensors file could not be understood.
+    #[error("`{}` is not a readable safetensors file", path.display())]
+    SafeTensors {
+        /// The file.
+        path: PathBuf,
+        /// The format's reason.
+        source: safetensors::SafeTensorError,
+    },
+    /// A tensor has another type or shape than its artifact promises.
+    #[error("`{}` tensor `{tensor}`: expected {expected}, found {found}", path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// Type and shape promised.
+        expected: String,
+        /// Type and shape found.
+        found: String,
+    },
+    /// The file was written by something else.
+    #[error("`{}` has no heirloom header", path.display())]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header was written by another version or for another kind of artifact.
+    #[error("`{}`: expected {expected}, found {found}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// Kind and version this code reads.
+        expected: String,
+        /// Kind and version in the file.
+        found: String,
+    },
+    /// A JSON document could not be understood.
+    #[error("`{}` could not be read as JSON", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The parser's reason.
+        source: serde_json::Error,
+    },
+    /// Not a finite number where one is stored.
+    #[error("`{hook}` row `{row}` holds a value that is not finite")]
+    NotFinite {
+        /// The hook point.
+        hook: String,
+        /// The row's id.
+        row: String,
+    },
+    /// An activation store lacks a hook point.
+    #[error("`{}` holds no activations of `{hook}`", path.display())]
+    MissingHook {
+        /// The store.
+        path: PathBuf,
+        /// The hook point asked for.
+        hook: String,
+    },
+    /// A CSV file could not be read or written.
+    #[error("could not {action} the table `{}`", path.display())]
+    Csv {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The library's reason.
+        source: csv::Error,
+    },
+    /// A Parquet file could not be read or written.
+    #[error("could not {action} the table `{}`", path.display())]
+    Parquet {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The library's reason.
+        source: parquet::errors::ParquetError,
+    },
+    /// A table lacks a column or a cell has another type.
+    #[error("table `{}`: column `{column}` {problem}", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What is wrong with it, in words.
+        problem: String,
+    },
+    /// A folder is in use by something else.
+    #[error("`{}` {holds}", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds instead.
+        holds: String,
+    },
+}
+
+impl Error {
+    /// What the user can do about it, when there is something particular to say.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownHook { near, .. } if !near.is_empty() => {
+                Some(format!("near names: {}", quoted(near)))
+            }
+            Self::UnknownReadout { .. } => {
+                Some("readouts are `last-prompt`, `response-mean`, `span:NAME` and `all`".into())
+            }
+            Self::RowInput { .. } => Some(
+                "`messages` gets the chat template, `text` is tokenized as it stands, `input_ids` are taken as given".into(),
+            ),
+            Self::Occupied { .. } => Some("choose another `--out`, or remove the folder".into()),
+            Self::Header { .. } => Some("write it again with this version of heirloom".into()),
+            Self::NoHeader { .. } => {
+                Some("heirloom reads the folders and files that its own commands wrote".into())
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,87 @@
+//! The one metadata key that every heirloom tensor file carries.
+//!
+//! safetensors writes several keys in random order; one key with sorted JSON gives the same bytes each time.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+const KEY: &str = "heirloom";
+
+/// A named f32 tensor to be written.
+pub(crate) struct Tensor<'a> {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: &'a [f32],
+}
+
+/// Bytes of a safetensors file with `header` under the one key.
+pub(crate) fn to_bytes(tensors: &[Tensor<'_>], header: &impl Serialize, path: &Path) -> Result<Vec<u8>> {
+    let unreadable = |source| Error::SafeTensors { path: path.into(), source };
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|tensor| tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
+    let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
+        Ok((tensor.name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?))
+    });
+    let views = views.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let metadata = HashMap::from([(KEY.to_owned(), sorted_json(header, path)?)]);
+    safetensors::serialize(views, Some(metadata)).map_err(unreadable)
+}
+
+/// The header of a safetensors file, checked for its kind and version before anything else is read.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], kind: &str, version: u32, path: &Path) -> Result<T> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|source| Error::SafeTensors { path: path.into(), source })?;
+    let json = metadata.metadata().as_ref().and_then(|all| all.get(KEY));
+    let json = json.ok_or_else(|| Error::NoHeader { path: path.into() })?;
+    check(json, kind, version, path)
+}
+
+/// Parses `json` after checking that it is of `kind` and `version`.
+pub(crate) fn check<T: DeserializeOwned>(json: &str, kind: &str, version: u32, path: &Path) -> Result<T> {
+    #[derive(serde::Deserialize)]
+    struct Stamp {
+        kind: String,
+        format: u32,
+    }
+    let not_json = |source| Error::Json { path: path.into(), source };
+    let stamp: Stamp = serde_json::from_str(json).map_err(not_json)?;
+    if (stamp.kind.as_str(), stamp.format) != (kind, version) {
+        return Err(Error::Header {
+            path: path.into(),
+            expected: format!("`{kind}` format {version}"),
+            found: format!("`{}` format {}", stamp.kind, stamp.format),
+        });
+    }
+    serde_json::from_str(json).map_err(not_json)
+}
+
+/// JSON with every object's keys sorted.
+pub(crate) fn sorted_json(value: &impl Serialize, path: &Path) -> Result<String> {
+    let mut value =
+        serde_json::to_value(value).map_err(|source| Error::Json { path: path.into(), source })?;
+    value.sort_all_objects();
+    Ok(value.to_string())
+}
+
+/// The values of an f32 tensor with its shape.
+pub(crate) fn f32_tensor(file: &SafeTensors<'_>, name: &str, path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
+    let view = file.tensor(name).map_err(|source| Error::SafeTensors { path: path.into(), source })?;
+    if view.dtype() != Dtype::F32 {
+        return Err(Error::Tensor {
+            path: path.into(),
+            tensor: name.into(),
+            expected: "F32".into(),
+            found: format!("{:?}", view.dtype()),
+        });
+    }
+    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Ok((view.shape().to_vec(), values))
+}

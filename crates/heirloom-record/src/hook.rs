@@ -1,0 +1,247 @@
+//! Hook points: the named places where a tensor may be read or changed.
+//!
+//! Names and tensors are those of `TransformerLens`; the same name means the same tensor.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, near};
+
+/// A place inside one block, in the order in which a forward pass meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Site {
+    /// Residual stream before the block. `[pos, d_model]`
+    ResidPre,
+    /// Input of attention divided by its root mean square, before the learned weight. `[pos, d_model]`
+    Ln1Normalized,
+    /// Queries before rotary embedding. `[pos, n_heads, d_head]`
+    Q,
+    /// Keys before rotary embedding. `[pos, n_kv_heads, d_head]`
+    K,
+    /// Values. `[pos, n_kv_heads, d_head]`
+    V,
+    /// Queries after rotary embedding. `[pos, n_heads, d_head]`
+    RotQ,
+    /// Keys after rotary embedding. `[pos, n_kv_heads, d_head]`
+    RotK,
+    /// Scaled and masked attention scores. `[n_heads, query, key]`
+    AttnScores,
+    /// Attention probabilities. `[n_heads, query, key]`
+    Pattern,
+    /// Weighted values before the output projection. `[pos, n_heads, d_head]`
+    Z,
+    /// What attention adds to the stream. `[pos, d_model]`
+    AttnOut,
+    /// Residual stream between attention and MLP. `[pos, d_model]`
+    ResidMid,
+    /// Input of the MLP divided by its root mean square, before the learned weight. `[pos, d_model]`
+    Ln2Normalized,
+    /// Gate before its activation function. `[pos, d_mlp]`
+    MlpPre,
+    /// The linear branch that the gate multiplies. `[pos, d_mlp]`
+    MlpPreLinear,
+    /// Activated gate times linear branch. `[pos, d_mlp]`
+    MlpPost,
+    /// What the MLP adds to the stream. `[pos, d_model]`
+    MlpOut,
+    /// Residual stream after the block, before any final norm. `[pos, d_model]`
+    ResidPost,
+}
+
+impl Site {
+    /// Every site, in execution order, with its `TransformerLens` name inside a block.
+    pub const ALL: [(Self, &'static str); 18] = [
+        (Self::ResidPre, "hook_resid_pre"),
+        (Self::Ln1Normalized, "ln1.hook_normalized"),
+        (Self::Q, "attn.hook_q"),
+        (Self::K, "attn.hook_k"),
+        (Self::V, "attn.hook_v"),
+        (Self::RotQ, "attn.hook_rot_q"),
+        (Self::RotK, "attn.hook_rot_k"),
+        (Self::AttnScores, "attn.hook_attn_scores"),
+        (Self::Pattern, "attn.hook_pattern"),
+        (Self::Z, "attn.hook_z"),
+        (Self::AttnOut, "hook_attn_out"),
+        (Self::ResidMid, "hook_resid_mid"),
+        (Self::Ln2Normalized, "ln2.hook_normalized"),
+        (Self::MlpPre, "mlp.hook_pre"),
+        (Self::MlpPreLinear, "mlp.hook_pre_linear"),
+        (Self::MlpPost, "mlp.hook_post"),
+        (Self::MlpOut, "hook_mlp_out"),
+        (Self::ResidPost, "hook_resid_post"),
+    ];
+
+    /// The name inside a block: `hook_resid_post`, `attn.hook_q`, …
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// A named place where a tensor may be read or changed, ordered as a forward pass meets them.
+///
+/// Layer 0 is the first block; the embedding has its own name. Displayed and parsed as
+/// `blocks.11.hook_resid_post`, `hook_embed`, `ln_final.hook_normalized`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum HookPoint {
+    /// Token embeddings. `[pos, d_model]`
+    Embed,
+    /// A place inside block `layer`.
+    Block {
+        /// The block, counted from 0.
+        layer: usize,
+        /// The place inside it.
+        site: Site,
+    },
+    /// The last residual stream divided by its root mean square, before the learned weight. `[pos, d_model]`
+    LnFinalNormalized,
+}
+
+impl HookPoint {
+    /// Every hook point of a model with `n_layers` blocks, in execution order.
+    pub fn all(n_layers: usize) -> Vec<Self> {
+        let blocks = (0..n_layers).flat_map(|layer| Site::ALL.map(|(site, _)| Self::Block { layer, site }));
+        std::iter::once(Self::Embed).chain(blocks).chain([Self::LnFinalNormalized]).collect()
+    }
+
+    /// The residual stream after block `layer`.
+    pub fn resid_post(layer: usize) -> Self {
+        Self::Block { layer, site: Site::ResidPost }
+    }
+
+    /// The block it lies in, if any.
+    pub fn layer(self) -> Option<usize> {
+        match self {
+            Self::Block { layer, .. } => Some(layer),
+            Self::Embed | Self::LnFinalNormalized => None,
+        }
+    }
+}
+
+impl fmt::Display for HookPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embed => f.pad("hook_embed"),
+            Self::Block { layer, site } => f.pad(&format!("blocks.{layer}.{}", site.name())),
+            Self::LnFinalNormalized => f.pad("ln_final.hook_normalized"),
+        }
+    }
+}
+
+impl FromStr for HookPoint {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let unknown = || unknown(name, layer_of(name).map_or(1, |layer| layer + 1));
+        match name {
+            "hook_embed" => return Ok(Self::Embed),
+            "ln_final.hook_normalized" => return Ok(Self::LnFinalNormalized),
+            _ => {}
+        }
+        let layer = layer_of(name).ok_or_else(unknown)?;
+        let rest = name.strip_prefix("blocks.").and_then(|rest| rest.split_once('.'));
+        let (digits, site) = rest.ok_or_else(unknown)?;
+        // `+3` and `03` parse as numbers but are not names.
+        if digits != layer.to_string() {
+            return Err(unknown());
+        }
+        let found = Site::ALL.into_iter().find(|(_, known)| *known == site);
+        found.map(|(site, _)| Self::Block { layer, site }).ok_or_else(unknown)
+    }
+}
+
+impl From<HookPoint> for String {
+    fn from(hook: HookPoint) -> Self {
+        hook.to_string()
+    }
+}
+
+impl TryFrom<String> for HookPoint {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+/// The hook points of a model with `n_layers` blocks that match any of the glob `patterns`, in execution order.
+///
+/// `*` stands for any characters, `?` for one, `[3-5]` for one of a set: `blocks.*.hook_resid_post`,
+/// `blocks.1[0-9].attn.hook_z`.
+///
+/// # Errors
+/// A pattern that matches nothing is an error that lists near names: no typo becomes an empty capture.
+pub fn match_hooks<S: AsRef<str>>(patterns: &[S], n_layers: usize) -> Result<Vec<HookPoint>> {
+    let known: Vec<(HookPoint, String)> =
+        HookPoint::all(n_layers).into_iter().map(|hook| (hook, hook.to_string())).collect();
+    let mut chosen = std::collections::BTreeSet::new();
+    for pattern in patterns.iter().map(AsRef::as_ref) {
+        let glob = glob::Pattern::new(pattern)
+            .map_err(|source| Error::Pattern { pattern: pattern.into(), source })?;
+        let before = chosen.len();
+        let matching = known.iter().filter(|(_, name)| glob.matches(name));
+        let matched = matching.map(|(hook, _)| chosen.insert(*hook)).count();
+        if matched == 0 && chosen.len() == before {
+            return Err(unknown(pattern, n_layers));
+        }
+    }
+    Ok(chosen.into_iter().collect())
+}
+
+fn unknown(pattern: &str, n_layers: usize) -> Error {
+    let names: Vec<String> = HookPoint::all(n_layers).iter().map(ToString::to_string).collect();
+    // A starred pattern is compared with starred names, so that its near names can be pasted back.
+    let starred = Site::ALL.map(|(_, site)| format!("blocks.*.{site}"));
+    let candidates: Vec<&str> = if pattern.contains('*') {
+        starred.iter().map(String::as_str).collect()
+    } else {
+        names.iter().map(String::as_str).collect()
+    };
+    Error::UnknownHook { pattern: pattern.into(), n_layers, near: near(pattern, candidates) }
+}
+
+fn layer_of(name: &str) -> Option<usize> {
+    name.strip_prefix("blocks.")?.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses_back_and_order_is_execution_order() {
+        let all = HookPoint::all(3);
+        assert_eq!(all.len(), 2 + 3 * Site::ALL.len());
+        assert!(all.is_sorted());
+        for hook in all {
+            assert_eq!(hook.to_string().parse::<HookPoint>().unwrap(), hook);
+        }
+    }
+
+    #[test]
+    fn a_site_is_found_at_its_own_place() {
+        for (index, (site, name)) in Site::ALL.into_iter().enumerate() {
+            assert_eq!(site as usize, index);
+            assert_eq!(site.name(), name);
+        }
+    }
+
+    #[test]
+    fn globs_choose_and_typos_are_errors_with_near_names() {
+        let chosen = match_hooks(&["blocks.*.hook_resid_post", "hook_embed"], 4).unwrap();
+        assert_eq!(chosen.len(), 5);
+        assert_eq!(chosen[0], HookPoint::Embed);
+        assert_eq!(match_hooks(&["blocks.1[0-1].hook_resid_post"], 12).unwrap().len(), 2);
+        for typo in ["blocks.*.hook_resid_pst", "blocks.2.hook_resid_pots", "blocks.9.hook_resid_post"] {
+            let Err(Error::UnknownHook { near, .. }) = match_hooks(&[typo], 4) else {
+                panic!("`{typo}` was accepted")
+            };
+            assert!(near.iter().any(|name| name.ends_with("hook_resid_post")), "{typo}: {near:?}");
+        }
+        for bad in ["blocks.+1.hook_resid_post", "blocks.01.hook_resid_post", "11", "blocks.1"] {
+            assert!(bad.parse::<HookPoint>().is_err(), "{bad}");
+        }
+    }
+}

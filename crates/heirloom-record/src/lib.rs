@@ -1,0 +1,32 @@
+//! What is written to disk and what its words mean.
+//!
+//! Every other crate speaks in these types: hook points, readouts, data rows, activations, directions and
+//! result tables. The only functions of heirloom that open a file for writing are here, in [`write_file`] and
+//! [`NewFolder`]; both write to a temporary sibling and rename, so a reader never sees half an artifact.
+
+mod activations;
+mod data;
+mod direction;
+mod error;
+mod frame;
+mod hash;
+mod header;
+mod hook;
+mod near;
+mod readout;
+mod run;
+mod table;
+mod write;
+
+pub use activations::{ActivationHeader, ActivationRow, Activations, BatchPlan};
+pub use data::{DataRow, Input, Message, parse_rows, read_jsonl, read_rows, rows_to_jsonl};
+pub use direction::{Direction, DirectionHeader, Directions};
+pub use error::{Error, Result};
+pub use frame::{Column, Frame};
+pub use hash::{Hasher, sha256_file, sha256_hex};
+pub use hook::{HookPoint, Site, match_hooks};
+pub use near::near;
+pub use readout::Readout;
+pub use run::{RunFolder, RunRecord};
+pub use table::{Histogram, Metric, Row, Table};
+pub use write::{NewFolder, write_file};

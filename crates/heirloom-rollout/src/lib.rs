@@ -1,0 +1,1 @@
+//! Behaviors, scenarios, graders and data interventions.

@@ -1,0 +1,1 @@
+//! Where a behavior of a fine-tuned model came from.
