@@ -92,7 +92,7 @@ impl Activations {
     /// `path` is in use, a tensor has another number of rows than `rows`, or a value is not finite.
     pub fn write(&self, path: &Path) -> Result<()> {
         let folder = NewFolder::create(path)?;
-        self.write_into(folder.path())?;
+        self.write_into(folder.work_path())?;
         folder.commit()
     }
 
@@ -129,9 +129,10 @@ impl Activations {
     /// As [`Activations::read`]; the store lacks the hook point.
     pub fn read_hook(path: &Path, hook: HookPoint) -> Result<Self> {
         let store = Self::read_where(path, |found| found == hook)?;
-        match store.tensors.contains_key(&hook) {
-            true => Ok(store),
-            false => Err(Error::MissingHook { path: path.into(), hook: hook.to_string() }),
+        if store.tensors.contains_key(&hook) {
+            Ok(store)
+        } else {
+            Err(Error::MissingHook { path: path.into(), hook: hook.to_string() })
         }
     }
 
@@ -150,7 +151,7 @@ impl Activations {
                 let hook: HookPoint = name.parse()?;
                 if wanted(hook) {
                     let (shape, values) = header::f32_tensor(&file, name, &path)?;
-                    tensors.insert(hook, matrix(shape, values, rows.len(), name, &path)?);
+                    tensors.insert(hook, matrix(&shape, values, rows.len(), name, &path)?);
                 }
             }
         }
@@ -201,14 +202,14 @@ fn shard_paths(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
     Ok(paths)
 }
 
-fn matrix(shape: Vec<usize>, values: Vec<f32>, rows: usize, name: &str, path: &Path) -> Result<Array2<f32>> {
+fn matrix(shape: &[usize], values: Vec<f32>, rows: usize, name: &str, path: &Path) -> Result<Array2<f32>> {
     let mismatch = |found: String| Error::Tensor {
         path: path.into(),
         tensor: name.into(),
         expected: format!("[{rows}, width]"),
         found,
     };
-    match shape[..] {
+    match *shape {
         [found, width] if found == rows => Array2::from_shape_vec((rows, width), values)
             .map_err(|_| mismatch(format!("{shape:?} with another number of values"))),
         _ => Err(mismatch(format!("{shape:?}"))),
@@ -217,6 +218,8 @@ fn matrix(shape: Vec<usize>, values: Vec<f32>, rows: usize, name: &str, path: &P
 
 #[cfg(test)]
 mod tests {
+    use safetensors::tensor::TensorView;
+
     use super::*;
 
     fn store() -> Activations {
@@ -282,12 +285,10 @@ mod tests {
         store().write(&path).unwrap();
         let shard = shard_paths(&path).unwrap().remove(0);
         let bytes = std::fs::read(&shard).unwrap();
-        std::fs::write(&shard, &bytes[..bytes.len() - 4]).unwrap();
+        write_file(&shard, &bytes[..bytes.len() - 4]).unwrap();
         assert!(matches!(Activations::read(&path), Err(Error::SafeTensors { .. })));
         let foreign = safetensors::serialize(Vec::<(&str, TensorView)>::new(), None).unwrap();
-        std::fs::write(&shard, foreign).unwrap();
+        write_file(&shard, &foreign).unwrap();
         assert!(matches!(Activations::read(&path), Err(Error::NoHeader { .. })));
     }
-
-    use safetensors::tensor::TensorView;
 }

@@ -27,8 +27,10 @@ pub struct DirectionHeader {
     pub model_sha256: String,
     /// Which positions fed a row.
     pub readout: Readout,
-    /// What they were fit on: the store and its groups, in words.
+    /// What they were fit on, in words.
     pub fit_on: String,
+    /// The groups they were fit on; scoring the same groups would be held-in.
+    pub fit_groups: Vec<String>,
     /// Rows they were fit on.
     pub n: usize,
 }
@@ -145,7 +147,8 @@ mod tests {
                 model: "tiny".into(),
                 model_sha256: "0".repeat(64),
                 readout: Readout::ResponseMean,
-                fit_on: "groups office, school".into(),
+                fit_on: "contrast pairs".into(),
+                fit_groups: vec!["office".into(), "school".into()],
                 n: 40,
             },
             by_hook: [(HookPoint::resid_post(0), direction(0.6)), (HookPoint::resid_post(1), direction(0.8))]

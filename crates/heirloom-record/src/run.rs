@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_folder_with_other_files_is_refused() {
         let scratch = tempfile::tempdir().unwrap();
-        std::fs::write(scratch.path().join("thesis.tex"), b"years of work").unwrap();
+        write_file(&scratch.path().join("thesis.tex"), b"years of work").unwrap();
         assert!(matches!(RunFolder::open(scratch.path(), &record("a")), Err(Error::Occupied { .. })));
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
     }

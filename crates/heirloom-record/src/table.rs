@@ -171,6 +171,7 @@ fn json(column: &Column, row: usize) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write_file;
 
     fn table() -> Table<Metric> {
         let measured = Metric {
@@ -207,7 +208,7 @@ mod tests {
     fn a_file_that_is_no_table_is_named() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("table.parquet");
-        std::fs::write(&path, b"PAR1 not really").unwrap();
+        write_file(&path, b"PAR1 not really").unwrap();
         let message = Table::<Metric>::read(&path).unwrap_err().to_string();
         assert!(message.contains("table.parquet"), "{message}");
         table().write(&path).unwrap();

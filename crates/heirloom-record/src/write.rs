@@ -52,7 +52,7 @@ impl NewFolder {
     }
 
     /// Where files are written until the folder is committed.
-    pub fn path(&self) -> &Path {
+    pub fn work_path(&self) -> &Path {
         &self.temporary
     }
 
@@ -122,7 +122,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("taken");
         std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("old"), b"old").unwrap();
+        write_file(&folder.join("old"), b"old").unwrap();
         // A folder at the target makes the last step fail as a full disk would.
         assert!(write_file(&folder, b"new").is_err());
         assert_eq!(std::fs::read(folder.join("old")).unwrap(), b"old");
@@ -134,12 +134,12 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("run");
         let folder = NewFolder::create(&path).unwrap();
-        write_file(&folder.path().join("a"), b"a").unwrap();
+        write_file(&folder.work_path().join("a"), b"a").unwrap();
         drop(folder);
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
 
         let folder = NewFolder::create(&path).unwrap();
-        write_file(&folder.path().join("a"), b"a").unwrap();
+        write_file(&folder.work_path().join("a"), b"a").unwrap();
         folder.commit().unwrap();
         assert!(path.join("a").exists());
         assert!(matches!(NewFolder::create(&path), Err(Error::Occupied { .. })));
