@@ -1,0 +1,219 @@
+//! Everything that can be wrong with the numbers handed in, each kind with both values.
+
+use linfa_linalg::LinalgError;
+
+/// What a function of this crate could not do, and the values that stopped it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A NaN or an infinity, at the first place it is seen.
+    #[error("row {row}, column {column}: expected a finite activation, found {value}")]
+    NonFinite {
+        /// Row of the matrix.
+        row: usize,
+        /// Column of the matrix.
+        column: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// A score that cannot be ranked.
+    #[error("row {row}: expected a finite score, found {value}")]
+    NonFiniteScore {
+        /// Row of the score.
+        row: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// Two per-row arrays of different lengths.
+    #[error("`{what}`: expected {expected} rows, found {found}")]
+    Rows {
+        /// Name of the argument.
+        what: &'static str,
+        /// Rows of the matrix or of the labels.
+        expected: usize,
+        /// Rows of the argument.
+        found: usize,
+    },
+    /// A matrix whose width is not the direction's.
+    #[error("expected d_model {expected}, found {found}")]
+    Width {
+        /// Width the direction was fit at.
+        expected: usize,
+        /// Width of the matrix.
+        found: usize,
+    },
+    /// No rows or no columns.
+    #[error("expected at least one row and one column, found {rows} rows and {columns} columns")]
+    Empty {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        columns: usize,
+    },
+    /// A row without a label.
+    #[error(
+        "row {row} of group `{group}`: the label is missing ({missing} of the group's {rows} rows have none)"
+    )]
+    MissingLabel {
+        /// First row without a label.
+        row: usize,
+        /// Its group.
+        group: String,
+        /// Rows of the group without a label.
+        missing: usize,
+        /// Rows of the group.
+        rows: usize,
+    },
+    /// Only positives or only negatives where both are needed.
+    #[error("`{what}`: expected rows of both classes, found {positives} positive and {negatives} negative")]
+    OneClass {
+        /// The rows meant, such as a part of a split.
+        what: String,
+        /// Positive rows.
+        positives: usize,
+        /// Negative rows.
+        negatives: usize,
+    },
+    /// Strata that leave no positive to compare with a negative.
+    #[error("each of {strata} strata holds one class only, so no positive can be compared with a negative")]
+    OneClassStrata {
+        /// Number of strata.
+        strata: usize,
+    },
+    /// A contrast pair or scenario in two groups; a split by group would tear it apart.
+    #[error("cluster `{cluster}`: expected one group, found `{first}` and `{second}`")]
+    ClusterStraddlesGroups {
+        /// The cluster.
+        cluster: String,
+        /// Group of its first row.
+        first: String,
+        /// Another group among its rows.
+        second: String,
+    },
+    /// Held-out rows that share a group with the rows a probe was fit on.
+    #[error("group `{group}` is on both sides of a split: in `{first}` and in `{second}`")]
+    GroupOnBothSides {
+        /// The group.
+        group: String,
+        /// Part that holds it.
+        first: &'static str,
+        /// Another part that holds it.
+        second: &'static str,
+    },
+    /// A group's name that no row carries.
+    #[error("group `{group}` has no rows; the groups are {known:?}")]
+    UnknownGroup {
+        /// The name asked for.
+        group: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Too few groups or clusters for what was asked.
+    #[error("expected at least {expected} {unit}s, found {found}")]
+    TooFew {
+        /// `group`, `cluster`, `pair`, `hook` or `replicate`.
+        unit: &'static str,
+        /// The least that works.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A row index past the end.
+    #[error("row {row} is outside the {rows} rows of the dataset")]
+    RowOutOfRange {
+        /// The index.
+        row: usize,
+        /// Rows of the dataset.
+        rows: usize,
+    },
+    /// Two datasets that should describe the same rows.
+    #[error("`{second}` differs from `{first}` in the {what} of its rows")]
+    RowsDiffer {
+        /// The hook or behavior compared with.
+        first: String,
+        /// The one that differs.
+        second: String,
+        /// `labels`, `clusters`, `groups` or `number`.
+        what: &'static str,
+    },
+    /// A setting outside its range.
+    #[error("`{name}`: expected {expected}, found {found}")]
+    Setting {
+        /// Name of the setting.
+        name: &'static str,
+        /// Its range in words.
+        expected: &'static str,
+        /// The value.
+        found: f64,
+    },
+    /// A method's name that is not one.
+    #[error("unknown method `{name}`; the methods are {known:?}")]
+    UnknownMethod {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+    /// The classes do not differ in the way the method looks for.
+    #[error("`{method}` found no direction: the fitted vector has norm {norm:e} over {rows} rows")]
+    NoDirection {
+        /// The method.
+        method: &'static str,
+        /// Norm of the vector.
+        norm: f64,
+        /// Rows it was fit on.
+        rows: usize,
+    },
+    /// The optimum was not reached; its coefficients would not be the objective's.
+    #[error(
+        "the logistic fit at C = {strength} stopped after {iterations} iterations: \
+         expected a gradient norm of at most {tolerance:e}, found {gradient_norm:e}"
+    )]
+    NotConverged {
+        /// Inverse regularization strength.
+        strength: f64,
+        /// Newton iterations made.
+        iterations: usize,
+        /// Largest entry of the gradient per row.
+        gradient_norm: f64,
+        /// The tolerance asked for.
+        tolerance: f64,
+    },
+    /// A covariance without an inverse.
+    #[error("expected a positive definite matrix, found pivot {value:e} at {pivot} of {size}")]
+    NotPositiveDefinite {
+        /// Index of the failing pivot's block.
+        pivot: usize,
+        /// Diagonal entry there before factoring.
+        value: f64,
+        /// Rows of the matrix.
+        size: usize,
+    },
+    /// Every allowed shuffle leaves the labels as they are.
+    #[error(
+        "shuffling within {groups} groups cannot change a label: no mixed cluster, no group of both classes"
+    )]
+    NothingToShuffle {
+        /// Groups looked at.
+        groups: usize,
+    },
+    /// Resampling hardly ever yields both classes.
+    #[error("replicate {replicate}: {attempts} resamples of {clusters} clusters all had one class only")]
+    OneClassReplicates {
+        /// Index of the replicate.
+        replicate: usize,
+        /// Resamples drawn for it.
+        attempts: usize,
+        /// Clusters resampled.
+        clusters: usize,
+    },
+    /// The dense linear algebra below.
+    #[error("linear algebra")]
+    Linalg(#[from] LinalgError),
+    /// Demanded by linfa's traits.
+    #[error("linfa")]
+    Linfa(#[from] linfa::Error),
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

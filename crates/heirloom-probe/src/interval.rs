@@ -1,0 +1,171 @@
+//! A number with its interval, its n and the name of the method that made it; intervals of proportions and of AUROC in closed form.
+
+use std::fmt;
+
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use crate::error::{Error, Result};
+
+/// Which method an interval comes from, with the counts that only it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Wilson's score interval of a proportion.
+    Wilson,
+    /// AUROC ± z × DeLong's standard error.
+    DeLong,
+    /// The same on the logit scale.
+    DeLongLogit,
+    /// Newcombe's score interval of an AUROC (his method 5).
+    Newcombe {
+        /// Clusters (or rows) with a positive.
+        positives: usize,
+        /// Clusters (or rows) with a negative.
+        negatives: usize,
+    },
+    /// Percentiles of a bootstrap that draws whole clusters.
+    ClusterBootstrap {
+        /// Clusters drawn from.
+        clusters: usize,
+        /// Replicates.
+        replicates: usize,
+        /// Resamples thrown away because they held one class only.
+        redrawn: usize,
+    },
+    /// The wider end, on each side, of the cluster bootstrap and Newcombe's interval on clusters.
+    BootstrapOrNewcombe {
+        /// Clusters drawn from.
+        clusters: usize,
+        /// Replicates.
+        replicates: usize,
+        /// Resamples thrown away because they held one class only.
+        redrawn: usize,
+    },
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wilson => "wilson",
+            Self::DeLong => "delong",
+            Self::DeLongLogit => "delong-logit",
+            Self::Newcombe { .. } => "newcombe",
+            Self::ClusterBootstrap { .. } => "cluster-bootstrap",
+            Self::BootstrapOrNewcombe { .. } => "cluster-bootstrap-or-newcombe",
+        })
+    }
+}
+
+/// A value, the interval around it, and the number of rows (or trials) behind it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Rows or trials.
+    pub n: usize,
+    /// The method.
+    pub kind: Kind,
+}
+
+/// Coverage of every interval unless asked otherwise.
+pub const LEVEL: f64 = 0.95;
+
+/// Standard normal quantile that leaves `(1 − level)/2` on each side.
+///
+/// **Errors** when `level` is not inside `(0, 1)`.
+pub fn two_sided_z(level: f64) -> Result<f64> {
+    if level > 0.0 && level < 1.0 {
+        Ok(Normal::standard().inverse_cdf(0.5 + level / 2.0))
+    } else {
+        Err(Error::Setting { name: "level", expected: "a number between 0 and 1", found: level })
+    }
+}
+
+/// Wilson's score interval of `successes` out of `trials`, without continuity correction.
+///
+/// **Source** Newcombe 1998, Stat. Med. 17:857, method 3.
+pub fn wilson(successes: usize, trials: usize, level: f64) -> Result<Interval> {
+    if trials == 0 {
+        return Err(Error::TooFew { unit: "trial", expected: 1, found: 0 });
+    }
+    if successes > trials {
+        return Err(Error::Setting {
+            name: "successes",
+            expected: "at most the trials",
+            found: successes as f64,
+        });
+    }
+    let z = two_sided_z(level)?;
+    let n = trials as f64;
+    let p = successes as f64 / n;
+    let center = p + z * z / (2.0 * n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let total = 1.0 + z * z / n;
+    // The ends at 0 and n are exact; rounding would leave 1e-18.
+    let low = if successes == 0 { 0.0 } else { (center - half) / total };
+    let high = if successes == trials { 1.0 } else { (center + half) / total };
+    Ok(Interval { value: p, low, high, n: trials, kind: Kind::Wilson })
+}
+
+/// Newcombe's score interval of an AUROC from the counts behind it; never of width zero.
+///
+/// It inverts the score test with Hanley and McNeil's variance under exponential scores, both degrees of freedom replaced by their mean:
+/// `(θ̂ − θ)² = z² θ(1−θ) [1 + N(1−θ)/(2−θ) + Nθ/(1+θ)] / (m n)`, `N = (m+n)/2 − 1`. Handed the numbers of *clusters* with a positive and with a
+/// negative, it treats each cluster as one observation, which is the cautious end of any correlation inside clusters.
+///
+/// **Source** Newcombe 2006, Stat. Med. 25:559, method 5; Hanley and McNeil 1982, Radiology 143:29.
+pub fn newcombe_auroc(
+    auroc: f64,
+    positives: usize,
+    negatives: usize,
+    n: usize,
+    level: f64,
+) -> Result<Interval> {
+    if positives == 0 || negatives == 0 {
+        return Err(Error::OneClass { what: "newcombe interval".to_owned(), positives, negatives });
+    }
+    if !(0.0..=1.0).contains(&auroc) {
+        return Err(Error::Setting { name: "auroc", expected: "a number from 0 to 1", found: auroc });
+    }
+    let z = two_sided_z(level)?;
+    let (m, k) = (positives as f64, negatives as f64);
+    let freedom = f64::midpoint(m, k) - 1.0;
+    let variance =
+        |t: f64| t * (1.0 - t) * (1.0 + freedom * ((1.0 - t) / (2.0 - t) + t / (1.0 + t))) / (m * k);
+    let rejected = |t: f64| (auroc - t).powi(2) > z * z * variance(t);
+    // The accepted set is an interval around the estimate; each end is bisected between it and 0 or 1.
+    let end = |edge: f64| {
+        let (mut outside, mut inside) = (edge, auroc);
+        for _ in 0..200 {
+            let middle = f64::midpoint(outside, inside);
+            if rejected(middle) {
+                outside = middle;
+            } else {
+                inside = middle;
+            }
+        }
+        inside
+    };
+    let low = if auroc <= 0.0 { 0.0 } else { end(0.0) };
+    let high = if auroc >= 1.0 { 1.0 } else { end(1.0) };
+    Ok(Interval { value: auroc, low, high, n, kind: Kind::Newcombe { positives, negatives } })
+}
+
+/// Quantile of ascending values, linear between order statistics (numpy's default).
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let at = q.clamp(0.0, 1.0) * (sorted.len().saturating_sub(1)) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rounded-down index inside the slice"
+    )]
+    let below = at.floor() as usize;
+    let above = (below + 1).min(sorted.len().saturating_sub(1));
+    match (sorted.get(below), sorted.get(above)) {
+        (Some(low), Some(high)) => low + (high - low) * (at - at.floor()),
+        _ => f64::NAN,
+    }
+}

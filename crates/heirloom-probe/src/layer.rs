@@ -1,0 +1,109 @@
+//! Which hook point: chosen on the selection rows, published from rows that had no say.
+
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::bootstrap::{Resampling, auroc_interval};
+use crate::dataset::Dataset;
+use crate::direction::{FitOptions, Method, Probe, fit};
+use crate::error::{Error, Result};
+use crate::interval::Interval;
+use crate::score::auroc;
+use crate::split::Split;
+
+/// One method at one hook point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HookResult {
+    /// Name of the hook point.
+    pub hook: String,
+    /// The probe, fit on the fit rows.
+    pub probe: Probe,
+    /// AUROC on the selection rows, which the choice is made by.
+    pub selection: f64,
+    /// AUROC on the report rows. For the sweep figure only: the best of these is not an unbiased number, [`LayerChoice::report`] is.
+    pub descriptive: Interval,
+}
+
+/// A sweep over hook points and its outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerChoice {
+    /// Every hook point, in the order given.
+    pub hooks: Vec<HookResult>,
+    /// Index of the chosen one; the earliest of equals.
+    pub chosen: usize,
+    /// How many hook points were searched, to be said wherever the result is.
+    pub searched: usize,
+    /// AUROC of the chosen hook point on the report rows.
+    pub report: Interval,
+}
+
+impl LayerChoice {
+    /// The chosen hook point.
+    pub fn best(&self) -> &HookResult {
+        &self.hooks[self.chosen]
+    }
+}
+
+/// Fits one method at every hook point on the fit rows, chooses by AUROC on the selection rows, reports on the report rows.
+///
+/// All hook points see the same resamples, so their intervals can be compared row by row.
+///
+/// **Errors** when there is no hook point, when they do not hold the same rows, or when any fit fails.
+pub fn choose_layer(
+    hooks: &[(&str, &Dataset)],
+    split: &Split,
+    method: Method,
+    options: &FitOptions,
+    resampling: Resampling,
+    rng: &ChaCha8Rng,
+) -> Result<LayerChoice> {
+    let Some((first_name, first)) = hooks.first() else {
+        return Err(Error::TooFew { unit: "hook", expected: 1, found: 0 });
+    };
+    for (name, data) in hooks {
+        check_same_rows(first_name, first, name, data)?;
+    }
+    let one = |(hook, data): &(&str, &Dataset)| -> Result<HookResult> {
+        let probe = fit(method, &split.fit_of(data)?, options)?;
+        let (select, report) = (split.select_of(data)?, split.report_of(data)?);
+        let selection = auroc(&probe.score(select.x())?, select.labels())?;
+        let scores = probe.score(report.x())?;
+        let descriptive = auroc_interval(&scores, report.labels(), report.clusters(), resampling, rng)?;
+        Ok(HookResult { hook: (*hook).to_owned(), probe, selection, descriptive })
+    };
+    let hooks: Vec<HookResult> = hooks.par_iter().map(one).collect::<Result<_>>()?;
+    let better =
+        |best: usize, index: usize| if hooks[index].selection > hooks[best].selection { index } else { best };
+    let chosen = (0..hooks.len()).fold(0, better);
+    Ok(LayerChoice { chosen, searched: hooks.len(), report: hooks[chosen].descriptive, hooks })
+}
+
+/// Errors unless two datasets describe the same rows.
+pub(crate) fn check_same_rows(
+    first_name: &str,
+    first: &Dataset,
+    second_name: &str,
+    second: &Dataset,
+) -> Result<()> {
+    let names =
+        |numbers: &[usize], names: &[String]| numbers.iter().map(|n| names[*n].clone()).collect::<Vec<_>>();
+    let differs = if first.n_rows() != second.n_rows() {
+        Some("number")
+    } else if first.labels() != second.labels() {
+        Some("labels")
+    } else if names(first.clusters(), first.cluster_names())
+        != names(second.clusters(), second.cluster_names())
+    {
+        Some("clusters")
+    } else if names(first.groups(), first.group_names()) != names(second.groups(), second.group_names()) {
+        Some("groups")
+    } else {
+        None
+    };
+    match differs {
+        Some(what) => {
+            Err(Error::RowsDiffer { first: first_name.to_owned(), second: second_name.to_owned(), what })
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,148 @@
+//! The dense algebra the methods share: Gram matrices, Cholesky solves, symmetric eigenvectors.
+//!
+//! Factorizations come from linfa-linalg; its Cholesky is unblocked (80 ms at 576 columns), so the blocks here leave it only the small diagonal
+//! ones and give the rest to matrix products. Blocks are computed independently and in a fixed order, so results do not depend on threads.
+
+use linfa_linalg::cholesky::CholeskyInplace;
+use linfa_linalg::eigh::{EigSort, EighInto};
+use linfa_linalg::triangular::{SolveTriangularInplace, UPLO};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array1, Array2, ArrayBase, ArrayView1, ArrayView2, Axis, Ix2, RawData, Slice};
+use rayon::prelude::*;
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+const BLOCK: usize = 64;
+
+/// `xᵀ x`, `[columns, columns]`; only the lower blocks are multiplied, the rest is mirrored.
+pub(crate) fn column_gram(x: ArrayView2<f64>) -> Array2<f64> {
+    row_gram(x.t())
+}
+
+/// `x xᵀ`, `[rows, rows]`.
+pub(crate) fn row_gram(x: ArrayView2<f64>) -> Array2<f64> {
+    let n = x.nrows();
+    // Two blocks a side would waste a quarter of the work on mirrored entries, many blocks slow the products down.
+    let block = n.div_ceil(6).max(BLOCK);
+    let corners: Vec<(usize, usize)> =
+        (0..n).step_by(block).flat_map(|i| (0..=i).step_by(block).map(move |j| (i, j))).collect();
+    let blocks: Vec<Array2<f64>> = corners
+        .par_iter()
+        .map(|&(i, j)| {
+            let (rows, columns) = (i..n.min(i + block), j..n.min(j + block));
+            let all = 0..x.ncols();
+            part(x, rows, all.clone()).dot(&part(x, columns, all).t())
+        })
+        .collect();
+    let mut gram = Array2::zeros((n, n));
+    for (&(i, j), block) in corners.iter().zip(&blocks) {
+        let (rows, columns) = block.dim();
+        part(gram.view_mut(), i..i + rows, j..j + columns).assign(block);
+        part(gram.view_mut(), j..j + columns, i..i + rows).assign(&block.t());
+    }
+    gram
+}
+
+/// Lower Cholesky factor of a symmetric positive definite matrix.
+pub(crate) struct Cholesky(Array2<f64>);
+
+impl Cholesky {
+    /// Factors in place, right-looking by blocks.
+    pub(crate) fn new(mut a: Array2<f64>) -> Result<Self> {
+        let n = a.nrows();
+        for start in (0..n).step_by(BLOCK) {
+            let end = n.min(start + BLOCK);
+            let mut diagonal = part(a.view_mut(), start..end, start..end);
+            let before = diagonal[[0, 0]];
+            if diagonal.cholesky_inplace().is_err() {
+                return Err(Error::NotPositiveDefinite { pivot: start, value: before, size: n });
+            }
+            if end == n {
+                break;
+            }
+            // L21 = A21 L11⁻ᵀ, solved as L11 L21ᵀ = A21ᵀ.
+            let mut below = part(a.view(), end..n, start..end).t().as_standard_layout().into_owned();
+            part(a.view(), start..end, start..end).solve_triangular_inplace(&mut below, UPLO::Lower)?;
+            let below = below.reversed_axes();
+            part(a.view_mut(), end..n, start..end).assign(&below);
+            for first in (end..n).step_by(2 * BLOCK) {
+                let last = n.min(first + 2 * BLOCK);
+                let (_, wide) = below.view().split_at(Axis(0), first - end);
+                let (square, _) = wide.split_at(Axis(0), last - first);
+                let mut rest = part(a.view_mut(), first..n, first..last);
+                general_mat_mul(-1.0, &wide, &square.t(), 1.0, &mut rest);
+            }
+        }
+        Ok(Self(a))
+    }
+
+    /// Overwrites `b` with the solution of `A x = b`.
+    pub(crate) fn solve_in_place(&self, b: &mut [f64]) {
+        let n = self.0.nrows();
+        for i in 0..n {
+            let (row, diagonal) = self.row(i);
+            b[i] = (b[i] - dot(row, &b[..i])) / diagonal;
+        }
+        for i in (0..n).rev() {
+            let (row, diagonal) = self.row(i);
+            b[i] /= diagonal;
+            let value = b[i];
+            for (known, entry) in b[..i].iter_mut().zip(row) {
+                *known -= value * entry;
+            }
+        }
+    }
+
+    /// Row `i` left of the diagonal, and the diagonal entry.
+    fn row(&self, i: usize) -> (&[f64], f64) {
+        let row = &self.0.as_slice().unwrap_or(&[])[i * self.0.ncols()..];
+        (&row[..i], row[i])
+    }
+
+    /// The solution of `A x = b`.
+    pub(crate) fn solve(&self, b: ArrayView1<f64>) -> Array1<f64> {
+        let mut x = b.to_vec();
+        self.solve_in_place(&mut x);
+        x.into()
+    }
+}
+
+/// Eigenvalues, largest first, and eigenvectors as columns of a symmetric matrix.
+///
+/// linfa-reduction's PCA is wrong on small matrices, so principal components come from here.
+pub(crate) fn symmetric_eigen(a: Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+    let (values, vectors) = a.eigh_into()?.sort_eig_desc();
+    Ok((values, vectors))
+}
+
+/// A block of a view; ndarray's slicing macro expands to code that `forbid(unsafe_code)` rejects.
+pub(crate) fn part<S: RawData>(
+    mut a: ArrayBase<S, Ix2>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+) -> ArrayBase<S, Ix2> {
+    a.slice_axis_inplace(Axis(0), Slice::from(rows));
+    a.slice_axis_inplace(Axis(1), Slice::from(columns));
+    a
+}
+
+/// Inner product with eight partial sums, a fixed order that still vectorizes.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let (a8, a_rest) = a.as_chunks::<8>();
+    let (b8, b_rest) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (a, b) in a8.iter().zip(b8) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+/// Euclidean norm.
+pub(crate) fn norm(v: ArrayView1<f64>) -> f64 {
+    v.dot(&v).sqrt()
+}

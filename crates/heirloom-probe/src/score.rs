@@ -1,0 +1,204 @@
+//! Scores of a probe on rows it was not fit on: AUROC, ROC, rates at a threshold, calibration.
+
+use crate::dataset::{check_rows, count_positive};
+use crate::error::{Error, Result};
+use crate::interval::{Interval, wilson};
+use crate::ranked::{Ranked, check_finite_scores, check_scores};
+
+/// Area under the ROC curve: the share of positive–negative pairs in the right order, ties half, exactly.
+pub fn auroc(scores: &[f64], labels: &[bool]) -> Result<f64> {
+    Ok(Ranked::new(scores, labels)?.auroc())
+}
+
+/// One corner of the ROC curve: rows that score at least `threshold` count as positive.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RocPoint {
+    /// Lowest score called positive; infinite at the origin.
+    pub threshold: f64,
+    /// Negatives called positive.
+    pub false_positives: usize,
+    /// Positives called positive.
+    pub true_positives: usize,
+    /// Share of negatives called positive.
+    pub fpr: f64,
+    /// Share of positives called positive.
+    pub tpr: f64,
+}
+
+/// The ROC curve from the origin to `(1, 1)`, one point per distinct score.
+pub fn roc_curve(scores: &[f64], labels: &[bool]) -> Result<Vec<RocPoint>> {
+    check_scores(scores, labels)?;
+    let positives = count_positive(labels);
+    let negatives = labels.len() - positives;
+    let score = |row: usize| scores[row] + 0.0;
+    let mut rows: Vec<usize> = (0..scores.len()).collect();
+    rows.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
+    let (mut true_positives, mut false_positives) = (0, 0);
+    let mut point = |threshold, tied: &[usize]| {
+        let won = tied.iter().filter(|row| labels[**row]).count();
+        true_positives += won;
+        false_positives += tied.len() - won;
+        let (fpr, tpr) =
+            (false_positives as f64 / negatives as f64, true_positives as f64 / positives as f64);
+        RocPoint { threshold, false_positives, true_positives, fpr, tpr }
+    };
+    let origin = point(f64::INFINITY, &[]);
+    let rest =
+        rows.chunk_by(|a, b| score(*a).total_cmp(&score(*b)).is_eq()).map(|tied| point(score(tied[0]), tied));
+    Ok(std::iter::once(origin).chain(rest).collect())
+}
+
+/// True positive rate at a bound on the false positive rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TprAtFpr {
+    /// Highest threshold with that rate; none when no positive can be admitted.
+    pub threshold: Option<f64>,
+    /// True positive rate with Wilson's interval over the positives.
+    pub tpr: Interval,
+    /// False positive rate at the threshold, with Wilson's interval over the negatives.
+    pub fpr: Interval,
+}
+
+/// Best true positive rate among thresholds whose false positive rate is at most `limit` (0.01 for TPR at 1 % FPR).
+///
+/// With fewer than `1/limit` negatives no false positive is allowed at all. The interval is of the rate at the threshold found; it does not
+/// include the uncertainty of the threshold, which the same rows chose.
+pub fn tpr_at_fpr(scores: &[f64], labels: &[bool], limit: f64, level: f64) -> Result<TprAtFpr> {
+    if !(0.0..=1.0).contains(&limit) {
+        return Err(Error::Setting { name: "limit", expected: "a rate from 0 to 1", found: limit });
+    }
+    let curve = roc_curve(scores, labels)?;
+    let positives = count_positive(labels);
+    let mut best = curve[0];
+    // 1e-12 lets through a rate that equals the limit but for rounding.
+    for point in curve.iter().take_while(|point| point.fpr <= limit + 1e-12) {
+        if point.true_positives > best.true_positives {
+            best = *point;
+        }
+    }
+    Ok(TprAtFpr {
+        threshold: best.threshold.is_finite().then_some(best.threshold),
+        tpr: wilson(best.true_positives, positives, level)?,
+        fpr: wilson(best.false_positives, labels.len() - positives, level)?,
+    })
+}
+
+/// Share of rows on the right side of a threshold, with Wilson's interval.
+pub fn accuracy(scores: &[f64], labels: &[bool], threshold: f64, level: f64) -> Result<Interval> {
+    check_rows("scores", labels.len(), scores.len())?;
+    check_finite_scores(scores)?;
+    let right = scores.iter().zip(labels).filter(|(score, label)| (**score > threshold) == **label).count();
+    wilson(right, labels.len(), level)
+}
+
+/// Share of scores above a threshold, with Wilson's interval: the false positive rate of topic-only rows, which carry no label.
+pub fn positive_rate(scores: &[f64], threshold: f64, level: f64) -> Result<Interval> {
+    check_finite_scores(scores)?;
+    wilson(scores.iter().filter(|score| **score > threshold).count(), scores.len(), level)
+}
+
+/// How well probabilities match outcomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// Expected calibration error: mean over rows of `|rate − mean probability|` of the row's bin.
+    pub error: f64,
+    /// Bins of equal width, empty ones included.
+    pub bins: Vec<CalibrationBin>,
+}
+
+/// One bin of a reliability diagram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalibrationBin {
+    /// Lower edge.
+    pub low: f64,
+    /// Upper edge.
+    pub high: f64,
+    /// Rows in the bin.
+    pub n: usize,
+    /// Mean probability of its rows; zero when empty.
+    pub mean_probability: f64,
+    /// Share of positives among its rows; zero when empty.
+    pub rate: f64,
+}
+
+/// Expected calibration error over bins of equal width; ten are usual.
+///
+/// Small bins inflate it: with `n` rows spread over `b` bins, even perfect probabilities score about `√(b/n)/4`. So the counts come with it.
+pub fn calibration(probabilities: &[f64], labels: &[bool], bins: usize) -> Result<Calibration> {
+    check_rows("probabilities", labels.len(), probabilities.len())?;
+    check_finite_scores(probabilities)?;
+    if bins == 0 || labels.is_empty() {
+        return Err(Error::TooFew { unit: "bin", expected: 1, found: bins.min(labels.len()) });
+    }
+    if let Some(p) = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+        return Err(Error::Setting { name: "probabilities", expected: "numbers from 0 to 1", found: *p });
+    }
+    let width = bins as f64;
+    let mut sums = vec![(0_usize, 0.0, 0_usize); bins];
+    for (p, label) in probabilities.iter().zip(labels) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to the number of bins"
+        )]
+        let bin = ((p * width).floor() as usize).min(bins - 1);
+        sums[bin].0 += 1;
+        sums[bin].1 += p;
+        sums[bin].2 += usize::from(*label);
+    }
+    let bins: Vec<CalibrationBin> = sums
+        .iter()
+        .enumerate()
+        .map(|(bin, (n, total, positives))| {
+            let count = (*n).max(1) as f64;
+            let (low, high) = (bin as f64 / width, (bin + 1) as f64 / width);
+            CalibrationBin {
+                low,
+                high,
+                n: *n,
+                mean_probability: total / count,
+                rate: *positives as f64 / count,
+            }
+        })
+        .collect();
+    let gap = |bin: &CalibrationBin| bin.n as f64 * (bin.rate - bin.mean_probability).abs();
+    Ok(Calibration { error: bins.iter().map(gap).sum::<f64>() / labels.len() as f64, bins })
+}
+
+/// Counts of scores between edges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histogram {
+    /// Scores in `[edge i, edge i+1)`; the last bin includes its upper edge.
+    pub counts: Vec<usize>,
+    /// Scores below the first edge.
+    pub below: usize,
+    /// Scores above the last edge.
+    pub above: usize,
+}
+
+/// Counts scores between ascending edges.
+pub fn histogram(scores: &[f64], edges: &[f64]) -> Result<Histogram> {
+    check_finite_scores(scores)?;
+    check_finite_scores(edges)?;
+    let (Some(first), Some(last)) = (edges.first(), edges.last()) else {
+        return Err(Error::TooFew { unit: "edge", expected: 2, found: 0 });
+    };
+    if edges.len() < 2 {
+        return Err(Error::TooFew { unit: "edge", expected: 2, found: edges.len() });
+    }
+    if let Some(pair) = edges.windows(2).find(|pair| pair[0] >= pair[1]) {
+        return Err(Error::Setting { name: "edges", expected: "ascending numbers", found: pair[1] });
+    }
+    let mut histogram = Histogram { counts: vec![0; edges.len() - 1], below: 0, above: 0 };
+    for score in scores {
+        if score < first {
+            histogram.below += 1;
+        } else if score > last {
+            histogram.above += 1;
+        } else {
+            let bin = edges.partition_point(|edge| edge <= score).clamp(1, edges.len() - 1) - 1;
+            histogram.counts[bin] += 1;
+        }
+    }
+    Ok(histogram)
+}
