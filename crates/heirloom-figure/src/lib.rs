@@ -1,1 +1,40 @@
 //! Result tables to figures in one house style.
+//!
+//! Each figure is a function from rows of a tidy table and a spec to a [`Figure`]: a [`Picture`] that becomes SVG
+//! or PNG, and a [`Caption`]. Nothing is computed here: rows are chosen and laid out. What a table lacks is an
+//! error that names it.
+
+mod style;
+mod text;
+
+mod bitmap;
+mod canvas;
+mod caption;
+mod picture;
+mod svg;
+
+mod error;
+mod select;
+
+mod axes;
+mod legend;
+
+mod histogram;
+mod layer_sweep;
+mod transfer;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+pub use caption::Caption;
+pub use error::{Error, Result};
+pub use histogram::{HistogramSpec, histograms};
+pub use layer_sweep::{LayerSweepSpec, layer_sweep};
+pub use picture::{Figure, Picture};
+pub use style::{
+    BEHAVIORS, CONTROL, Color, Dash, FULL_WIDTH, Look, METHODS, Marker, ONE_COLUMN, ORIGINS, ROWS, diverging,
+    look_of,
+};
+pub use transfer::{Between, TransferSpec, transfer};

@@ -1,0 +1,196 @@
+//! Panels side by side, their axes and ticks.
+
+use crate::canvas::{Anchor, Canvas, Label, Point, Stroke};
+use crate::style::{BODY, Color, FULL_WIDTH, MARGIN, ONE_COLUMN, TITLE};
+use crate::text::{self, Weight};
+use crate::{Error, Result};
+
+/// Length of a tick, in points.
+const TICK: f64 = 2.5;
+/// From one line of body type to the next.
+pub(crate) const LEADING: f64 = 9.0;
+/// Between two panels of a row.
+const GUTTER: f64 = 11.0;
+/// Below the axis line: ticks, their numbers, the axis' name.
+const BELOW: f64 = TICK + 2.0 * LEADING + 3.0;
+/// Panels a page has room for.
+const MOST_PANELS: usize = 16;
+
+/// From a quantity to points on the page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+}
+
+impl Scale {
+    pub(crate) fn at(&self, value: f64) -> f64 {
+        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+    }
+}
+
+/// A number on an axis and how it is written.
+pub(crate) type Tick = (f64, String);
+
+/// The round numbers between `low` and `high`, at most `most`, at least `finest` apart.
+pub(crate) fn ticks(low: f64, high: f64, most: usize, finest: f64) -> Vec<Tick> {
+    let rough = ((high - low) / most.max(2) as f64).max(finest * (1.0 - 1e-9));
+    let decade = 10_f64.powf(rough.log10().floor());
+    let factors = [1.0, 2.0, 5.0, 10.0];
+    let step = factors.iter().map(|factor| factor * decade).find(|step| *step >= rough * (1.0 - 1e-9));
+    let step = step.unwrap_or(10.0 * decade);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a handful of decimals")]
+    let decimals = (-(step * 1.000_001).log10().floor()).max(0.0) as usize;
+    let first = (low / step - 1e-6).ceil();
+    let numbers = (0..).map(|index| (first + f64::from(index)) * step);
+    // Adding 0 turns -0 into 0.
+    let in_range = numbers.take_while(|value| *value <= high + step * 1e-6);
+    in_range.map(|value| (value, format!("{:.decimals$}", value + 0.0).replace('-', "−"))).collect()
+}
+
+/// One plotting area, in points.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panel {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
+}
+
+/// Panels on a page, all of one size.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) width: f64,
+    /// Where the panels with their axes end.
+    pub(crate) bottom: f64,
+    pub(crate) panels: Vec<Panel>,
+    columns: usize,
+}
+
+impl Page {
+    /// Room for `count` panels of `height` points, each with a title and `lines` lines above; one panel makes a
+    /// figure of one column. `beside` is what the numbers and name of the y axis take.
+    pub(crate) fn new(count: usize, lines: usize, height: f64, beside: f64) -> Result<Self> {
+        if count > MOST_PANELS {
+            return Err(Error::TooMany { what: "panels", found: count, most: MOST_PANELS });
+        }
+        let columns = match count {
+            0..=4 => count.max(1),
+            5 | 6 | 9 => 3,
+            _ => 4,
+        };
+        let width = if count <= 1 { ONE_COLUMN } else { FULL_WIDTH };
+        let across = width - 2.0 * MARGIN - beside - GUTTER * (columns - 1) as f64;
+        let panel_width = across / columns as f64;
+        let above = TITLE + 2.0 + LEADING * lines as f64 + 3.0;
+        let panel = |index: usize| {
+            let (row, column) = ((index / columns) as f64, (index % columns) as f64);
+            let left = MARGIN + beside + column * (panel_width + GUTTER);
+            let top = MARGIN + above + row * (above + height + BELOW + 4.0);
+            Panel { left, top, right: left + panel_width, bottom: top + height }
+        };
+        let panels: Vec<Panel> = (0..count).map(panel).collect();
+        let bottom = panels.last().map_or(0.0, |last| last.bottom) + BELOW;
+        Ok(Self { width, bottom, panels, columns })
+    }
+
+    /// Whether a panel stands at the left edge and carries the y axis' numbers.
+    pub(crate) fn is_leftmost(&self, index: usize) -> bool {
+        index.is_multiple_of(self.columns)
+    }
+
+    /// The letter of a panel; none when it stands alone.
+    pub(crate) fn letter(&self, index: usize) -> Option<char> {
+        (self.panels.len() > 1).then(|| char::from(b'a' + u8::try_from(index).unwrap_or(25).min(25)))
+    }
+}
+
+/// What the numbers and the name of a y axis take beside it.
+pub(crate) fn beside(ticks: &[Tick]) -> f64 {
+    let widest = ticks.iter().map(|(_, text)| text::width(text, BODY, Weight::Regular)).fold(0.0, f64::max);
+    TICK + 1.5 + widest + 3.0 + BODY
+}
+
+impl Panel {
+    pub(crate) fn width(&self) -> f64 {
+        self.right - self.left
+    }
+
+    /// Letter and title, and the lines below them in gray.
+    pub(crate) fn header(&self, canvas: &mut Canvas, letter: Option<char>, title: &str, lines: &[String]) {
+        let first = self.top - 4.0 - LEADING * lines.len() as f64 - 1.5;
+        let mut left = self.left;
+        if let Some(letter) = letter {
+            canvas.label(Label::new(letter, (left, first), TITLE).bold());
+            left += 9.0;
+        }
+        let shown = text::fit(title, self.right - left, TITLE, Weight::Bold);
+        canvas.label(Label::new(shown, (left, first), TITLE).bold());
+        for (index, line) in lines.iter().enumerate() {
+            let at = (self.left, first + 1.5 + LEADING * (index + 1) as f64);
+            canvas.label(Label::new(line, at, BODY).colored(Color(0x55, 0x55, 0x55)));
+        }
+    }
+
+    pub(crate) fn x_axis(&self, canvas: &mut Canvas, scale: &Scale, ticks: &[Tick], name: &str) {
+        let bottom = self.bottom;
+        canvas.line(vec![(self.left, bottom), (self.right, bottom)], Stroke::axis());
+        for (value, text) in ticks {
+            let x = scale.at(*value);
+            canvas.line(vec![(x, bottom), (x, bottom + TICK)], Stroke::axis());
+            let at = (x, bottom + TICK + BODY);
+            canvas.label(Label::new(text, at, BODY).anchored(Anchor::Middle));
+        }
+        let at: Point = (f64::midpoint(self.left, self.right), bottom + TICK + BODY + LEADING);
+        canvas.label(Label::new(name, at, BODY).anchored(Anchor::Middle));
+    }
+
+    /// The y axis; its numbers and name only when it has one.
+    pub(crate) fn y_axis(&self, canvas: &mut Canvas, scale: &Scale, ticks: &[Tick], name: Option<&str>) {
+        canvas.line(vec![(self.left, self.top), (self.left, self.bottom)], Stroke::axis());
+        for (value, text) in ticks {
+            let y = scale.at(*value);
+            canvas.line(vec![(self.left - TICK, y), (self.left, y)], Stroke::axis());
+            if name.is_some() {
+                let at = (self.left - TICK - 1.5, y);
+                canvas.label(Label::new(text, at, BODY).anchored(Anchor::End).centered());
+            }
+        }
+        if let Some(name) = name {
+            // Capitals reach up to the left margin.
+            let at = (self.left - beside(ticks) + BODY * 0.72, f64::midpoint(self.top, self.bottom));
+            canvas.label(Label::new(name, at, BODY).anchored(Anchor::Middle).upright());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let texts = |low, high, most, finest| -> Vec<String> {
+            ticks(low, high, most, finest).into_iter().map(|(_, text)| text).collect()
+        };
+        assert_eq!(texts(0.3, 1.0, 4, 0.0), ["0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(texts(-0.5, 29.5, 6, 1.0), ["0", "5", "10", "15", "20", "25"]);
+        assert_eq!(texts(-0.5, 0.5, 6, 1.0), ["0"]);
+        assert_eq!(texts(-2.4, 2.4, 5, 0.0), ["−2", "−1", "0", "1", "2"]);
+        assert_eq!(texts(0.0, 1.0, 5, 0.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+    }
+
+    #[test]
+    fn panels_stay_on_the_page_and_apart() {
+        for count in 1..=MOST_PANELS {
+            let page = Page::new(count, 2, 100.0, 30.0).unwrap();
+            for panel in &page.panels {
+                assert!(panel.left > 0.0 && panel.right <= page.width && panel.bottom < page.bottom);
+                assert!(panel.width() > 90.0, "{count} panels are {} wide", panel.width());
+            }
+        }
+        assert!(Page::new(17, 0, 100.0, 30.0).is_err());
+    }
+}

@@ -1,0 +1,383 @@
+//! AUROC by layer, a panel per behavior.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use heirloom_record::{HookPoint, Metric, Site};
+
+use crate::axes::{Page, Panel, Scale, beside, ticks};
+use crate::canvas::{Canvas, Ink, Stroke};
+use crate::legend::{Legend, Sample, draw_point};
+use crate::select::{
+    BEHAVIOR, FIT_ON, METHOD, Measured, SCORED_ON, Selection, by_hook, counts, distinct, unit,
+};
+use crate::style::{AXIS, BODY, Color, Dash, LINE, Look, MARGIN, METHODS, look_of};
+use crate::text::first_that_fits;
+use crate::{Caption, Error, Figure, Picture, Result};
+
+/// Height of a panel, in points.
+const HEIGHT: f64 = 108.0;
+/// Half of what a band spans when there is a single layer.
+const HALF: f64 = 0.4;
+
+/// Which rows a layer sweep shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerSweepSpec {
+    /// Behaviors, a panel each; all in the order of the table when empty.
+    pub behaviors: Vec<String>,
+    /// The arm or model; may stay empty when the table holds one.
+    pub arm: Option<String>,
+    /// Methods, a line each; all that the table holds when empty.
+    pub methods: Vec<String>,
+    /// The method whose intervals and chosen layer are drawn.
+    pub headline: String,
+    /// What was scored, as `scored_on` says.
+    pub scored_on: String,
+    /// Metrics of the null bands; those that the table lacks are left out.
+    pub nulls: Vec<String>,
+    /// Where in each block.
+    pub site: Site,
+}
+
+impl Default for LayerSweepSpec {
+    fn default() -> Self {
+        let nulls =
+            ["auroc_null_random_direction", "auroc_null_random_difference", "auroc_null_shuffled_labels"];
+        Self {
+            behaviors: vec![],
+            arm: None,
+            methods: vec![],
+            headline: "dom".into(),
+            scored_on: "selection groups".into(),
+            nulls: nulls.map(str::to_owned).into(),
+            site: Site::ResidPost,
+        }
+    }
+}
+
+/// Values by block.
+type Sweep = BTreeMap<usize, Measured>;
+
+/// What one panel shows.
+struct Content {
+    behavior: String,
+    lines: Vec<(String, Sweep)>,
+    nulls: Vec<(usize, Sweep)>,
+    chosen: Option<(usize, Measured)>,
+    interval: Option<String>,
+}
+
+/// Draws AUROC by layer: a line per method, the headline's interval as a ribbon, null bands in gray, chance, and
+/// the report at the chosen layer (`auroc_at_chosen_layer`).
+///
+/// # Errors
+/// Names the behavior, method or split that the table has no `auroc` rows for; rows of several arms, seeds or
+/// steps where the spec names none; two rows for one point.
+pub fn layer_sweep(rows: &[Metric], spec: &LayerSweepSpec) -> Result<Figure> {
+    let all = Selection::of(rows, "auroc")?
+        .keep(SCORED_ON, &spec.scored_on)?
+        .of_one_run(spec.arm.as_deref())?
+        .alike(FIT_ON)?;
+    let arm = all.rows[0].arm.as_deref();
+    let behaviors = if spec.behaviors.is_empty() { all.values(BEHAVIOR) } else { spec.behaviors.clone() };
+    let methods = methods_of(&all, spec)?;
+    let contents: Vec<Content> = behaviors
+        .iter()
+        .map(|behavior| content(rows, &all, behavior, &methods, arm, spec))
+        .collect::<Result<_>>()?;
+    let canvas = draw(&contents, spec)?;
+    let caption = caption(rows, &all, &contents, &methods, spec);
+    Ok(Figure { picture: Picture::new(canvas, caption.what.clone()), caption })
+}
+
+fn methods_of(all: &Selection<'_, Metric>, spec: &LayerSweepSpec) -> Result<Vec<String>> {
+    let mut methods = all.values(METHOD);
+    if !spec.methods.is_empty() {
+        for method in &spec.methods {
+            all.clone().keep(METHOD, method)?;
+        }
+        methods.retain(|method| spec.methods.contains(method));
+    }
+    let place = |method: &String| METHODS.iter().position(|(known, _)| known == method);
+    methods.sort_by_key(|method| place(method).unwrap_or(METHODS.len()));
+    Ok(methods)
+}
+
+fn content(
+    rows: &[Metric],
+    all: &Selection<'_, Metric>,
+    behavior: &str,
+    methods: &[String],
+    arm: Option<&str>,
+    spec: &LayerSweepSpec,
+) -> Result<Content> {
+    let mut here = all.clone().keep(BEHAVIOR, behavior)?;
+    here.metric = format!("auroc of {behavior}");
+    let headline = here.clone().keep(METHOD, &spec.headline)?;
+    let interval = headline.rows.iter().find_map(|row| row.interval.clone());
+    let mut lines = vec![];
+    for method in methods {
+        match here.clone().keep(METHOD, method) {
+            Ok(of_method) => lines.push((method.clone(), sweep(&of_method, spec.site)?)),
+            // A method that only other behaviors have leaves no line here.
+            Err(_) if *method != spec.headline => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if lines.iter().all(|(_, sweep)| sweep.is_empty()) {
+        let found = distinct(here.rows.iter().filter_map(|row| row.hook).map(|hook| hook.to_string()));
+        let wanted = format!("blocks.*.{}", spec.site.name());
+        return Err(Error::NoRows { metric: here.metric, column: "hook", wanted, found });
+    }
+    let matching = |metric: &str| -> Vec<&Metric> {
+        let same = |cell: &Option<String>, wanted: &str| {
+            cell.as_deref().is_none_or(|found| found.is_empty() || found == wanted)
+        };
+        rows.iter()
+            .filter(|row| row.metric == metric && row.behavior == behavior && row.arm.as_deref() == arm)
+            .filter(|row| same(&row.method, &spec.headline))
+            .collect()
+    };
+    let mut nulls = vec![];
+    for (index, metric) in spec.nulls.iter().enumerate() {
+        let of_split = |row: &&Metric| row.scored_on.as_deref().is_none_or(|split| split == spec.scored_on);
+        let found: Vec<&Metric> = matching(metric).into_iter().filter(of_split).collect();
+        let band = sweep(&Selection { metric: metric.clone(), rows: found }, spec.site)?;
+        if !band.is_empty() {
+            nulls.push((index, band));
+        }
+    }
+    let metric = "auroc_at_chosen_layer";
+    let reported = sweep(&Selection { metric: metric.into(), rows: matching(metric) }, spec.site)?;
+    if reported.len() > 1 {
+        let found = reported.keys().map(|layer| format!("block {layer}")).collect();
+        return Err(Error::Ambiguous { metric: format!("{metric} of {behavior}"), column: "hook", found });
+    }
+    let chosen = reported.into_iter().next();
+    Ok(Content { behavior: behavior.into(), lines, nulls, chosen, interval })
+}
+
+fn sweep(selection: &Selection<'_, Metric>, wanted: Site) -> Result<Sweep> {
+    let at_site = |(hook, measured)| match hook {
+        HookPoint::Block { layer, site } if site == wanted => Some((layer, measured)),
+        _ => None,
+    };
+    Ok(by_hook(selection)?.into_iter().filter_map(at_site).collect())
+}
+
+fn draw(contents: &[Content], spec: &LayerSweepSpec) -> Result<Canvas> {
+    let sweeps = || {
+        contents.iter().flat_map(|content| {
+            let nulls = content.nulls.iter().map(|(_, sweep)| sweep);
+            content.lines.iter().map(|(_, sweep)| sweep).chain(nulls)
+        })
+    };
+    let reported = contents.iter().filter_map(|content| content.chosen.as_ref());
+    let measured = sweeps().flat_map(BTreeMap::values).chain(reported.clone().map(|(_, measured)| measured));
+    let numbers =
+        measured.flat_map(|m| [m.value, m.interval.map(|i| i.0), m.interval.map(|i| i.1)]).flatten();
+    let (low, high) = numbers.fold((0.4_f64, 1.0_f64), |(low, high), x| (low.min(x), high.max(x)));
+    let low = (low * 10.0 + 1e-9).floor() / 10.0;
+    let numbers = ticks(low, high, 6, 0.1);
+    let layers = sweeps().flat_map(BTreeMap::keys).chain(reported.map(|(layer, _)| layer));
+    let (first, last) = layers.fold((usize::MAX, 0), |(first, last), l| (first.min(*l), last.max(*l)));
+
+    let legend = legend(contents, spec);
+    let page = Page::new(contents.len(), 2, HEIGHT, beside(&numbers))?;
+    let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
+    for (index, (content, panel)) in contents.iter().zip(&page.panels).enumerate() {
+        let x = Scale { low: first as f64 - 0.6, high: last as f64 + 0.6, from: panel.left, to: panel.right };
+        // Headroom, so that a line at 1 is drawn whole.
+        let y = Scale { low, high: high + 0.025 * (high - low), from: panel.bottom, to: panel.top };
+        panel.header(&mut canvas, page.letter(index), &content.behavior, &notes(content, spec, panel));
+        draw_content(&mut canvas, content, spec, panel, (&x, &y));
+        panel.x_axis(&mut canvas, &x, &ticks(x.low, x.high, 6, 1.0), "block");
+        panel.y_axis(&mut canvas, &y, &numbers, page.is_leftmost(index).then_some("AUROC"));
+    }
+    legend.draw(&mut canvas, page.bottom + 3.0);
+    Ok(canvas)
+}
+
+/// The two lines below a panel's title.
+fn notes(content: &Content, spec: &LayerSweepSpec, panel: &Panel) -> Vec<String> {
+    let unit = content.interval.as_deref().and_then(unit);
+    let headline = content.lines.iter().find(|(method, _)| *method == spec.headline);
+    let ns = headline.into_iter().flat_map(|(_, sweep)| sweep.values().map(|measured| measured.n));
+    let n = counts(ns, unit).unwrap_or_default();
+    let chosen = content.chosen.as_ref().and_then(|(layer, measured)| {
+        let mut short = format!("block {layer}: {:.2}", measured.value?);
+        if let Some((low, high)) = measured.interval {
+            let _ = write!(short, " [{low:.2}, {high:.2}]");
+        }
+        let long = counts([measured.n], None).map(|n| format!("{short}, {n}"));
+        Some(first_that_fits(&long.into_iter().chain([short]).collect::<Vec<_>>(), panel.width(), BODY))
+    });
+    vec![first_that_fits(&[n], panel.width(), BODY), chosen.unwrap_or_default()]
+}
+
+fn draw_content(
+    canvas: &mut Canvas,
+    content: &Content,
+    spec: &LayerSweepSpec,
+    panel: &Panel,
+    (x, y): (&Scale, &Scale),
+) {
+    for (index, band) in &content.nulls {
+        let (ink, edge) = null_look(*index);
+        ribbon(canvas, band, ink, Some(edge), (x, y));
+    }
+    canvas.line(vec![(panel.left, y.at(0.5)), (panel.right, y.at(0.5))], chance());
+    let rank = |method: &str| usize::from(method == spec.headline);
+    let mut order: Vec<(usize, &(String, Sweep))> = content.lines.iter().enumerate().collect();
+    order.sort_by_key(|(index, (method, _))| (rank(method), usize::MAX - index));
+    let dodged = content.lines.iter().all(|(_, sweep)| sweep.len() == 1);
+    for (index, (method, sweep)) in order {
+        let look = look_of(&METHODS, method);
+        if dodged {
+            let aside = (index as f64 + 0.5) / content.lines.len() as f64 - 0.5;
+            single(canvas, sweep, look, aside * 0.8, (x, y));
+            continue;
+        }
+        if *method == spec.headline {
+            ribbon(canvas, sweep, look.color.faint(0.25), None, (x, y));
+        }
+        line(canvas, sweep, look, index, (x, y));
+    }
+    if let Some((layer, Measured { value: Some(value), interval, .. })) = content.chosen {
+        let interval = interval.map(|(low, high)| (y.at(low), y.at(high)));
+        // Beside the methods' points when those stand side by side.
+        let aside = if dodged { 0.5 } else { 0.0 };
+        draw_point(canvas, (x.at(layer as f64 + aside), y.at(value)), interval);
+    }
+}
+
+fn line(canvas: &mut Canvas, sweep: &Sweep, look: Look, index: usize, (x, y): (&Scale, &Scale)) {
+    for run in runs(sweep, |measured| measured.value) {
+        let points: Vec<_> = run.iter().map(|(layer, value)| (x.at(*layer), y.at(*value))).collect();
+        if let [alone] = points[..] {
+            canvas.marker(alone, look.marker, 1.0, look.color);
+        }
+        canvas.line(points, Stroke { color: look.color, width: LINE, dash: look.dash });
+    }
+    // Markers of neighbors are staggered, so that lines that run together can be told apart.
+    let every = sweep.len().div_ceil(6).max(1);
+    for (place, (layer, measured)) in sweep.iter().enumerate() {
+        if let (Some(value), true) = (measured.value, place % every == index % every) {
+            canvas.marker((x.at(*layer as f64), y.at(value)), look.marker, 1.0, look.color);
+        }
+    }
+}
+
+fn single(canvas: &mut Canvas, sweep: &Sweep, look: Look, aside: f64, (x, y): (&Scale, &Scale)) {
+    for (layer, measured) in sweep {
+        let at = x.at(*layer as f64 + aside);
+        if let Some((low, high)) = measured.interval {
+            canvas.line(vec![(at, y.at(low)), (at, y.at(high))], Stroke::solid(look.color, LINE));
+        }
+        if let Some(value) = measured.value {
+            canvas.marker((at, y.at(value)), look.marker, 1.3, look.color);
+        }
+    }
+}
+
+fn ribbon(canvas: &mut Canvas, sweep: &Sweep, ink: Ink, edge: Option<Stroke>, (x, y): (&Scale, &Scale)) {
+    for mut run in runs(sweep, |measured| measured.interval) {
+        if let [(layer, interval)] = run[..] {
+            run = vec![(layer - HALF, interval), (layer + HALF, interval)];
+        }
+        let low: Vec<_> = run.iter().map(|(layer, (low, _))| (x.at(*layer), y.at(*low))).collect();
+        let high: Vec<_> = run.iter().map(|(layer, (_, high))| (x.at(*layer), y.at(*high))).collect();
+        canvas.fill(low.iter().chain(high.iter().rev()).copied().collect(), ink);
+        if let Some(edge) = edge {
+            canvas.line(low, edge);
+            canvas.line(high, edge);
+        }
+    }
+}
+
+/// Unbroken stretches of layers that have a cell; an empty cell breaks, a layer that was not captured does not.
+fn runs<T>(sweep: &Sweep, cell: impl Fn(&Measured) -> Option<T>) -> Vec<Vec<(f64, T)>> {
+    let mut runs = vec![vec![]];
+    for (layer, measured) in sweep {
+        match cell(measured) {
+            Some(found) => runs.last_mut().expect("starts with one").push((*layer as f64, found)),
+            None => runs.push(vec![]),
+        }
+    }
+    runs.retain(|run| !run.is_empty());
+    runs
+}
+
+fn chance() -> Stroke {
+    Stroke { color: Color::BLACK, width: AXIS, dash: Dash::Short }
+}
+
+/// Fill and edge of the null band with this place in the spec.
+fn null_look(index: usize) -> (Ink, Stroke) {
+    let dash = [Dash::Dotted, Dash::Short, Dash::Solid, Dash::DashDot][index % 4];
+    (Color::GRAY.faint(0.16), Stroke { color: Color(0x88, 0x88, 0x88), width: AXIS, dash })
+}
+
+fn legend(contents: &[Content], spec: &LayerSweepSpec) -> Legend {
+    let mut items: Vec<(Sample, String)> = vec![];
+    for method in distinct(contents.iter().flat_map(|c| c.lines.iter().map(|(method, _)| method.clone()))) {
+        let look = look_of(&METHODS, &method);
+        let ribbon = (method == spec.headline).then(|| look.color.faint(0.25));
+        items.push((Sample::Line { look, ribbon }, method));
+    }
+    if contents.iter().any(|content| content.chosen.is_some()) {
+        items.push((Sample::Point, "chosen block, report groups".into()));
+    }
+    items.push((Sample::Rule(chance()), "chance".into()));
+    for (index, metric) in spec.nulls.iter().enumerate() {
+        if contents.iter().any(|content| content.nulls.iter().any(|(found, _)| *found == index)) {
+            let (ink, edge) = null_look(index);
+            items.push((Sample::Band { ink, edge }, null_name(metric)));
+        }
+    }
+    Legend(items)
+}
+
+/// `auroc_null_shuffled_labels` in words.
+fn null_name(metric: &str) -> String {
+    let name = metric.strip_prefix("auroc_null_").unwrap_or(metric).replace('_', " ");
+    if name.ends_with('s') { format!("null: {name}") } else { format!("null: {name}s") }
+}
+
+fn caption(
+    rows: &[Metric],
+    all: &Selection<'_, Metric>,
+    contents: &[Content],
+    methods: &[String],
+    spec: &LayerSweepSpec,
+) -> Caption {
+    let behaviors: Vec<&str> = contents.iter().map(|content| content.behavior.as_str()).collect();
+    let arm = all.rows[0].arm.as_deref().map(|arm| format!(" of {arm}")).unwrap_or_default();
+    let fit_on = all.rows[0].fit_on.as_deref().map(|fit_on| format!("fit on {fit_on}, ")).unwrap_or_default();
+    let what = format!(
+        "AUROC of {} at the {} of each block{arm}, {fit_on}scored on {}: {}",
+        methods.join(", "),
+        spec.site.name(),
+        spec.scored_on,
+        behaviors.join(", ")
+    );
+    let shown = all.rows.iter().filter(|row| behaviors.contains(&row.behavior.as_str()));
+    let interval = contents.iter().find_map(|content| content.interval.clone());
+    let n = counts(shown.map(|row| row.n), interval.as_deref().and_then(unit)).unwrap_or_default();
+    let intervals = interval.map(|kind| format!("Ribbon of {}: {kind}", spec.headline)).unwrap_or_default();
+    let mut notes = vec![];
+    let ns = counts(contents.iter().filter_map(|c| c.chosen.as_ref()).map(|(_, measured)| measured.n), None);
+    if contents.iter().any(|content| content.chosen.is_some()) {
+        let ns = ns.map(|ns| format!(" ({ns})")).unwrap_or_default();
+        notes.push(format!("Diamond: {} at the chosen block, on the report groups{ns}", spec.headline));
+    }
+    for metric in &spec.nulls {
+        let bands = || rows.iter().filter(|row| row.metric == *metric);
+        if let Some(first) = bands().next() {
+            let kind = first.interval.clone().unwrap_or_else(|| "interval not stated".into());
+            let draws = counts(bands().map(|row| row.n), None).map(|n| format!(", {n}")).unwrap_or_default();
+            notes.push(format!("Gray, {}: {kind}{draws}", null_name(metric)));
+        }
+    }
+    Caption { what, n, intervals, notes }
+}

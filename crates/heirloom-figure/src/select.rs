@@ -1,0 +1,155 @@
+//! Choosing the rows that a figure shows, with errors that say what is missing.
+
+use std::collections::BTreeMap;
+
+use heirloom_record::{Histogram, HookPoint, Metric};
+
+use crate::{Error, Result};
+
+/// A row's cell of one column, as text; nothing when it is empty.
+pub(crate) type Cell<R> = fn(&R) -> Option<String>;
+
+pub(crate) const BEHAVIOR: (&str, Cell<Metric>) = ("behavior", |row| Some(row.behavior.clone()));
+pub(crate) const ARM: (&str, Cell<Metric>) = ("arm", |row| row.arm.clone());
+pub(crate) const SEED: (&str, Cell<Metric>) = ("seed", |row| row.seed.map(|seed| seed.to_string()));
+pub(crate) const STEP: (&str, Cell<Metric>) = ("step", |row| row.step.map(|step| step.to_string()));
+pub(crate) const METHOD: (&str, Cell<Metric>) = ("method", |row| row.method.clone());
+pub(crate) const HOOK: (&str, Cell<Metric>) = ("hook", |row| row.hook.map(|hook| hook.to_string()));
+pub(crate) const FIT_ON: (&str, Cell<Metric>) = ("fit_on", |row| row.fit_on.clone());
+pub(crate) const SCORED_ON: (&str, Cell<Metric>) = ("scored_on", |row| row.scored_on.clone());
+
+pub(crate) const BIN_METHOD: (&str, Cell<Histogram>) = ("method", |bin| Some(bin.method.clone()));
+pub(crate) const BIN_BEHAVIOR: (&str, Cell<Histogram>) = ("behavior", |bin| Some(bin.behavior.clone()));
+
+/// Some rows of a table, never none.
+#[derive(Debug)]
+pub(crate) struct Selection<'a, R> {
+    /// What the rows are, for errors.
+    pub(crate) metric: String,
+    pub(crate) rows: Vec<&'a R>,
+}
+
+impl<R> Clone for Selection<'_, R> {
+    fn clone(&self) -> Self {
+        Self { metric: self.metric.clone(), rows: self.rows.clone() }
+    }
+}
+
+impl<'a> Selection<'a, Metric> {
+    /// The rows of one metric.
+    pub(crate) fn of(rows: &'a [Metric], metric: &str) -> Result<Self> {
+        let chosen: Vec<&Metric> = rows.iter().filter(|row| row.metric == metric).collect();
+        if chosen.is_empty() {
+            let found = distinct(rows.iter().map(|row| row.metric.clone()));
+            return Err(Error::NoMetric { metric: metric.into(), found });
+        }
+        Ok(Self { metric: metric.into(), rows: chosen })
+    }
+
+    /// Checks that its rows come from one run: one arm, seed and step.
+    pub(crate) fn of_one_run(self, arm: Option<&str>) -> Result<Self> {
+        let chosen = match arm {
+            Some(arm) => self.keep(ARM, arm)?,
+            None => self.alike(ARM)?,
+        };
+        chosen.alike(SEED)?.alike(STEP)
+    }
+}
+
+impl<'a> Selection<'a, Histogram> {
+    /// All bins of a table of histograms.
+    pub(crate) fn bins(rows: &'a [Histogram]) -> Result<Self> {
+        match rows {
+            [] => Err(Error::NoMetric { metric: "histogram".into(), found: vec![] }),
+            rows => Ok(Self { metric: "histogram".into(), rows: rows.iter().collect() }),
+        }
+    }
+}
+
+impl<R> Selection<'_, R> {
+    /// The rows that hold `wanted` in a column.
+    pub(crate) fn keep(self, (column, cell): (&'static str, Cell<R>), wanted: &str) -> Result<Self> {
+        let (kept, rest): (Vec<&R>, Vec<&R>) =
+            self.rows.into_iter().partition(|row| cell(row).as_deref() == Some(wanted));
+        if kept.is_empty() {
+            let found = distinct(rest.into_iter().filter_map(cell));
+            return Err(Error::NoRows { metric: self.metric, column, wanted: wanted.into(), found });
+        }
+        Ok(Self { metric: self.metric, rows: kept })
+    }
+
+    /// Checks that all rows hold the same in a column.
+    pub(crate) fn alike(self, (column, cell): (&'static str, Cell<R>)) -> Result<Self> {
+        let found = distinct(self.rows.iter().map(|row| cell(row).unwrap_or_else(|| "(empty)".into())));
+        match found.len() {
+            0 | 1 => Ok(self),
+            _ => Err(Error::Ambiguous { metric: self.metric, column, found }),
+        }
+    }
+
+    /// What a column holds, each once, in the order of the table.
+    pub(crate) fn values(&self, (_, cell): (&'static str, Cell<R>)) -> Vec<String> {
+        distinct(self.rows.iter().filter_map(|row| cell(row)))
+    }
+}
+
+/// A row's value and interval, finite where they are there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) value: Option<f64>,
+    pub(crate) interval: Option<(f64, f64)>,
+    pub(crate) n: Option<i64>,
+}
+
+impl Measured {
+    pub(crate) fn of(row: &Metric) -> Result<Self> {
+        let numbers = [row.value, row.low, row.high];
+        if let Some(value) = numbers.into_iter().flatten().find(|number| !number.is_finite()) {
+            return Err(Error::NotFinite { metric: row.metric.clone(), place: place(row), value });
+        }
+        Ok(Self { value: row.value, interval: row.low.zip(row.high), n: row.n })
+    }
+}
+
+/// Rows by hook point, one each.
+pub(crate) fn by_hook(selection: &Selection<'_, Metric>) -> Result<BTreeMap<HookPoint, Measured>> {
+    let mut found = BTreeMap::new();
+    for row in &selection.rows {
+        let Some(hook) = row.hook else { continue };
+        if found.insert(hook, Measured::of(row)?).is_some() {
+            return Err(Error::Twice { metric: selection.metric.clone(), place: place(row) });
+        }
+    }
+    Ok(found)
+}
+
+/// A row's place in words.
+pub(crate) fn place(row: &Metric) -> String {
+    let cells = [BEHAVIOR, HOOK, METHOD, FIT_ON, SCORED_ON];
+    let named = cells.into_iter().filter_map(|(_, cell)| cell(row)).filter(|cell| !cell.is_empty());
+    named.map(|cell| format!("`{cell}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Each value once, in the order in which they come.
+pub(crate) fn distinct(values: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut seen = vec![];
+    for value in values {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+    }
+    seen
+}
+
+/// The counts behind some rows: `n = 80 pairs`, `n = 70–80 pairs`; nothing when no row has one.
+pub(crate) fn counts(ns: impl IntoIterator<Item = Option<i64>>, unit: Option<&str>) -> Option<String> {
+    let ns: Vec<i64> = ns.into_iter().flatten().collect();
+    let (low, high) = (ns.iter().min()?, ns.iter().max()?);
+    let number = if low == high { low.to_string() } else { format!("{low}–{high}") };
+    Some(unit.map_or(format!("n = {number}"), |unit| format!("n = {number} {unit}")))
+}
+
+/// What an interval was drawn over: `pairs` of `95 % cluster bootstrap over pairs`.
+pub(crate) fn unit(interval: &str) -> Option<&str> {
+    interval.rsplit_once(" over ").map(|(_, unit)| unit)
+}

@@ -1,0 +1,183 @@
+//! The house style: sizes, type and colors fixed by meaning.
+//!
+//! Colors are Paul Tol's (*Colour Schemes*, SRON technical note, issue 3.2). A thing has the same color, marker
+//! and dash in every figure; marker and dash carry the meaning in gray print.
+
+/// Points in an inch.
+pub(crate) const INCH: f64 = 72.0;
+/// Width of a figure in one column of a two-column page, in points.
+pub const ONE_COLUMN: f64 = 3.4 * INCH;
+/// Width of a figure across the page, in points.
+pub const FULL_WIDTH: f64 = 7.0 * INCH;
+
+/// Type of titles, in points.
+pub(crate) const TITLE: f64 = 8.0;
+/// Type of everything else, in points.
+pub(crate) const BODY: f64 = 7.0;
+/// Stroke of axes and ticks, in points.
+pub(crate) const AXIS: f64 = 0.5;
+/// Stroke of data, in points.
+pub(crate) const LINE: f64 = 1.0;
+/// Radius of a marker, in points.
+pub(crate) const MARKER: f64 = 1.7;
+/// Left free around every figure, in points.
+pub(crate) const MARGIN: f64 = 3.0;
+
+/// An sRGB color.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Color(pub u8, pub u8, pub u8);
+
+impl Color {
+    /// Text and axes.
+    pub const BLACK: Self = Self(0x1A, 0x1A, 0x1A);
+    /// Background.
+    pub const WHITE: Self = Self(0xFF, 0xFF, 0xFF);
+    /// Controls, chance and null bands.
+    pub const GRAY: Self = Self(0x77, 0x77, 0x77);
+
+    /// The color `part` of the way from `self` to `other`, in sRGB.
+    #[must_use]
+    pub fn towards(self, other: Self, part: f64) -> Self {
+        let mix = |from: u8, to: u8| {
+            let value = f64::from(from) + (f64::from(to) - f64::from(from)) * part.clamp(0.0, 1.0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between two u8")]
+            let byte = value.round() as u8;
+            byte
+        };
+        Self(mix(self.0, other.0), mix(self.1, other.1), mix(self.2, other.2))
+    }
+
+    /// Relative luminance of WCAG 2.1, 0 for black and 1 for white.
+    pub fn luminance(self) -> f64 {
+        let linear = |channel: u8| {
+            let value = f64::from(channel) / 255.0;
+            if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(self.0) + 0.7152 * linear(self.1) + 0.0722 * linear(self.2)
+    }
+
+    /// Black or white, whichever reads better on this color.
+    #[must_use]
+    pub fn ink_on(self) -> Self {
+        // Contrast ratios 1.05 / (L + 0.05) and (L + 0.05) / 0.05 are equal at L = 0.179.
+        if self.luminance() > 0.179 { Self::BLACK } else { Self::WHITE }
+    }
+}
+
+/// The shape that marks a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Marker {
+    /// A disc.
+    Circle,
+    /// A square.
+    Square,
+    /// A square on its corner.
+    Diamond,
+    /// A triangle on its base.
+    Triangle,
+    /// A triangle on its tip.
+    Wedge,
+}
+
+/// How a line is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dash {
+    /// Unbroken.
+    Solid,
+    /// Long dashes.
+    Long,
+    /// Short dashes.
+    Short,
+    /// Dots.
+    Dotted,
+    /// Dash, dot.
+    DashDot,
+}
+
+impl Dash {
+    /// Lengths of strokes and gaps in turn, in points; empty when unbroken.
+    pub(crate) fn lengths(self) -> &'static [f64] {
+        match self {
+            Self::Solid => &[],
+            Self::Long => &[6.0, 2.0],
+            Self::Short => &[3.0, 1.6],
+            Self::Dotted => &[1.0, 1.4],
+            Self::DashDot => &[5.0, 1.5, 1.0, 1.5],
+        }
+    }
+}
+
+/// How one meaning looks, everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Its color.
+    pub color: Color,
+    /// Its marker.
+    pub marker: Marker,
+    /// Its dash.
+    pub dash: Dash,
+}
+
+const fn look(rgb: (u8, u8, u8), marker: Marker, dash: Dash) -> Look {
+    Look { color: Color(rgb.0, rgb.1, rgb.2), marker, dash }
+}
+
+/// What is drawn in gray: controls, and names the style does not know.
+pub const CONTROL: Look = Look { color: Color::GRAY, marker: Marker::Wedge, dash: Dash::Dotted };
+
+/// Methods of fitting, in the order in which they are listed.
+pub const METHODS: [(&str, Look); 5] = [
+    ("dom", look((0x44, 0x77, 0xAA), Marker::Circle, Dash::Solid)),
+    ("dom-z", look((0x66, 0xCC, 0xEE), Marker::Square, Dash::Long)),
+    ("lda", look((0x22, 0x88, 0x33), Marker::Triangle, Dash::Short)),
+    ("logistic", look((0xEE, 0x66, 0x77), Marker::Diamond, Dash::DashDot)),
+    ("pca", look((0xCC, 0xBB, 0x44), Marker::Wedge, Dash::Dotted)),
+];
+
+/// Behaviors.
+pub const BEHAVIORS: [(&str, Look); 3] = [
+    ("blackmail", look((0xCC, 0x33, 0x11), Marker::Circle, Dash::Solid)),
+    ("date-confusion", look((0x00, 0x77, 0xBB), Marker::Square, Dash::Long)),
+    ("negative-emotion", look((0x00, 0x99, 0x88), Marker::Triangle, Dash::Short)),
+];
+
+/// Where a student's behavior may come from, and what it is held against.
+pub const ORIGINS: [(&str, Look); 4] = [
+    ("teacher", look((0xEE, 0x77, 0x33), Marker::Circle, Dash::Solid)),
+    ("prompts", look((0x33, 0xBB, 0xEE), Marker::Square, Dash::Long)),
+    ("base", look((0x33, 0x33, 0x33), Marker::Diamond, Dash::Short)),
+    ("control", CONTROL),
+];
+
+/// Classes of rows that a direction scores.
+pub const ROWS: [(&str, Look); 3] = [
+    ("positive", look((0x00, 0x44, 0x88), Marker::Circle, Dash::Solid)),
+    ("negative", look((0xDD, 0xAA, 0x33), Marker::Square, Dash::Long)),
+    ("topic-only", look((0xBB, 0x55, 0x66), Marker::Triangle, Dash::Short)),
+];
+
+/// How `name` looks in `family`; [`CONTROL`] when the family does not know it.
+pub fn look_of(family: &[(&str, Look)], name: &str) -> Look {
+    family.iter().find(|(known, _)| *known == name).map_or(CONTROL, |(_, look)| *look)
+}
+
+/// Tol's diverging scale from blue over white to red.
+const BU_RD: [Color; 9] = [
+    Color(0x21, 0x66, 0xAC),
+    Color(0x43, 0x93, 0xC3),
+    Color(0x92, 0xC5, 0xDE),
+    Color(0xD1, 0xE5, 0xF0),
+    Color(0xF7, 0xF7, 0xF7),
+    Color(0xFD, 0xDB, 0xC7),
+    Color(0xF4, 0xA5, 0x82),
+    Color(0xD6, 0x60, 0x4D),
+    Color(0xB2, 0x18, 0x2B),
+];
+
+/// The diverging scale: blue at 0, white at 0.5, red at 1.
+pub fn diverging(part: f64) -> Color {
+    let place = part.clamp(0.0, 1.0) * (BU_RD.len() - 1) as f64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
+    let below = (place.floor() as usize).min(BU_RD.len() - 2);
+    BU_RD[below].towards(BU_RD[below + 1], place - below as f64)
+}
