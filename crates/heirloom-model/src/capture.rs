@@ -1,0 +1,344 @@
+//! Capture: activations of many rows at chosen hook points, reduced where they arise.
+//!
+//! A plan is checked against the configuration before weights load. Rows are batched by length under a budget of
+//! tokens; each batch runs to the deepest point asked for and no further; every point keeps one vector a row (or
+//! one a position), so memory does not grow with the tokens read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::Tensor;
+use heirloom_record::{
+    ActivationHeader, ActivationRow, Activations, BatchPlan, HookPoint, Readout, match_hooks,
+};
+use ndarray::{Array2, ArrayD, Axis};
+
+use crate::batch::{Batch, check_row};
+use crate::hooks::{Fired, Hooks};
+use crate::intervene::{Changes, Intervention};
+use crate::{Config, Error, Result, Student, TokenRow, ops};
+
+/// Which hook points to capture, and which positions feed a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapturePlan {
+    points: BTreeSet<HookPoint>,
+    readout: Readout,
+}
+
+impl CapturePlan {
+    /// Matches glob `patterns` against the hook points of a model; needs its configuration alone.
+    ///
+    /// # Errors
+    /// A pattern matches nothing (with near names), or matches a point without vectors, and no other.
+    pub fn new<S: AsRef<str>>(config: &Config, patterns: &[S], readout: Readout) -> Result<Self> {
+        let mut points = BTreeSet::new();
+        for pattern in patterns {
+            let matched = match_hooks(&[pattern], config.n_layers)?;
+            let (vectors, other): (Vec<_>, Vec<_>) =
+                matched.into_iter().partition(|point| config.width(*point).is_some());
+            // A wide glob such as `blocks.3.*` means all that can be captured.
+            match other.first() {
+                Some(&point) if vectors.is_empty() => return Err(Error::NoVectors { point }),
+                _ => points.extend(vectors),
+            }
+        }
+        Ok(Self { points, readout })
+    }
+
+    /// The hook points, in execution order.
+    pub fn points(&self) -> &BTreeSet<HookPoint> {
+        &self.points
+    }
+
+    /// Which positions feed a row.
+    pub fn readout(&self) -> &Readout {
+        &self.readout
+    }
+
+    /// Bytes of the activations of these rows.
+    pub fn bytes(&self, config: &Config, rows: &[TokenRow]) -> usize {
+        let n: usize = match self.readout {
+            Readout::All => rows.iter().map(|row| row.ids.len()).sum(),
+            _ => rows.len(),
+        };
+        let widths = self.points.iter().filter_map(|point| config.width(*point));
+        4 * n * widths.sum::<usize>()
+    }
+}
+
+/// How a capture runs.
+pub struct CaptureOptions<'a> {
+    /// Most tokens in one batch; a longer row is a batch of its own.
+    pub max_tokens: usize,
+    /// Changes to every forward pass; none cost nothing.
+    pub interventions: &'a [Intervention],
+    /// Told after every batch.
+    pub progress: Option<&'a mut dyn FnMut(Progress)>,
+}
+
+impl Default for CaptureOptions<'_> {
+    fn default() -> Self {
+        Self { max_tokens: 1024, interventions: &[], progress: None }
+    }
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows done.
+    pub rows: usize,
+    /// Rows in all.
+    pub of_rows: usize,
+    /// Tokens done.
+    pub tokens: usize,
+    /// Tokens in all.
+    pub of_tokens: usize,
+}
+
+/// What [`Student::run_with_hooks`] saw of one row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowCache {
+    /// Per hook point, the whole tensor: `[pos, …]`, or `[head, query, key]` of scores and pattern.
+    pub activations: BTreeMap<HookPoint, ArrayD<f32>>,
+    /// `[pos, d_vocab]`, where asked for.
+    pub logits: Option<Array2<f32>>,
+}
+
+/// Rows grouped for forward passes: longest first, as many as the budget of tokens holds.
+///
+/// Determinism: depends on the rows' lengths and order alone.
+pub(crate) fn plan_batches(rows: &[TokenRow], max_tokens: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&row| (std::cmp::Reverse(rows[row].ids.len()), row));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut room = 0;
+    for row in order {
+        let len = rows[row].ids.len();
+        match batches.last_mut() {
+            Some(batch) if len <= room => {
+                batch.push(row);
+                room -= len;
+            }
+            _ => {
+                batches.push(vec![row]);
+                room = max_tokens.saturating_sub(len);
+            }
+        }
+    }
+    batches
+}
+
+impl Student {
+    /// Captures `plan` over `rows`, whose order the result keeps.
+    ///
+    /// Determinism: same rows, plan and options give the same bits on the same machine.
+    ///
+    /// # Errors
+    /// Before any work: a row is empty, too long, holds an unknown token or lacks what the readout reads; an
+    /// intervention does not fit. After: a value is not finite, a hook point did not fire once a batch.
+    pub fn capture(
+        &self,
+        rows: &[TokenRow],
+        plan: &CapturePlan,
+        options: &mut CaptureOptions<'_>,
+    ) -> Result<Activations> {
+        let config = self.config();
+        let mut store = Store::new(config, rows, plan)?;
+        for intervention in options.interventions {
+            intervention.check(config)?;
+        }
+        let batches = plan_batches(rows, options.max_tokens);
+        let of_tokens = rows.iter().map(|row| row.ids.len()).sum();
+        let mut done = Progress { rows: 0, of_rows: rows.len(), tokens: 0, of_tokens };
+        let mut fired = Fired::default();
+        for order in &batches {
+            let chosen: Vec<&TokenRow> = order.iter().map(|&row| &rows[row]).collect();
+            let (batch, changes) = self.batch(&chosen, order, options.interventions)?;
+            let mut see = |point, x: &Tensor| {
+                fired.count(point);
+                store.keep(point, x, &chosen, order)
+            };
+            let mut hooks = Hooks::new(changes.as_ref(), &plan.points, false, &mut see);
+            self.model().run(&batch, None, &mut hooks)?;
+            done.rows += order.len();
+            done.tokens += chosen.iter().map(|row| row.ids.len()).sum::<usize>();
+            if let Some(progress) = &mut options.progress {
+                progress(done);
+            }
+        }
+        fired.check(&plan.points, batches.len())?;
+        let header = ActivationHeader {
+            model: self.name(),
+            model_sha256: self.sha256()?.into(),
+            adapter_sha256: None,
+            n_layers: config.n_layers,
+            dtype: self.dtype().to_string(),
+            readout: plan.readout.clone(),
+            clock: self.clock().date(),
+            batch_plan: BatchPlan {
+                order: "longest first, ties in the order of the data".into(),
+                max_tokens: options.max_tokens,
+                batches: batches.len(),
+            },
+        };
+        Ok(Activations { header, rows: store.rows, tensors: store.tensors })
+    }
+
+    /// Runs a few rows as one batch and returns whole tensors of any hook points, scores and pattern included;
+    /// TransformerLens' `run_with_cache`.
+    ///
+    /// Cost: holds everything it returns; for many rows use [`Student::capture`].
+    pub fn run_with_hooks(
+        &self,
+        rows: &[TokenRow],
+        points: &[HookPoint],
+        interventions: &[Intervention],
+        logits: bool,
+    ) -> Result<Vec<RowCache>> {
+        let config = self.config();
+        for row in rows {
+            check_row(&row.id, &row.ids, config)?;
+        }
+        for intervention in interventions {
+            intervention.check(config)?;
+        }
+        let outside = |point: &&HookPoint| point.layer().is_some_and(|layer| layer >= config.n_layers);
+        if let Some(&point) = points.iter().find(outside) {
+            return Err(Error::OutsideModel { point, n_layers: config.n_layers });
+        }
+        let order: Vec<usize> = (0..rows.len()).collect();
+        let chosen: Vec<&TokenRow> = rows.iter().collect();
+        let (batch, changes) = self.batch(&chosen, &order, interventions)?;
+        let mut caches: Vec<RowCache> =
+            rows.iter().map(|_| RowCache { activations: BTreeMap::new(), logits: None }).collect();
+        let watched = points.iter().copied().collect();
+        let mut fired = Fired::default();
+        let mut see = |point, x: &Tensor| {
+            fired.count(point);
+            for (index, segment) in batch.segments.iter().enumerate() {
+                let part = if config.width(point).is_some() {
+                    x.narrow(0, segment.q.start, segment.q.len())?
+                } else {
+                    let n = segment.q.len();
+                    x.get(index)?.narrow(1, 0, n)?.narrow(2, 0, n)?
+                };
+                caches[index].activations.insert(point, to_array(&part)?);
+            }
+            Ok(())
+        };
+        let mut hooks = Hooks::new(changes.as_ref(), &watched, logits, &mut see);
+        let end = self.model().run(&batch, None, &mut hooks)?;
+        fired.check(&watched, 1)?;
+        if let Some(x) = end.filter(|_| logits) {
+            for (cache, segment) in caches.iter_mut().zip(batch.segments.iter()) {
+                let part = x.narrow(0, segment.q.start, segment.q.len())?;
+                let array = to_array(&self.model().logits(&part)?)?;
+                cache.logits = array.into_dimensionality().ok();
+            }
+        }
+        Ok(caches)
+    }
+
+    fn batch(
+        &self,
+        rows: &[&TokenRow],
+        order: &[usize],
+        interventions: &[Intervention],
+    ) -> Result<(Batch, Option<Changes>)> {
+        let model = self.model();
+        let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
+        let batch = Batch::new(&ids, &model.frequencies, &model.device)?;
+        let changes = (!interventions.is_empty())
+            .then(|| Changes::resolve(interventions, rows, order, &model.device))
+            .transpose()?;
+        Ok((batch, changes))
+    }
+}
+
+fn to_array(x: &Tensor) -> Result<ArrayD<f32>> {
+    let dims = x.dims().to_vec();
+    let values = x.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?;
+    ArrayD::from_shape_vec(dims, values)
+        .map_err(|error| Error::Tensor(Box::new(candle_core::Error::wrap(error))))
+}
+
+/// What a capture keeps: one vector a row and hook point.
+struct Store {
+    readout: Readout,
+    rows: Vec<ActivationRow>,
+    /// Where each data row's first vector goes.
+    starts: Vec<usize>,
+    tensors: BTreeMap<HookPoint, Array2<f32>>,
+}
+
+impl Store {
+    fn new(config: &Config, data: &[TokenRow], plan: &CapturePlan) -> Result<Self> {
+        let mut rows = Vec::new();
+        let mut starts = Vec::with_capacity(data.len());
+        for row in data {
+            check_row(&row.id, &row.ids, config)?;
+            let read = row.read(&plan.readout)?;
+            starts.push(rows.len());
+            let tokens_sha256 = row.sha256();
+            let one = |id: String, positions: (usize, usize)| ActivationRow {
+                id,
+                group: row.group.clone(),
+                label: row.label,
+                positions,
+                n_tokens: row.ids.len(),
+                tokens_sha256: tokens_sha256.clone(),
+            };
+            if plan.readout == Readout::All {
+                rows.extend(read.map(|at| one(format!("{}@{at}", row.id), (at, at + 1))));
+            } else {
+                rows.push(one(row.id.clone(), (read.start, read.end)));
+            }
+        }
+        let widths = plan.points.iter().filter_map(|point| Some((*point, config.width(*point)?)));
+        let tensors = widths.map(|(point, width)| (point, Array2::zeros((rows.len(), width)))).collect();
+        Ok(Self { readout: plan.readout.clone(), rows, starts, tensors })
+    }
+
+    /// Reduces one batch's tensor and puts its vectors where their rows are.
+    fn keep(&mut self, point: HookPoint, x: &Tensor, rows: &[&TokenRow], order: &[usize]) -> Result<()> {
+        let mut start = 0;
+        let mut ranges = Vec::with_capacity(rows.len());
+        for row in rows {
+            let read = row.read(&self.readout)?;
+            ranges.push(start + read.start..start + read.end);
+            start += row.ids.len();
+        }
+        let vectors = match self.readout {
+            Readout::LastPrompt | Readout::All => {
+                let tokens: Vec<u32> = ranges.into_iter().flatten().map(|token| token as u32).collect();
+                ops::vectors(x, &tokens)?
+            }
+            Readout::ResponseMean | Readout::Span(_) => ops::means(x, &ranges)?,
+        };
+        let Some(tensor) = self.tensors.get_mut(&point) else { return Ok(()) };
+        let all = self.readout == Readout::All;
+        let places = rows.iter().zip(order).flat_map(|(row, &place)| {
+            let first = self.starts[place];
+            first..first + if all { row.ids.len() } else { 1 }
+        });
+        for (place, vector) in places.zip(vectors) {
+            if vector.iter().any(|x| !x.is_finite()) {
+                return Err(Error::NotFinite { point, row: self.rows[place].id.clone() });
+            }
+            tensor.index_axis_mut(Axis(0), place).assign(&ndarray::ArrayView1::from(&vector));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_longest_first_and_full() {
+        let row = |n: usize| TokenRow::from_ids(n.to_string(), vec![0; n]);
+        let rows: Vec<TokenRow> = [3, 9, 5, 5, 30, 1].map(row).into();
+        assert_eq!(plan_batches(&rows, 12), [vec![4], vec![1], vec![2, 3], vec![0, 5]]);
+        assert!(plan_batches(&[], 12).is_empty());
+    }
+}

@@ -1,0 +1,56 @@
+//! A student you can look into: one forward pass with hook points.
+//!
+//! A [`Source`] says what a model is without its weights; plans are checked against it. A [`Student`] is the
+//! loaded model: it tokenizes rows ([`Student::prepare`]), captures activations ([`Student::capture`]), shows
+//! whole tensors of a few rows ([`Student::run_with_hooks`]) and continues texts ([`Student::generate`]).
+//! Tensors stay inside; arrays come out as `ndarray`s.
+//!
+//! ```no_run
+//! use heirloom_model::{CaptureOptions, CapturePlan, LoadOptions, Source};
+//! use heirloom_record::{DataRow, Message, Readout};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = Source::open("models/smollm2".as_ref())?;
+//! let plan = CapturePlan::new(source.config(), &["blocks.*.hook_resid_post"], Readout::LastPrompt)?;
+//! let student = source.load(&LoadOptions::new("2026-01-15".parse()?))?;
+//! let rows = student.prepare(&[DataRow::chat("a", vec![Message::new("user", "Hello")])])?;
+//! let activations = student.capture(&rows, &plan, &mut CaptureOptions::default())?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+
+mod config;
+mod device;
+
+mod gguf;
+mod weights;
+
+mod chat;
+mod pyjson;
+mod tokens;
+
+mod forward;
+mod hooks;
+
+mod batch;
+mod kernels;
+mod ops;
+mod rope;
+
+mod capture;
+mod generate;
+mod intervene;
+
+mod student;
+
+pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
+pub use chat::{ChatTemplate, Clock, Rendered};
+pub use config::{Activation, Config, Family, Rope, RopeScaling};
+pub use device::{Device, Dtype};
+pub use error::{Error, Result, RowError};
+pub use generate::{GenerateOptions, Generated};
+pub use intervene::{Edit, Intervention, Positions};
+pub use student::{Description, LoadOptions, Source, Student};
+pub use tokens::{Shown, ShownToken, TokenRow, Words};

@@ -1,0 +1,366 @@
+//! Tokens: text to ids and back, and what of a row is read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use heirloom_record::{DataRow, Input, Readout};
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::pre_tokenizers::{
+    PreTokenizerWrapper,
+    byte_level::ByteLevel,
+    digits::Digits,
+    sequence::Sequence,
+    split::{Split, SplitPattern},
+};
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+
+use crate::chat::{ChatTemplate, Clock};
+use crate::gguf::Gguf;
+use crate::{Error, Result, RowError};
+
+/// A row of data as the model reads it: tokens, and which of them are prompt, response and named spans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    /// The data row's id.
+    pub id: String,
+    /// The data row's group.
+    pub group: Option<String>,
+    /// The data row's label.
+    pub label: Option<bool>,
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// The text that was tokenized; empty where the row came as token ids.
+    pub text: String,
+    /// Each token's bytes in `text`; empty where the row came as token ids.
+    pub offsets: Vec<Range<usize>>,
+    /// Tokens of the last assistant message.
+    pub response: Option<Range<usize>>,
+    /// Tokens of each named span.
+    pub spans: BTreeMap<String, Range<usize>>,
+}
+
+impl TokenRow {
+    /// A row of token ids without text.
+    pub fn from_ids(id: impl Into<String>, ids: Vec<u32>) -> Self {
+        Self {
+            id: id.into(),
+            group: None,
+            label: None,
+            ids,
+            text: String::new(),
+            offsets: Vec::new(),
+            response: None,
+            spans: BTreeMap::new(),
+        }
+    }
+
+    /// The tokens that `readout` reads.
+    ///
+    /// # Errors
+    /// The row has no response or no such span, or there is no token in it.
+    pub fn read(&self, readout: &Readout) -> Result<Range<usize>> {
+        let n = self.ids.len();
+        let range = match readout {
+            Readout::LastPrompt => {
+                let end = self.response.as_ref().map_or(n, |response| response.start);
+                Ok(end.saturating_sub(1)..end)
+            }
+            Readout::ResponseMean => match &self.response {
+                Some(range) if range.is_empty() => Err(RowError::EmptyResponse),
+                Some(range) => Ok(range.clone()),
+                None => Err(RowError::NoResponse),
+            },
+            Readout::Span(name) => match self.spans.get(name) {
+                Some(range) if range.is_empty() => Err(RowError::EmptySpan { name: name.clone() }),
+                Some(range) => Ok(range.clone()),
+                None => Err(RowError::NoSpan { name: name.clone() }),
+            },
+            Readout::All => Ok(0..n),
+        };
+        let range = range.and_then(|range| if range.is_empty() { Err(RowError::Empty) } else { Ok(range) });
+        range.map_err(Error::row(&self.id))
+    }
+
+    /// SHA-256 over the token ids as little-endian u32.
+    pub fn sha256(&self) -> String {
+        let bytes: Vec<u8> = self.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        heirloom_record::sha256_hex(&bytes)
+    }
+}
+
+/// What the model read and which tokens of it a readout takes, for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The row's id.
+    pub id: String,
+    /// Every token in order.
+    pub tokens: Vec<ShownToken>,
+}
+
+/// One token of a [`Shown`] row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownToken {
+    /// The id.
+    pub id: u32,
+    /// Its text; empty for a token that continues a character begun by the one before.
+    pub piece: String,
+    /// Whether the readout takes it.
+    pub read: bool,
+}
+
+impl fmt::Display for Shown {
+    /// The text with the read tokens between `⟦` and `⟧`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut inside = false;
+        for token in &self.tokens {
+            if token.read != inside {
+                f.write_str(if token.read { "⟦" } else { "⟧" })?;
+                inside = token.read;
+            }
+            f.write_str(&token.piece)?;
+        }
+        if inside { f.write_str("⟧") } else { Ok(()) }
+    }
+}
+
+/// A model's words: its tokenizer and its chat templates.
+pub struct Words {
+    tokenizer: Option<Tokenizer>,
+    template: Option<ChatTemplate>,
+    path: std::path::PathBuf,
+}
+
+impl Words {
+    /// Tokenizer and templates of a Hugging Face folder; either may be absent until it is needed.
+    pub(crate) fn from_folder(folder: &Path) -> Result<Self> {
+        let file = folder.join("tokenizer.json");
+        let tokenizer = file
+            .is_file()
+            .then(|| {
+                Tokenizer::from_file(&file).map_err(|source| Error::Tokenizer { path: file.clone(), source })
+            })
+            .transpose()?;
+        Ok(Self { tokenizer, template: ChatTemplate::from_folder(folder)?, path: folder.to_owned() })
+    }
+
+    /// Tokenizer and template of GGUF metadata.
+    pub(crate) fn from_gguf(gguf: &Gguf) -> Result<Self> {
+        let tokenizer =
+            gguf.metadata.contains_key("tokenizer.ggml.model").then(|| gguf_tokenizer(gguf)).transpose()?;
+        Ok(Self { tokenizer, template: ChatTemplate::from_gguf(gguf)?, path: gguf.path.clone() })
+    }
+
+    /// The chat template.
+    ///
+    /// # Errors
+    /// The model came without one.
+    pub fn template(&self) -> Result<&ChatTemplate> {
+        self.template.as_ref().ok_or_else(|| Error::NoTemplate { path: self.path.clone() })
+    }
+
+    /// Whether there is a tokenizer.
+    pub fn has_tokenizer(&self) -> bool {
+        self.tokenizer.is_some()
+    }
+
+    /// Whether there is a chat template.
+    pub fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// The id of the token that templates write at the end of a text.
+    pub(crate) fn eos(&self) -> Option<u32> {
+        self.token_id(self.template.as_ref()?.token("eos_token")?)
+    }
+
+    fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })
+    }
+
+    /// The tokens of a text and the bytes of it that each covers.
+    ///
+    /// `specials` lets the tokenizer add what it adds by itself, such as a beginning-of-text token; a rendered
+    /// chat has them already.
+    pub fn encode(&self, text: &str, specials: bool) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
+        let encoded =
+            self.tokenizer()?.encode(text, specials).map_err(|source| Error::Tokenize { source })?;
+        let offsets = encoded.get_offsets().iter().map(|(start, end)| *start..*end);
+        Ok((encoded.get_ids().to_vec(), offsets.collect()))
+    }
+
+    /// The text of tokens, with or without special ones.
+    pub fn decode(&self, ids: &[u32], specials: bool) -> Result<String> {
+        self.tokenizer()?.decode(ids, !specials).map_err(|source| Error::Tokenize { source })
+    }
+
+    /// The id of a token by its text.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.as_ref()?.token_to_id(token)
+    }
+
+    /// Tokenizes a row and finds its prompt, response and spans.
+    ///
+    /// `messages` are rendered by the chat template and tokenized as rendered, with no token added: templates
+    /// write their own beginning of text. Where the last message is the assistant's, it is the response: it
+    /// begins after the generation prompt, or where `{% generation %}` says. Where it is not, the generation
+    /// prompt is appended. `text` is tokenized as the tokenizer does by itself, with the special tokens it adds.
+    /// `input_ids` are taken as they are.
+    ///
+    /// # Errors
+    /// Names the row: no tokenizer or template, the template refuses, a span's text is not in the row.
+    pub fn prepare(&self, row: &DataRow, clock: Clock) -> Result<TokenRow> {
+        let mut out = TokenRow::from_ids(&row.id, Vec::new());
+        out.group.clone_from(&row.group);
+        out.label = row.label;
+        let fail = |problem| Error::row(&row.id)(problem);
+        match &row.input {
+            Input::InputIds(ids) => {
+                out.ids.clone_from(ids);
+                if let Some(what) = row.spans.keys().next() {
+                    return Err(fail(RowError::NoText { what: what.clone() }));
+                }
+            }
+            Input::Text(text) => {
+                (out.ids, out.offsets) = self.encode(text, true)?;
+                out.text.clone_from(text);
+            }
+            Input::Messages(messages) => {
+                let rendered = self.template()?.render_row(messages, clock)?;
+                (out.ids, out.offsets) = self.encode(&rendered.text, false)?;
+                out.text = rendered.text;
+                if rendered.not_a_prefix {
+                    return Err(fail(RowError::NotAPrefix));
+                }
+                out.response = rendered.response.map(|bytes| covered(&out.offsets, &bytes));
+            }
+        }
+        for (name, text) in &row.spans {
+            let Some(start) = out.text.find(text.as_str()) else {
+                return Err(fail(RowError::SpanNotFound { name: name.clone(), text: text.clone() }));
+            };
+            let range = covered(&out.offsets, &(start..start + text.len()));
+            if range.is_empty() {
+                return Err(fail(RowError::EmptySpan { name: name.clone() }));
+            }
+            out.spans.insert(name.clone(), range);
+        }
+        if out.ids.is_empty() {
+            return Err(fail(RowError::Empty));
+        }
+        Ok(out)
+    }
+
+    /// The row's tokens as text, with those that `readout` takes marked.
+    pub fn show(&self, row: &TokenRow, readout: &Readout) -> Result<Shown> {
+        let read = row.read(readout)?;
+        let mut tokens = Vec::with_capacity(row.ids.len());
+        let mut shown = 0;
+        for (index, id) in row.ids.iter().enumerate() {
+            let piece = match row.offsets.get(index) {
+                // Tokens that share a character all cover it; it is shown once, with the first of them.
+                Some(bytes) => {
+                    let piece = row.text.get(bytes.start.max(shown)..bytes.end).unwrap_or_default();
+                    shown = shown.max(bytes.end);
+                    if bytes.is_empty() { self.decode(&[*id], true)? } else { piece.to_owned() }
+                }
+                None if self.tokenizer.is_some() => self.decode(&[*id], true)?,
+                None => format!("[{id}]"),
+            };
+            tokens.push(ShownToken { id: *id, piece, read: read.contains(&index) });
+        }
+        Ok(Shown { id: row.id.clone(), tokens })
+    }
+}
+
+/// Tokens that cover any of `bytes`.
+fn covered(offsets: &[Range<usize>], bytes: &Range<usize>) -> Range<usize> {
+    let start = offsets.iter().position(|token| token.end > bytes.start).unwrap_or(offsets.len());
+    let end = offsets.iter().rposition(|token| token.start < bytes.end && token.end > token.start);
+    start..end.map_or(start, |end| (end + 1).max(start))
+}
+
+/// Builds the tokenizer that GGUF metadata describe.
+///
+/// Source: `LLAMA_VOCAB_PRE_TYPE` of llama.cpp's `llama-vocab.cpp`, and the tokenizer.json files of the models named.
+fn gguf_tokenizer(gguf: &Gguf) -> Result<Tokenizer> {
+    let kind = gguf.text("tokenizer.ggml.model").unwrap_or_default();
+    if kind != "gpt2" {
+        return Err(gguf.wrong("tokenizer.ggml.model", &format!("`gpt2` (byte-level BPE), found `{kind}`")));
+    }
+    let fail = |source| Error::Tokenizer { path: gguf.path.clone(), source };
+    let tokens = gguf.texts("tokenizer.ggml.tokens")?;
+    let vocab: Vocab = tokens.iter().zip(0..).map(|(token, id)| ((*token).to_owned(), id)).collect();
+    let merges = gguf.texts("tokenizer.ggml.merges")?.into_iter().map(|merge| {
+        let pair = merge.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
+        pair.ok_or_else(|| gguf.wrong("tokenizer.ggml.merges", "pairs separated by a space"))
+    });
+    let merges = merges.collect::<Result<_>>()?;
+    let pre = gguf.text("tokenizer.ggml.pre").unwrap_or("default");
+    let pre_tokenizer = pre_tokenizer(pre).ok_or_else(|| {
+        gguf.wrong(
+            "tokenizer.ggml.pre",
+            &format!("one of `smollm`, `gpt-2`, `llama-bpe`, `qwen2`, found `{pre}`"),
+        )
+    })?;
+    let bpe = BPE::builder()
+        .vocab_and_merges(vocab, merges)
+        .ignore_merges(pre == "llama-bpe")
+        .build()
+        .map_err(fail)?;
+    let mut tokenizer = Tokenizer::new(bpe);
+    tokenizer.with_pre_tokenizer(Some(pre_tokenizer.map_err(fail)?));
+    tokenizer.with_decoder(Some(ByteLevel::new(false, false, false)));
+    // Types 3 (control) and 4 (user-defined) are cut out of a text before it is split.
+    let added = gguf.ints("tokenizer.ggml.token_type").into_iter().zip(&tokens);
+    for (kind, token) in added.filter(|(kind, _)| matches!(kind, 3 | 4)) {
+        let token = AddedToken::from((*token).to_owned(), kind == 3).normalized(false);
+        tokenizer.add_tokens([token]).map_err(fail)?;
+    }
+    if gguf.flag("tokenizer.ggml.add_bos_token") == Some(true)
+        && let Some((token, id)) = gguf_special(gguf, "bos")?
+    {
+        let template = TemplateProcessing::builder()
+            .try_single(format!("{token} $A"))
+            .map_err(|problem| fail(problem.into()))?
+            .special_tokens(vec![(token, id)])
+            .build()
+            .map_err(|source| fail(source.into()))?;
+        tokenizer.with_post_processor(Some(template));
+    }
+    Ok(tokenizer)
+}
+
+/// The pre-tokenizer llama.cpp knows by this name.
+fn pre_tokenizer(pre: &str) -> Option<tokenizers::Result<PreTokenizerWrapper>> {
+    const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    let bytes = |regex| ByteLevel::new(false, true, regex);
+    let split = |pattern: &str| {
+        let pattern = SplitPattern::Regex(pattern.into());
+        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
+        Ok(Sequence::new(vec![split.into(), bytes(false).into()]).into())
+    };
+    Some(match pre {
+        // Digits one by one, then byte-level without a prefix space; candle's reader adds the space.
+        "smollm" => Ok(Sequence::new(vec![Digits::new(true).into(), bytes(true).into()]).into()),
+        "default" | "gpt-2" => Ok(bytes(true).into()),
+        "llama-bpe" => split(LLAMA3),
+        "qwen2" => split(QWEN2),
+        _ => return None,
+    })
+}
+
+/// The text and id of a special token of GGUF metadata: `bos`, `eos`, `unknown`, `padding`.
+pub(crate) fn gguf_special(gguf: &Gguf, name: &str) -> Result<Option<(String, u32)>> {
+    let key = format!("tokenizer.ggml.{name}_token_id");
+    let Some(id) = gguf.int(&key) else { return Ok(None) };
+    let tokens = gguf.texts("tokenizer.ggml.tokens")?;
+    let token = usize::try_from(id).ok().and_then(|index| tokens.get(index));
+    match (token, u32::try_from(id)) {
+        (Some(token), Ok(id)) => Ok(Some(((*token).to_owned(), id))),
+        _ => Err(gguf.wrong(&key, &format!("below the vocabulary's {}, found {id}", tokens.len()))),
+    }
+}
