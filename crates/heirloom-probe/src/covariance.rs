@@ -14,6 +14,21 @@ pub struct Shrinkage {
     pub mean_variance: f64,
 }
 
+/// Mean of the positive rows minus mean of the negative rows.
+pub fn difference_of_means(x: ArrayView2<f32>, labels: &[bool]) -> Array1<f64> {
+    let mut sums = [vec![0.0; x.ncols()], vec![0.0; x.ncols()]];
+    let mut counts = [0.0; 2];
+    for (row, label) in x.rows().into_iter().zip(labels) {
+        let class = usize::from(*label);
+        counts[class] += 1.0;
+        for (sum, value) in sums[class].iter_mut().zip(row) {
+            *sum += f64::from(*value);
+        }
+    }
+    let [negative, positive] = sums;
+    positive.iter().zip(&negative).map(|(p, n)| p / counts[1] - n / counts[0]).collect()
+}
+
 /// Rows minus their class mean, and the difference of the class means.
 pub fn within_class(x: ArrayView2<f64>, labels: &[bool]) -> (Array2<f64>, Array1<f64>) {
     let mean_of = |class: bool| {

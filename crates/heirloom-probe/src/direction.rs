@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use ndarray::{Array1, ArrayView1, ArrayView2};
 
-use crate::covariance::{Shrinkage, whitened, within_class};
+use crate::covariance::{Shrinkage, difference_of_means, whitened, within_class};
 use crate::dataset::{Dataset, check_finite};
 use crate::error::{Error, Result};
 use crate::linalg::norm;
@@ -146,7 +146,9 @@ impl Probe {
     /// Score of each row, `[rows]`; a logit for `logistic`.
     pub fn score(&self, x: ArrayView2<f32>) -> Result<Vec<f64>> {
         let mut scores = self.project(x)?;
-        scores.iter_mut().for_each(|score| *score = self.scale * *score + self.intercept);
+        for score in &mut scores {
+            *score = self.scale * *score + self.intercept;
+        }
         Ok(scores)
     }
 
@@ -187,25 +189,31 @@ pub fn fit(method: Method, data: &Dataset, options: &FitOptions) -> Result<Probe
     let mut constant_columns = Vec::new();
     let (weights, intercept, detail) = match method {
         Method::DifferenceOfMeans => {
-            let (_, difference) = within_class(x.mapv(f64::from).view(), data.labels());
+            let difference = difference_of_means(x, data.labels());
+            let squares = x.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+            check_distinct(method, &difference, (squares / data.n_rows() as f64).sqrt(), data.n_rows())?;
             (difference, None, Detail::Means)
         }
-        Method::DifferenceOfMeansZ | Method::Lda => {
+        Method::DifferenceOfMeansZ => {
+            let standardizer = Standardizer::fit(x);
+            constant_columns = standardizer.constant();
+            let difference = standardizer.scaled(difference_of_means(x, data.labels()).view());
+            check_distinct(method, &difference, 1.0, data.n_rows())?;
+            (standardizer.scaled(difference.view()), None, Detail::Means)
+        }
+        Method::Lda => {
             let standardizer = Standardizer::fit(x);
             constant_columns = standardizer.constant();
             let (within, difference) = within_class(standardizer.transform(x).view(), data.labels());
-            let (weights, detail) = if method == Method::Lda {
-                let (weights, shrinkage) = whitened(within.view(), difference.view())?;
-                (weights, Detail::Lda(shrinkage))
-            } else {
-                (difference, Detail::Means)
-            };
-            (standardizer.to_raw(weights.view(), 0.0).0, None, detail)
+            check_distinct(method, &difference, 1.0, data.n_rows())?;
+            let (weights, shrinkage) = whitened(within.view(), difference.view())?;
+            (standardizer.scaled(weights.view()), None, Detail::Lda(shrinkage))
         }
         Method::Logistic => {
             let standardizer = Standardizer::fit(x);
             constant_columns = standardizer.constant();
             let (model, report) = fit_logistic(data, &standardizer, &options.logistic)?;
+            check_distinct(method, &model.weights, 1.0, data.n_rows())?;
             let (weights, intercept) = standardizer.to_raw(model.weights.view(), model.intercept);
             (weights, Some(intercept), Detail::Logistic(report))
         }
@@ -231,6 +239,16 @@ pub fn fit(method: Method, data: &Dataset, options: &FitOptions) -> Result<Probe
         detail,
     };
     Ok(Probe { method, direction, scale, intercept, report })
+}
+
+/// Errors when a vector is no longer than what rounding leaves of rows of the given size.
+fn check_distinct(method: Method, vector: &Array1<f64>, row_norm: f64, rows: usize) -> Result<()> {
+    let norm = norm(vector.view());
+    if norm > 1e-12 * row_norm {
+        Ok(())
+    } else {
+        Err(Error::NoDirection { method: method.name(), norm, rows })
+    }
 }
 
 /// Halfway between the class means of the projections.

@@ -146,3 +146,55 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
 pub(crate) fn norm(v: ArrayView1<f64>) -> f64 {
     v.dot(&v).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(rows: usize, columns: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |(row, column)| {
+            ((row * 71 + column * 37 + row * column * 13) % 97) as f64 / 48.5 - 1.0
+        })
+    }
+
+    fn largest(difference: &Array2<f64>) -> f64 {
+        difference.iter().fold(0.0, |largest, entry| largest.max(entry.abs()))
+    }
+
+    #[test]
+    fn blocks_equal_the_whole_at_every_size() {
+        for n in [1, 2, 63, 64, 65, 129, 200] {
+            let x = numbers(n + 50, n);
+            let gram = column_gram(x.view());
+            assert!(largest(&(&gram - &x.t().dot(&x))) < 1e-12 * (n + 50) as f64, "gram of {n}");
+            assert!(
+                largest(&(&row_gram(x.view()) - &x.dot(&x.t()))) < 1e-12 * (n + 50) as f64,
+                "row gram of {n}"
+            );
+            let matrix = gram + Array2::<f64>::eye(n);
+            let wanted: Array1<f64> = (0..n).map(|i| 1.0 + (i % 7) as f64).collect();
+            let found = Cholesky::new(matrix.clone()).unwrap().solve(matrix.dot(&wanted).view());
+            let far = (&found - &wanted).iter().fold(0.0_f64, |far, entry| far.max(entry.abs()));
+            assert!(far < 1e-9, "solve of {n}: {far:e}");
+        }
+    }
+
+    #[test]
+    fn a_matrix_without_an_inverse_is_refused_in_any_block() {
+        for (n, bad) in [(3, 0), (3, 2), (100, 70), (130, 129)] {
+            let mut matrix = Array2::<f64>::eye(n);
+            matrix[[bad, bad]] = -1.0;
+            let error = Cholesky::new(matrix).err().expect("refused").to_string();
+            assert!(error.contains("positive definite"), "{error}");
+        }
+    }
+
+    #[test]
+    fn eigenvectors_are_sorted_and_reproduce_the_matrix() {
+        let x = numbers(30, 12);
+        let gram = column_gram(x.view());
+        let (values, vectors) = symmetric_eigen(gram.clone()).unwrap();
+        assert!(values.windows(2).into_iter().all(|pair| pair[0] >= pair[1]));
+        assert!(largest(&(vectors.dot(&Array2::from_diag(&values)).dot(&vectors.t()) - gram)) < 1e-11);
+    }
+}

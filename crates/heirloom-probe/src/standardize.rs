@@ -50,9 +50,14 @@ impl Standardizer {
 
     /// Weights and intercept in raw space that give the same scores.
     pub fn to_raw(&self, weights: ArrayView1<f64>, intercept: f64) -> (Array1<f64>, f64) {
-        let raw = &weights * &self.inverse_sd;
+        let raw = self.scaled(weights);
         let shift = raw.dot(&self.mean);
         (raw, intercept - shift)
+    }
+
+    /// A vector divided by the spread: a raw difference in z-space, or weights of z-space in raw space.
+    pub fn scaled(&self, vector: ArrayView1<f64>) -> Array1<f64> {
+        &vector * &self.inverse_sd
     }
 
     /// Mean per coordinate.

@@ -1,0 +1,23 @@
+//! Tests of the crate from outside: parity with scikit-learn and published numbers, laws, coverage of intervals, bad input.
+
+mod bad_input;
+mod controls;
+mod coverage;
+mod fixtures;
+mod laws;
+mod made;
+mod parity;
+
+/// Asserts `|found − expected| ≤ tolerance`, naming the case.
+#[track_caller]
+fn close(case: &str, found: f64, expected: f64, tolerance: f64) {
+    assert!(
+        (found - expected).abs() <= tolerance,
+        "{case}: expected {expected} ± {tolerance:e}, found {found}"
+    );
+}
+
+/// Cosine of two vectors.
+fn cosine(a: ndarray::ArrayView1<f64>, b: ndarray::ArrayView1<f64>) -> f64 {
+    a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt()
+}
