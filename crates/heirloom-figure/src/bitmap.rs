@@ -52,9 +52,10 @@ impl PixelSheet<'_> {
                 .collect();
             crossings.sort_by(f64::total_cmp);
             for span in crossings.chunks_exact(2) {
-                let (from, to) = (pixel(span[0]), pixel(span[1]) - 1);
-                if from <= to {
-                    self.backend.draw_rect((from, row), (to, row), &color, true).map_err(render)?;
+                // plotters fills up to but without its second corner.
+                let (from, to) = (pixel(span[0]), pixel(span[1]));
+                if from < to {
+                    self.backend.draw_rect((from, row), (to, row + 1), &color, true).map_err(render)?;
                 }
             }
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use heirloom_record::Histogram;
 
 use crate::axes::{Page, Panel, Scale, beside, ticks};
-use crate::canvas::{Canvas, Ink, Stroke};
-use crate::legend::{Legend, Sample};
+use crate::canvas::{Canvas, Ink, Point, Stroke};
+use crate::legend::{Item, Legend, Sample};
 use crate::select::{BIN_BEHAVIOR, BIN_METHOD, Cell, Selection, distinct};
 use crate::style::{BODY, Color, Dash, LINE, Look, MARGIN, ROWS, look_of};
 use crate::text::first_that_fits;
@@ -120,8 +120,16 @@ fn draw(contents: &[Content]) -> Result<Canvas> {
         let x = Scale { low: low - room, high: high + room, from: panel.left, to: panel.right };
         let y = Scale { low: 0.0, high: most * 1.06, from: panel.bottom, to: panel.top };
         panel.header(&mut canvas, page.letter(index), &content.behavior, &notes(content, panel));
-        for class in &content.classes {
-            outline(&mut canvas, class, (&x, &y));
+        let steps: Vec<_> = content.classes.iter().map(|class| (class, steps(class, (&x, &y)))).collect();
+        for (class, steps) in &steps {
+            fill_steps(&mut canvas, class, steps);
+        }
+        for (class, steps) in steps {
+            let look = look_of(&ROWS, &class.rows);
+            let stroke = Stroke { color: look.color, width: LINE, dash: look.dash };
+            for run in steps {
+                canvas.line(run, stroke);
+            }
         }
         let at = x.at(content.threshold);
         canvas.line(vec![(at, panel.bottom), (at, panel.top)], threshold());
@@ -153,44 +161,42 @@ fn fill(rows: &str, look: Look) -> Ink {
     look.color.faint(if rows == "topic-only" { 0.0 } else { 0.25 })
 }
 
-/// Steps over neighboring bins, down to the axis where bins are missing.
-fn outline(canvas: &mut Canvas, class: &Class, (x, y): (&Scale, &Scale)) {
-    let look = look_of(&ROWS, &class.rows);
-    let mut steps = vec![];
-    for (index, (low, high, count)) in class.bins.iter().enumerate() {
-        let apart = |other: Option<&(f64, f64, i64)>, edge: f64, side: fn(&(f64, f64, i64)) -> f64| {
-            other.is_none_or(|bin| (side(bin) - edge).abs() > 1e-6 * (high - low))
-        };
-        let before = index.checked_sub(1).and_then(|index| class.bins.get(index));
-        if apart(before, *low, |bin| bin.1) {
-            steps.push((x.at(*low), y.at(0.0)));
-        }
-        let top = y.at(*count as f64);
-        steps.extend([(x.at(*low), top), (x.at(*high), top)]);
-        if apart(class.bins.get(index + 1), *high, |bin| bin.0) {
-            steps.push((x.at(*high), y.at(0.0)));
-        }
-    }
-    let ink = fill(&class.rows, look);
+/// Steps over neighboring bins that hold rows, down to the axis at both ends of each run.
+fn steps(class: &Class, (x, y): (&Scale, &Scale)) -> Vec<Vec<Point>> {
+    let filled: Vec<&(f64, f64, i64)> = class.bins.iter().filter(|(_, _, count)| *count > 0).collect();
+    let neighbors = |a: &&(f64, f64, i64), b: &&(f64, f64, i64)| (b.0 - a.1).abs() <= 1e-6 * (a.1 - a.0);
+    let run = |bins: &[&(f64, f64, i64)]| {
+        let ends = [bins[0].0, bins[bins.len() - 1].1].map(|edge| (x.at(edge), y.at(0.0)));
+        let tops = bins
+            .iter()
+            .flat_map(|(low, high, count)| [*low, *high].map(|edge| (x.at(edge), y.at(*count as f64))));
+        std::iter::once(ends[0]).chain(tops).chain([ends[1]]).collect()
+    };
+    filled.chunk_by(neighbors).map(run).collect()
+}
+
+fn fill_steps(canvas: &mut Canvas, class: &Class, steps: &[Vec<Point>]) {
+    let ink = fill(&class.rows, look_of(&ROWS, &class.rows));
     if ink.opacity > 0.0 {
-        canvas.fill(steps.clone(), ink);
+        for run in steps {
+            canvas.fill(run.clone(), ink);
+        }
     }
-    canvas.line(steps, Stroke { color: look.color, width: LINE, dash: look.dash });
 }
 
 fn legend(contents: &[Content]) -> Legend {
     let classes =
         distinct(contents.iter().flat_map(|content| content.classes.iter().map(|c| c.rows.clone())));
-    let mut items: Vec<(Sample, String)> = classes
+    let mut items: Vec<Item> = classes
         .into_iter()
         .map(|rows| {
             let look = look_of(&ROWS, &rows);
             let edge = Stroke { color: look.color, width: LINE, dash: look.dash };
-            (Sample::Band { ink: fill(&rows, look), edge }, format!("{rows} rows"))
+            (Sample::Band { ink: fill(&rows, look), edge }, rows)
         })
         .collect();
     items.push((Sample::Rule(threshold()), "threshold".into()));
-    Legend(items)
+    Legend(vec![items])
 }
 
 fn caption(contents: &[Content], spec: &HistogramSpec) -> Caption {

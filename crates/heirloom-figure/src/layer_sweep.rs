@@ -7,7 +7,7 @@ use heirloom_record::{HookPoint, Metric, Site};
 
 use crate::axes::{Page, Panel, Scale, beside, ticks};
 use crate::canvas::{Canvas, Ink, Stroke};
-use crate::legend::{Legend, Sample, draw_point};
+use crate::legend::{Item, Legend, Sample, draw_point};
 use crate::select::{
     BEHAVIOR, FIT_ON, METHOD, Measured, SCORED_ON, Selection, by_hook, counts, distinct, unit,
 };
@@ -64,6 +64,8 @@ struct Content {
     lines: Vec<(String, Sweep)>,
     nulls: Vec<(usize, Sweep)>,
     chosen: Option<(usize, Measured)>,
+    /// What the chosen block was scored on.
+    chosen_on: Option<String>,
     interval: Option<String>,
 }
 
@@ -118,13 +120,19 @@ fn content(
     let mut lines = vec![];
     for method in methods {
         match here.clone().keep(METHOD, method) {
-            Ok(of_method) => lines.push((method.clone(), sweep(&of_method, spec.site)?)),
+            Ok(of_method) => {
+                let found = sweep(&of_method, spec.site)?;
+                // Baselines without a hook point, and methods of other sites, have nothing to draw.
+                if !found.is_empty() {
+                    lines.push((method.clone(), found));
+                }
+            }
             // A method that only other behaviors have leaves no line here.
             Err(_) if *method != spec.headline => {}
             Err(error) => return Err(error),
         }
     }
-    if lines.iter().all(|(_, sweep)| sweep.is_empty()) {
+    if lines.is_empty() {
         let found = distinct(here.rows.iter().filter_map(|row| row.hook).map(|hook| hook.to_string()));
         let wanted = format!("blocks.*.{}", spec.site.name());
         return Err(Error::NoRows { metric: here.metric, column: "hook", wanted, found });
@@ -148,13 +156,15 @@ fn content(
         }
     }
     let metric = "auroc_at_chosen_layer";
-    let reported = sweep(&Selection { metric: metric.into(), rows: matching(metric) }, spec.site)?;
+    let reported = Selection { metric: metric.into(), rows: matching(metric) };
+    let chosen_on = reported.rows.iter().find_map(|row| row.scored_on.clone());
+    let reported = sweep(&reported, spec.site)?;
     if reported.len() > 1 {
         let found = reported.keys().map(|layer| format!("block {layer}")).collect();
         return Err(Error::Ambiguous { metric: format!("{metric} of {behavior}"), column: "hook", found });
     }
     let chosen = reported.into_iter().next();
-    Ok(Content { behavior: behavior.into(), lines, nulls, chosen, interval })
+    Ok(Content { behavior: behavior.into(), lines, nulls, chosen, chosen_on, interval })
 }
 
 fn sweep(selection: &Selection<'_, Metric>, wanted: Site) -> Result<Sweep> {
@@ -177,42 +187,49 @@ fn draw(contents: &[Content], spec: &LayerSweepSpec) -> Result<Canvas> {
     let numbers =
         measured.flat_map(|m| [m.value, m.interval.map(|i| i.0), m.interval.map(|i| i.1)]).flatten();
     let (low, high) = numbers.fold((0.4_f64, 1.0_f64), |(low, high), x| (low.min(x), high.max(x)));
-    let low = (low * 10.0 + 1e-9).floor() / 10.0;
+    // A band whose edge is on a tick stays clear of the axis.
+    let low = ((low - 0.01) * 10.0).floor().max(low.min(0.0) * 10.0) / 10.0;
     let numbers = ticks(low, high, 6, 0.1);
     let layers = sweeps().flat_map(BTreeMap::keys).chain(reported.map(|(layer, _)| layer));
     let (first, last) = layers.fold((usize::MAX, 0), |(first, last), l| (first.min(*l), last.max(*l)));
 
     let legend = legend(contents, spec);
-    let page = Page::new(contents.len(), 2, HEIGHT, beside(&numbers))?;
+    let lines = contents.iter().map(|content| notes(content, spec, f64::INFINITY).len()).max().unwrap_or(0);
+    let page = Page::new(contents.len(), lines, HEIGHT, beside(&numbers))?;
     let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
     for (index, (content, panel)) in contents.iter().zip(&page.panels).enumerate() {
         let x = Scale { low: first as f64 - 0.6, high: last as f64 + 0.6, from: panel.left, to: panel.right };
         // Headroom, so that a line at 1 is drawn whole.
         let y = Scale { low, high: high + 0.025 * (high - low), from: panel.bottom, to: panel.top };
-        panel.header(&mut canvas, page.letter(index), &content.behavior, &notes(content, spec, panel));
+        panel.header(
+            &mut canvas,
+            page.letter(index),
+            &content.behavior,
+            &notes(content, spec, panel.width()),
+        );
         draw_content(&mut canvas, content, spec, panel, (&x, &y));
-        panel.x_axis(&mut canvas, &x, &ticks(x.low, x.high, 6, 1.0), "block");
+        panel.x_axis(&mut canvas, &x, &ticks(x.low, x.high, 7, 1.0), "block");
         panel.y_axis(&mut canvas, &y, &numbers, page.is_leftmost(index).then_some("AUROC"));
     }
     legend.draw(&mut canvas, page.bottom + 3.0);
     Ok(canvas)
 }
 
-/// The two lines below a panel's title.
-fn notes(content: &Content, spec: &LayerSweepSpec, panel: &Panel) -> Vec<String> {
+/// The lines below a panel's title, as far as there is something to say.
+fn notes(content: &Content, spec: &LayerSweepSpec, room: f64) -> Vec<String> {
     let unit = content.interval.as_deref().and_then(unit);
     let headline = content.lines.iter().find(|(method, _)| *method == spec.headline);
     let ns = headline.into_iter().flat_map(|(_, sweep)| sweep.values().map(|measured| measured.n));
-    let n = counts(ns, unit).unwrap_or_default();
+    let n = counts(ns, unit).map(|n| first_that_fits(&[n], room, BODY));
     let chosen = content.chosen.as_ref().and_then(|(layer, measured)| {
-        let mut short = format!("block {layer}: {:.2}", measured.value?);
+        let mut short = format!("chosen block {layer}: {:.2}", measured.value?);
         if let Some((low, high)) = measured.interval {
             let _ = write!(short, " [{low:.2}, {high:.2}]");
         }
         let long = counts([measured.n], None).map(|n| format!("{short}, {n}"));
-        Some(first_that_fits(&long.into_iter().chain([short]).collect::<Vec<_>>(), panel.width(), BODY))
+        Some(first_that_fits(&long.into_iter().chain([short]).collect::<Vec<_>>(), room, BODY))
     });
-    vec![first_that_fits(&[n], panel.width(), BODY), chosen.unwrap_or_default()]
+    n.into_iter().chain(chosen).collect()
 }
 
 fn draw_content(
@@ -227,26 +244,28 @@ fn draw_content(
         ribbon(canvas, band, ink, Some(edge), (x, y));
     }
     canvas.line(vec![(panel.left, y.at(0.5)), (panel.right, y.at(0.5))], chance());
+    let headline = content.lines.iter().find(|(method, sweep)| *method == spec.headline && sweep.len() > 1);
+    if let Some((method, sweep)) = headline {
+        ribbon(canvas, sweep, look_of(&METHODS, method).color.faint(0.25), None, (x, y));
+    }
     let rank = |method: &str| usize::from(method == spec.headline);
     let mut order: Vec<(usize, &(String, Sweep))> = content.lines.iter().enumerate().collect();
     order.sort_by_key(|(index, (method, _))| (rank(method), usize::MAX - index));
     let dodged = content.lines.iter().all(|(_, sweep)| sweep.len() == 1);
+    // The methods of a single layer stand side by side, and what was reported of it after them.
+    let slots = (content.lines.len() + 1) as f64;
+    let aside = |slot: usize| ((slot as f64 + 0.5) / slots - 0.5) * 2.0 * HALF;
     for (index, (method, sweep)) in order {
         let look = look_of(&METHODS, method);
         if dodged {
-            let aside = (index as f64 + 0.5) / content.lines.len() as f64 - 0.5;
-            single(canvas, sweep, look, aside * 0.8, (x, y));
+            single(canvas, sweep, look, aside(index), (x, y));
             continue;
-        }
-        if *method == spec.headline {
-            ribbon(canvas, sweep, look.color.faint(0.25), None, (x, y));
         }
         line(canvas, sweep, look, index, (x, y));
     }
     if let Some((layer, Measured { value: Some(value), interval, .. })) = content.chosen {
         let interval = interval.map(|(low, high)| (y.at(low), y.at(high)));
-        // Beside the methods' points when those stand side by side.
-        let aside = if dodged { 0.5 } else { 0.0 };
+        let aside = if dodged { aside(content.lines.len()) } else { 0.0 };
         draw_point(canvas, (x.at(layer as f64 + aside), y.at(value)), interval);
     }
 }
@@ -319,23 +338,34 @@ fn null_look(index: usize) -> (Ink, Stroke) {
 }
 
 fn legend(contents: &[Content], spec: &LayerSweepSpec) -> Legend {
-    let mut items: Vec<(Sample, String)> = vec![];
+    let (mut lines, mut points, mut bands): (Vec<Item>, Vec<Item>, Vec<Item>) = (vec![], vec![], vec![]);
     for method in distinct(contents.iter().flat_map(|c| c.lines.iter().map(|(method, _)| method.clone()))) {
         let look = look_of(&METHODS, &method);
-        let ribbon = (method == spec.headline).then(|| look.color.faint(0.25));
-        items.push((Sample::Line { look, ribbon }, method));
+        let intervals = |content: &Content| {
+            let of_method = content.lines.iter().filter(|(found, _)| *found == method);
+            of_method.into_iter().any(|(_, sweep)| sweep.values().any(|measured| measured.interval.is_some()))
+        };
+        let has_ribbon = method == spec.headline && contents.iter().any(intervals);
+        let ribbon = has_ribbon.then(|| look.color.faint(0.25));
+        lines.push((Sample::Line { look, ribbon }, method));
     }
     if contents.iter().any(|content| content.chosen.is_some()) {
-        items.push((Sample::Point, "chosen block, report groups".into()));
+        points.push((Sample::Point, format!("chosen block{}", chosen_on(contents))));
     }
-    items.push((Sample::Rule(chance()), "chance".into()));
+    points.push((Sample::Rule(chance()), "chance".into()));
     for (index, metric) in spec.nulls.iter().enumerate() {
         if contents.iter().any(|content| content.nulls.iter().any(|(found, _)| *found == index)) {
             let (ink, edge) = null_look(index);
-            items.push((Sample::Band { ink, edge }, null_name(metric)));
+            bands.push((Sample::Band { ink, edge }, null_name(metric)));
         }
     }
-    Legend(items)
+    Legend(vec![lines, points, bands])
+}
+
+/// What the chosen blocks were scored on, after a comma.
+fn chosen_on(contents: &[Content]) -> String {
+    let found = contents.iter().find_map(|content| content.chosen_on.as_deref());
+    found.map(|found| format!(", {found}")).unwrap_or_default()
 }
 
 /// `auroc_null_shuffled_labels` in words.
@@ -369,10 +399,12 @@ fn caption(
     let ns = counts(contents.iter().filter_map(|c| c.chosen.as_ref()).map(|(_, measured)| measured.n), None);
     if contents.iter().any(|content| content.chosen.is_some()) {
         let ns = ns.map(|ns| format!(" ({ns})")).unwrap_or_default();
-        notes.push(format!("Diamond: {} at the chosen block, on the report groups{ns}", spec.headline));
+        notes.push(format!("Diamond: {} at the chosen block{}{ns}", spec.headline, chosen_on(contents)));
     }
     for metric in &spec.nulls {
-        let bands = || rows.iter().filter(|row| row.metric == *metric);
+        let is_shown =
+            |row: &&Metric| row.arm == all.rows[0].arm && behaviors.contains(&row.behavior.as_str());
+        let bands = || rows.iter().filter(|row| row.metric == *metric).filter(is_shown);
         if let Some(first) = bands().next() {
             let kind = first.interval.clone().unwrap_or_else(|| "interval not stated".into());
             let draws = counts(bands().map(|row| row.n), None).map(|n| format!(", {n}")).unwrap_or_default();

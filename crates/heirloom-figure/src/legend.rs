@@ -24,24 +24,31 @@ pub(crate) enum Sample {
     Point,
 }
 
-/// Samples with their names, in rows that fit a page.
+/// A sample with its name.
+pub(crate) type Item = (Sample, String);
+
+/// Groups of samples, in rows that fit a page; a group is not broken where it need not be.
 #[derive(Clone, Debug)]
-pub(crate) struct Legend(pub(crate) Vec<(Sample, String)>);
+pub(crate) struct Legend(pub(crate) Vec<Vec<Item>>);
 
 impl Legend {
     /// Where each sample begins, from the top left corner of the legend.
     fn places(&self, width: f64) -> Vec<Point> {
+        let takes = |(_, name): &Item| SAMPLE + GAP + text::width(name, BODY, Weight::Regular) + BETWEEN;
         let (mut x, mut row) = (0.0, 0.0);
-        let place = |(_, name): &(Sample, String)| {
-            let takes = SAMPLE + GAP + text::width(name, BODY, Weight::Regular);
-            if x > 0.0 && x + takes > width {
-                (x, row) = (0.0, row + 1.0);
+        let mut places = vec![];
+        for group in &self.0 {
+            let whole: f64 = group.iter().map(takes).sum();
+            for (index, item) in group.iter().enumerate() {
+                let needs = if index == 0 { whole.min(width) } else { takes(item) };
+                if x > 0.0 && x + needs - BETWEEN > width {
+                    (x, row) = (0.0, row + 1.0);
+                }
+                places.push((x, (row + 0.5) * ROW));
+                x += takes(item);
             }
-            let at = (x, (row + 0.5) * ROW);
-            x += takes + BETWEEN;
-            at
-        };
-        self.0.iter().map(place).collect()
+        }
+        places
     }
 
     /// The height it takes on a page.
@@ -52,7 +59,7 @@ impl Legend {
     /// Draws it below `top`.
     pub(crate) fn draw(&self, canvas: &mut Canvas, top: f64) {
         let width = canvas.width - 2.0 * MARGIN;
-        for ((sample, name), (x, y)) in self.0.iter().zip(self.places(width)) {
+        for ((sample, name), (x, y)) in self.0.iter().flatten().zip(self.places(width)) {
             let (x, y) = (MARGIN + x, top + y);
             draw_sample(canvas, sample, (x, y));
             let room = width - SAMPLE - GAP;

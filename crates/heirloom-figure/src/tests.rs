@@ -222,7 +222,7 @@ fn captions_state_counts_and_intervals() {
         captions[0]
     );
     assert!(captions[1].contains("n = 20 pairs"), "{}", captions[1]);
-    assert!(captions[3].contains("positive") && captions[3].contains("60 topic-only"), "{}", captions[3]);
+    assert!(captions[3].contains("positive") && captions[3].contains("56 topic-only"), "{}", captions[3]);
 }
 
 /// Deuteranopia after Machado, Oliveira and Fernandes (2009), severity 1, then CIE76 in CIELAB.

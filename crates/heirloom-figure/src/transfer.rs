@@ -70,7 +70,7 @@ struct Layout {
 /// Room of a name at most.
 const LONGEST: f64 = 112.0;
 /// The colorbar with its numbers.
-const BAR: f64 = 32.0;
+const BAR: f64 = 41.0;
 /// Narrowest cell that holds `0.97` in body type.
 const READABLE: f64 = 15.0;
 /// Narrowest cell whose column can have a name.
@@ -135,13 +135,15 @@ fn layout(names: &[String]) -> Result<Layout> {
         let left = MARGIN + LEADING + 2.0 + of_rows + 3.0;
         let wide = ((page - left - BAR - MARGIN) / names.len() as f64).min(cap);
         let upright = widest > wide - 3.0;
-        let of_columns = if upright { widest.min(LONGEST) } else { BODY };
+        let of_columns = if upright { widest.min(longest) } else { BODY };
         let cell = (wide, wide.clamp(NARROWEST + 1.4, 17.0));
         let top = MARGIN + TITLE + 2.0 + LEADING + 4.0;
-        Layout { page, left, top, cell, names: (of_rows, of_columns), upright }
+        // A matrix smaller than its page stands in the middle.
+        let slack = page - left - wide * names.len() as f64 - BAR - MARGIN;
+        Layout { page, left: left + slack / 2.0, top, cell, names: (of_rows, of_columns), upright }
     };
     let narrow = fitted(ONE_COLUMN, 80.0, 46.0);
-    let chosen = if narrow.cell.0 >= READABLE { narrow } else { fitted(FULL_WIDTH, LONGEST, 30.0) };
+    let chosen = if narrow.cell.0 >= READABLE { narrow } else { fitted(FULL_WIDTH, LONGEST, 44.0) };
     if chosen.cell.0 < NARROWEST {
         let room = (FULL_WIDTH - LONGEST - BAR - 30.0) / NARROWEST;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]
@@ -192,7 +194,11 @@ fn draw(matrix: &Matrix, layout: &Layout, title: &str, subtitle: &str) -> Canvas
     let middle = (f64::midpoint(layout.left, right), f64::midpoint(layout.top, bottom));
     let scored = Label::new("scored on", (middle.0, below - 2.0), BODY);
     canvas.label(scored.anchored(Anchor::Middle));
-    let fit = Label::new("fit on", (MARGIN + BODY * 0.72, middle.1), BODY);
+    let fit = Label::new(
+        "fit on",
+        (layout.left - layout.names.0 - 3.0 - 2.0 - LEADING + BODY * 0.72, middle.1),
+        BODY,
+    );
     canvas.label(fit.anchored(Anchor::Middle).upright());
     draw_bar(&mut canvas, right + 7.0, layout.top, bar);
     canvas
@@ -203,6 +209,8 @@ fn draw_cell(canvas: &mut Canvas, (x, y): (f64, f64), (wide, high): (f64, f64), 
     let (left, top, right, bottom) = (x + 0.25, y + 0.25, x + wide - 0.25, y + high - 0.25);
     let Some(value) = value else {
         let stroke = Stroke::solid(Color(0xAA, 0xAA, 0xAA), AXIS);
+        let frame = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+        canvas.line(frame.to_vec(), stroke);
         let steps = 3;
         for step in 1..=steps {
             let part = f64::from(step) / f64::from(steps);
@@ -249,7 +257,8 @@ fn draw_bar(canvas: &mut Canvas, left: f64, top: f64, height: f64) {
     for step in 0..STEPS {
         let place = |step: u32| top + height * f64::from(step) / f64::from(STEPS);
         let value = 1.0 - (f64::from(step) + 0.5) / f64::from(STEPS);
-        canvas.rect(left, place(step), right, place(step + 1), diverging(value));
+        // Each step reaches to the bottom: neighbors that only touch leave hairlines in SVG renderers.
+        canvas.rect(left, place(step), right, top + height, diverging(value));
     }
     let corners = [(left, top), (right, top), (right, top + height), (left, top + height), (left, top)];
     canvas.line(corners.to_vec(), Stroke::axis());
@@ -258,7 +267,8 @@ fn draw_bar(canvas: &mut Canvas, left: f64, top: f64, height: f64) {
         canvas.line(vec![(right, y), (right + 2.0, y)], Stroke::axis());
         canvas.label(Label::new(value, (right + 3.5, y), BODY).centered());
     }
-    canvas.label(Label::new("AUROC", (left - 1.0, top - 7.0), BODY));
+    let name = Label::new("AUROC", (right + 26.0, top + height / 2.0), BODY);
+    canvas.label(name.anchored(Anchor::Middle).upright());
 }
 
 fn caption(chosen: &Selection<'_, Metric>, matrix: &Matrix, layout: &Layout, spec: &TransferSpec) -> Caption {
