@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p heirloom-probe --example logistic_speed [rows] [columns] [linfa]`
 //!
-//! The activations come from one integer hash, so `peer.py`-like scripts can make the same ones: 24 shared factors with decaying loadings plus noise,
+//! The activations come from one integer hash, so that a script in another language can make the same ones: 24 shared factors with decaying loadings plus noise,
 //! and a behavior along one hashed axis. With `linfa`, linfa-logistic fits the same z-scored rows at the chosen C.
 
 use std::time::Instant;

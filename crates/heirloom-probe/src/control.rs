@@ -32,11 +32,14 @@ pub struct NullBand {
 }
 
 impl NullBand {
-    fn new(values: Vec<f64>) -> Self {
+    fn new(values: Vec<f64>) -> Result<Self> {
+        if values.is_empty() {
+            return Err(Error::TooFew { unit: "control", expected: 1, found: 0 });
+        }
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
         let [low, median, high] = [0.025, 0.5, 0.975].map(|q| quantile(&sorted, q));
-        Self { values, low, median, high }
+        Ok(Self { values, low, median, high })
     }
 
     /// Mean of the values.
@@ -102,7 +105,15 @@ pub fn direction_band(directions: ArrayView2<f64>, fit: &Dataset, report: &Datas
         .into_par_iter()
         .map(|k| oriented(directions.row(k)))
         .collect::<Result<_>>()?;
-    Ok(NullBand::new(values))
+    NullBand::new(values)
+}
+
+/// AUROCs of directions on rows as the directions come, without a sign chosen anywhere: the null of a direction that was fit elsewhere.
+///
+/// **Shapes** `directions` is `[k, d_model]`.
+pub fn unsigned_band(directions: ArrayView2<f64>, data: &Dataset) -> Result<NullBand> {
+    let one = |k: usize| auroc(&project(data.x(), directions.row(k))?, data.labels());
+    NullBand::new((0..directions.nrows()).into_par_iter().map(one).collect::<Result<_>>()?)
 }
 
 /// Control labels that keep what a probe could exploit besides the behavior.
@@ -171,9 +182,6 @@ pub fn selectivity(
     k: usize,
     rng: &ChaCha8Rng,
 ) -> Result<Selectivity> {
-    if k == 0 {
-        return Err(Error::TooFew { unit: "shuffle", expected: 1, found: 0 });
-    }
     let options = options.repeating(probe);
     let control = |index: usize| -> Result<(f64, f64)> {
         let shuffled = fit_data.with_labels(shuffled_labels(fit_data, rng, index as u64)?)?;
@@ -186,6 +194,6 @@ pub fn selectivity(
     let controls: Vec<(f64, f64)> = (0..k).into_par_iter().map(control).collect::<Result<_>>()?;
     let observed = auroc(&probe.score(report.x())?, report.labels())?;
     let memorized = controls.iter().map(|(_, own)| own).sum::<f64>() / k as f64;
-    let control = NullBand::new(controls.into_iter().map(|(value, _)| value).collect());
+    let control = NullBand::new(controls.into_iter().map(|(value, _)| value).collect())?;
     Ok(Selectivity { auroc: observed, selectivity: observed - control.mean(), control, memorized })
 }

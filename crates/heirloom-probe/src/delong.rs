@@ -98,7 +98,7 @@ impl DeLong {
             return self.fallback(level);
         }
         let (low, high) = ((self.auroc - half).max(0.0), (self.auroc + half).min(1.0));
-        Ok(Interval { value: self.auroc, low, high, n: self.labels.len(), kind: Kind::DeLong })
+        Ok(Interval { value: self.auroc, low, high, level, n: self.labels.len(), kind: Kind::DeLong })
     }
 
     /// The same on the logit scale, which stays inside `(0, 1)` and is asymmetric near its ends.
@@ -114,6 +114,7 @@ impl DeLong {
             value: self.auroc,
             low: back(center - half),
             high: back(center + half),
+            level,
             n: self.labels.len(),
             kind: Kind::DeLongLogit,
         })
@@ -155,8 +156,14 @@ pub fn delong_test(first: &DeLong, second: &DeLong, level: f64) -> Result<DeLong
     let value = first.auroc - second.auroc;
     let variance = (first.variance + second.variance - 2.0 * first.covariance(second)?).max(0.0);
     let half = two_sided_z(level)? * variance.sqrt();
-    let difference =
-        Interval { value, low: value - half, high: value + half, n: first.labels.len(), kind: Kind::DeLong };
+    let difference = Interval {
+        value,
+        low: value - half,
+        high: value + half,
+        level,
+        n: first.labels.len(),
+        kind: Kind::DeLong,
+    };
     let z = if value.abs() > 0.0 { value / variance.sqrt() } else { 0.0 };
     Ok(DeLongTest { difference, z, p: 2.0 * Normal::standard().cdf(-z.abs()) })
 }

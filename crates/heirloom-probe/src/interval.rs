@@ -64,10 +64,36 @@ pub struct Interval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
+    /// Coverage it was made for.
+    pub level: f64,
     /// Rows or trials.
     pub n: usize,
     /// The method.
     pub kind: Kind,
+}
+
+impl Interval {
+    /// What it was drawn over: clusters for a cluster bootstrap, rows or trials for the rest.
+    pub fn units(&self) -> usize {
+        match self.kind {
+            Kind::ClusterBootstrap { clusters, .. } | Kind::BootstrapOrNewcombe { clusters, .. } => clusters,
+            Kind::Wilson | Kind::DeLong | Kind::DeLongLogit | Kind::Newcombe { .. } => self.n,
+        }
+    }
+
+    /// Level, method and unit in words, as in `95 % cluster bootstrap over pairs`; `clusters` is the plural of what a cluster is.
+    pub fn describe(&self, clusters: &str) -> String {
+        let percent = 100.0 * self.level;
+        let (method, unit) = match self.kind {
+            Kind::Wilson => ("Wilson", "rows"),
+            Kind::DeLong => ("DeLong", "rows"),
+            Kind::DeLongLogit => ("DeLong on the logit scale", "rows"),
+            Kind::Newcombe { .. } => ("Newcombe", "rows"),
+            Kind::ClusterBootstrap { .. } => ("cluster bootstrap", clusters),
+            Kind::BootstrapOrNewcombe { .. } => ("cluster bootstrap or Newcombe, the wider,", clusters),
+        };
+        format!("{percent} % {method} over {unit}")
+    }
 }
 
 /// Coverage of every interval unless asked otherwise.
@@ -107,7 +133,7 @@ pub fn wilson(successes: usize, trials: usize, level: f64) -> Result<Interval> {
     // The ends at 0 and n are exact; rounding would leave 1e-18.
     let low = if successes == 0 { 0.0 } else { (center - half) / total };
     let high = if successes == trials { 1.0 } else { (center + half) / total };
-    Ok(Interval { value: p, low, high, n: trials, kind: Kind::Wilson })
+    Ok(Interval { value: p, low, high, level, n: trials, kind: Kind::Wilson })
 }
 
 /// Newcombe's score interval of an AUROC from the counts behind it; never of width zero.
@@ -151,7 +177,7 @@ pub fn newcombe_auroc(
     };
     let low = if auroc <= 0.0 { 0.0 } else { end(0.0) };
     let high = if auroc >= 1.0 { 1.0 } else { end(1.0) };
-    Ok(Interval { value: auroc, low, high, n, kind: Kind::Newcombe { positives, negatives } })
+    Ok(Interval { value: auroc, low, high, level, n, kind: Kind::Newcombe { positives, negatives } })
 }
 
 /// Quantile of ascending values, linear between order statistics (numpy's default).

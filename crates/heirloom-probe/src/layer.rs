@@ -8,7 +8,6 @@ use crate::dataset::Dataset;
 use crate::direction::{FitOptions, Method, Probe, fit};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
-use crate::score::auroc;
 use crate::split::Split;
 
 /// One method at one hook point.
@@ -18,10 +17,8 @@ pub struct HookResult {
     pub hook: String,
     /// The probe, fit on the fit rows.
     pub probe: Probe,
-    /// AUROC on the selection rows, which the choice is made by.
-    pub selection: f64,
-    /// AUROC on the report rows. For the sweep figure only: the best of these is not an unbiased number, [`LayerChoice::report`] is.
-    pub descriptive: Interval,
+    /// AUROC on the selection rows, which the choice is made by. The best of these is not an unbiased number, [`LayerChoice::report`] is.
+    pub selection: Interval,
 }
 
 /// A sweep over hook points and its outcome.
@@ -33,7 +30,7 @@ pub struct LayerChoice {
     pub chosen: usize,
     /// How many hook points were searched, to be said wherever the result is.
     pub searched: usize,
-    /// AUROC of the chosen hook point on the report rows.
+    /// AUROC of the chosen hook point on the report rows, which are scored at no other.
     pub report: Interval,
 }
 
@@ -63,19 +60,20 @@ pub fn choose_layer(
     for (name, data) in hooks {
         check_same_rows(first_name, first, name, data)?;
     }
+    let interval = |probe: &Probe, rows: &Dataset| {
+        auroc_interval(&probe.score(rows.x())?, rows.labels(), rows.clusters(), resampling, rng)
+    };
     let one = |(hook, data): &(&str, &Dataset)| -> Result<HookResult> {
         let probe = fit(method, &split.fit_of(data)?, options)?;
-        let (select, report) = (split.select_of(data)?, split.report_of(data)?);
-        let selection = auroc(&probe.score(select.x())?, select.labels())?;
-        let scores = probe.score(report.x())?;
-        let descriptive = auroc_interval(&scores, report.labels(), report.clusters(), resampling, rng)?;
-        Ok(HookResult { hook: (*hook).to_owned(), probe, selection, descriptive })
+        let selection = interval(&probe, &split.select_of(data)?)?;
+        Ok(HookResult { hook: (*hook).to_owned(), probe, selection })
     };
-    let hooks: Vec<HookResult> = hooks.par_iter().map(one).collect::<Result<_>>()?;
-    let better =
-        |best: usize, index: usize| if hooks[index].selection > hooks[best].selection { index } else { best };
-    let chosen = (0..hooks.len()).fold(0, better);
-    Ok(LayerChoice { chosen, searched: hooks.len(), report: hooks[chosen].descriptive, hooks })
+    let results: Vec<HookResult> = hooks.par_iter().map(one).collect::<Result<_>>()?;
+    let value = |index: usize| results[index].selection.value;
+    let chosen =
+        (0..results.len()).fold(0, |best, index| if value(index) > value(best) { index } else { best });
+    let report = interval(&results[chosen].probe, &split.report_of(hooks[chosen].1)?)?;
+    Ok(LayerChoice { hooks: results, chosen, searched: hooks.len(), report })
 }
 
 /// Errors unless two datasets describe the same rows.

@@ -47,6 +47,7 @@ pub mod covariance;
 pub mod direction;
 mod linalg;
 pub mod logistic;
+mod newton;
 pub mod pairs;
 mod row_space;
 pub mod standardize;

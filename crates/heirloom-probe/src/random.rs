@@ -4,8 +4,13 @@
 //! passed in is never advanced, so a function gives the same answer however often and wherever it is called, and two hook points handed the same
 //! generator see the same resamples.
 
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;
+
+/// The generator of a seed.
+pub fn seeded(seed: [u8; 32]) -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(seed)
+}
 
 /// Stream `index` of a generator, from its start.
 pub fn stream(root: &ChaCha8Rng, index: u64) -> ChaCha8Rng {

@@ -1,4 +1,7 @@
 //! Scores of a probe on rows it was not fit on: AUROC, ROC, rates at a threshold, calibration.
+//!
+//! A row is called positive when its score is at least the threshold. Wilson's intervals take rows as independent; where clusters hold several rows of
+//! one class, `bootstrap::cluster_bootstrap` gives the interval of any rate.
 
 use crate::dataset::{check_rows, count_positive};
 use crate::error::{Error, Result};
@@ -83,18 +86,18 @@ pub fn tpr_at_fpr(scores: &[f64], labels: &[bool], limit: f64, level: f64) -> Re
     })
 }
 
-/// Share of rows on the right side of a threshold, with Wilson's interval.
+/// Share of rows on the right side of a threshold, with Wilson's interval; a score at the threshold counts as positive.
 pub fn accuracy(scores: &[f64], labels: &[bool], threshold: f64, level: f64) -> Result<Interval> {
     check_rows("scores", labels.len(), scores.len())?;
     check_finite_scores(scores)?;
-    let right = scores.iter().zip(labels).filter(|(score, label)| (**score > threshold) == **label).count();
+    let right = scores.iter().zip(labels).filter(|(score, label)| (**score >= threshold) == **label).count();
     wilson(right, labels.len(), level)
 }
 
-/// Share of scores above a threshold, with Wilson's interval: the false positive rate of topic-only rows, which carry no label.
+/// Share of scores at or above a threshold, with Wilson's interval: the false positive rate of topic-only rows, which carry no label.
 pub fn positive_rate(scores: &[f64], threshold: f64, level: f64) -> Result<Interval> {
     check_finite_scores(scores)?;
-    wilson(scores.iter().filter(|score| **score > threshold).count(), scores.len(), level)
+    wilson(scores.iter().filter(|score| **score >= threshold).count(), scores.len(), level)
 }
 
 /// How well probabilities match outcomes.
@@ -123,7 +126,8 @@ pub struct CalibrationBin {
 
 /// Expected calibration error over bins of equal width; ten are usual.
 ///
-/// Small bins inflate it: with `n` rows spread over `b` bins, even perfect probabilities score about `√(b/n)/4`. So the counts come with it.
+/// Small bins inflate it: with `n` rows spread over `b` bins, even perfect probabilities score up to `0.4 √(b/n)`. So the counts come
+/// with it.
 pub fn calibration(probabilities: &[f64], labels: &[bool], bins: usize) -> Result<Calibration> {
     check_rows("probabilities", labels.len(), probabilities.len())?;
     check_finite_scores(probabilities)?;
@@ -163,6 +167,62 @@ pub fn calibration(probabilities: &[f64], labels: &[bool], bins: usize) -> Resul
         .collect();
     let gap = |bin: &CalibrationBin| bin.n as f64 * (bin.rate - bin.mean_probability).abs();
     Ok(Calibration { error: bins.iter().map(gap).sum::<f64>() / labels.len() as f64, bins })
+}
+
+/// Units in which scores of different probes can be drawn on one axis: distance from the mean of the reference rows, in their pooled standard
+/// deviations within classes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reference {
+    /// Mean over the reference rows.
+    pub mean: f64,
+    /// Pooled within-class standard deviation of the reference rows.
+    pub sd: f64,
+}
+
+impl Reference {
+    /// Units of the rows a probe was fit on.
+    ///
+    /// **Errors** when a class is missing or has a single row, or the scores do not vary within classes.
+    pub fn of(scores: &[f64], labels: &[bool]) -> Result<Self> {
+        check_scores(scores, labels)?;
+        let n = scores.len() as f64;
+        let mut squares = 0.0;
+        for class in [false, true] {
+            let own: Vec<f64> = scores
+                .iter()
+                .zip(labels)
+                .filter(|(_, label)| **label == class)
+                .map(|(score, _)| *score)
+                .collect();
+            let mean = own.iter().sum::<f64>() / own.len() as f64;
+            squares += own.iter().map(|score| (score - mean).powi(2)).sum::<f64>();
+        }
+        let sd = (squares / (n - 2.0)).sqrt();
+        if sd > 0.0 && sd.is_finite() {
+            Ok(Self { mean: scores.iter().sum::<f64>() / n, sd })
+        } else {
+            Err(Error::Setting { name: "reference scores", expected: "spread within classes", found: sd })
+        }
+    }
+
+    /// Scores in these units.
+    pub fn units(&self, scores: &[f64]) -> Vec<f64> {
+        scores.iter().map(|score| (score - self.mean) / self.sd).collect()
+    }
+}
+
+/// Edges of `bins` bins of equal width that hold every score.
+pub fn edges(scores: &[f64], bins: usize) -> Result<Vec<f64>> {
+    check_finite_scores(scores)?;
+    if bins == 0 || scores.is_empty() {
+        return Err(Error::TooFew { unit: "bin", expected: 1, found: bins.min(scores.len()) });
+    }
+    let low = scores.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // A single value gets a bin around it.
+    let (low, high) = if low < high { (low, high) } else { (low - 0.5, high + 0.5) };
+    let inner = (0..bins).map(|bin| low + (high - low) * bin as f64 / bins as f64);
+    Ok(inner.chain([high]).collect())
 }
 
 /// Counts of scores between edges.

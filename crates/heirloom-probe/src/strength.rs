@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::logistic::{Logistic, LogisticModel, Problem, mean_log_loss};
+use crate::logistic::{Logistic, LogisticModel, mean_log_loss};
+use crate::newton::Problem;
 use crate::split::{Unit, folds};
 use crate::standardize::Standardizer;
 

@@ -1,7 +1,7 @@
 //! Every refusal says where and what, in words that can be acted on.
 
 use heirloom_probe::bootstrap::cluster_bootstrap;
-use heirloom_probe::control::{random_difference_directions, shuffled_labels};
+use heirloom_probe::control::{direction_band, random_difference_directions, shuffled_labels};
 use heirloom_probe::dataset::known_labels;
 use heirloom_probe::delong::{DeLong, delong_test};
 use heirloom_probe::direction::project;
@@ -181,6 +181,10 @@ fn intervals_and_controls() {
     refuses(
         random_difference_directions(Array2::ones((5, 3)).view(), 4, &rng(0)),
         "`random difference` found no direction",
+    );
+    refuses(
+        direction_band(Array2::zeros((0, 2)).view(), &data, &data),
+        "expected at least 1 controls, found 0",
     );
     let split = Split::by_group(&data, Shares::default(), &rng(0)).unwrap();
     let choose = |hooks: &[(&str, &Dataset)]| {
