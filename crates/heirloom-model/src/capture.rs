@@ -282,6 +282,7 @@ impl Store {
             let one = |id: String, positions: (usize, usize)| ActivationRow {
                 id,
                 group: row.group.clone(),
+                pair: row.pair.clone(),
                 label: row.label,
                 positions,
                 n_tokens: row.ids.len(),

@@ -11,12 +11,12 @@ use std::str::FromStr;
 
 use chrono::{NaiveDate, NaiveDateTime};
 use heirloom_record::Message;
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
 use serde_json::{Map, json};
 
 use crate::gguf::Gguf;
-use crate::pyjson::{self, Style};
+use crate::python::{self, Style};
 use crate::{Error, Result, tokens};
 
 /// The moment that templates see as now. It is given, never read from the machine, so that the same rows render
@@ -219,6 +219,13 @@ fn environment(clock: Clock, marks: [char; 2]) -> Environment<'static> {
     environment.set_lstrip_blocks(true);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Seq | ValueKind::Map => match serde_json::to_value(value) {
+            Ok(value) => Ok(out.write_str(&python::repr(&value))?),
+            Err(_) => minijinja::escape_formatter(out, state, value),
+        },
+        _ => minijinja::escape_formatter(out, state, value),
+    });
     environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
@@ -254,7 +261,7 @@ fn tojson(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<Strin
     options.assert_all_used()?;
     let value = serde_json::to_value(value)
         .map_err(|source| minijinja::Error::new(ErrorKind::BadSerialization, "tojson").with_source(source))?;
-    Ok(pyjson::dumps(&value, &style))
+    Ok(python::dumps(&value, &style))
 }
 
 /// The filter that stands for `{% generation %}`: the engine has no tags of one's own, and a filter block keeps

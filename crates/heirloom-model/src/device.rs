@@ -28,6 +28,15 @@ impl Device {
         };
         device.map_err(|source| Error::Device { device: self.to_string(), source: Box::new(source) })
     }
+
+    /// Multiplies two f32 matrices, for a caller who times what the device can do; returns the floating point
+    /// operations done.
+    pub fn multiply(self) -> Result<f64> {
+        let (device, n) = (self.open()?, 768);
+        let a = candle_core::Tensor::ones((n, n), DType::F32, &device)?;
+        a.matmul(&a)?.sum_all()?.to_scalar::<f32>()?;
+        Ok(2.0 * (n as f64).powi(3))
+    }
 }
 
 impl fmt::Display for Device {

@@ -28,7 +28,7 @@ mod gguf;
 mod weights;
 
 mod chat;
-mod pyjson;
+mod python;
 mod tokens;
 
 mod forward;

@@ -28,6 +28,8 @@ pub struct TokenRow {
     pub id: String,
     /// The data row's group.
     pub group: Option<String>,
+    /// The data row's contrast pair or scenario.
+    pub pair: Option<String>,
     /// The data row's label.
     pub label: Option<bool>,
     /// Token ids.
@@ -48,6 +50,7 @@ impl TokenRow {
         Self {
             id: id.into(),
             group: None,
+            pair: None,
             label: None,
             ids,
             text: String::new(),
@@ -214,6 +217,7 @@ impl Words {
     pub fn prepare(&self, row: &DataRow, clock: Clock) -> Result<TokenRow> {
         let mut out = TokenRow::from_ids(&row.id, Vec::new());
         out.group.clone_from(&row.group);
+        out.pair.clone_from(&row.pair);
         out.label = row.label;
         let fail = |problem| Error::row(&row.id)(problem);
         match &row.input {

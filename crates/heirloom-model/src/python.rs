@@ -1,4 +1,5 @@
-//! JSON as Python's `json.dumps` writes it: what Hugging Face templates mean by `tojson`.
+//! Values as Python writes them: `json.dumps`, which Hugging Face templates mean by `tojson`, and `str` of lists
+//! and dictionaries.
 
 use std::fmt::Write as _;
 
@@ -34,7 +35,7 @@ fn write(out: &mut String, value: &Value, style: &Style, depth: usize) {
         Value::Null => out.push_str("null"),
         Value::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
         Value::Number(number) => match (number.is_f64(), number.as_f64()) {
-            (true, Some(float)) => out.push_str(&repr(float)),
+            (true, Some(float)) => out.push_str(&repr_float(float)),
             _ => out.push_str(&number.to_string()),
         },
         Value::String(text) => quote(out, text, style.ascii),
@@ -106,8 +107,51 @@ fn quote(out: &mut String, text: &str, ascii: bool) {
     out.push('"');
 }
 
+/// Python's `repr` of a value: what `str` prints inside lists and dictionaries.
+pub(crate) fn repr(value: &Value) -> String {
+    match value {
+        Value::Null => "None".into(),
+        Value::Bool(flag) => if *flag { "True" } else { "False" }.into(),
+        Value::Number(number) => match (number.is_f64(), number.as_f64()) {
+            (true, Some(float)) => repr_float(float),
+            _ => number.to_string(),
+        },
+        Value::String(text) => repr_text(text),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(repr).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(map) => {
+            let items: Vec<String> =
+                map.iter().map(|(key, item)| format!("{}: {}", repr_text(key), repr(item))).collect();
+            format!("{{{}}}", items.join(", "))
+        }
+    }
+}
+
+/// Single quotes, unless the text has some and no double ones.
+fn repr_text(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => out.extend(['\\', c]),
+            c if c < ' ' || c == '\u{7f}' => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
+
 /// Python's `repr` of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16 on.
-fn repr(x: f64) -> String {
+fn repr_float(x: f64) -> String {
     let magnitude = x.abs();
     if magnitude != 0.0 && !(1e-4..1e16).contains(&magnitude) {
         let text = format!("{x:e}");
@@ -133,6 +177,8 @@ mod tests {
             dumps(&value, &plain),
             "{\"b\": [1, 1e-05, 2.0, 1e+16, null], \"a\": {}, \"é\": \"<\\\"\\n\\u0001🙂\"}"
         );
+        assert_eq!(repr(&value), "{'b': [1, 1e-05, 2.0, 1e+16, None], 'a': {}, 'é': '<\"\\n\\x01🙂'}");
+        assert_eq!(repr(&json!(["it's", "'\"", true])), "[\"it's\", '\\'\"', True]");
         let ascii = Style { ascii: true, sort_keys: true, ..plain };
         assert_eq!(
             dumps(&value, &ascii),

@@ -1,0 +1,95 @@
+//! Fixtures: tiny random models saved by transformers, with what transformers computed from them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use heirloom_model::{Clock, LoadOptions, RowCache, Student, TokenRow};
+use heirloom_record::HookPoint;
+use ndarray::ArrayD;
+
+pub(crate) const MODELS: [&str; 8] = [
+    "llama-gqa",
+    "llama-tied-mha",
+    "llama3-rope",
+    "llama-linear-rope",
+    "llama-bias",
+    "mistral-window",
+    "smollm-like",
+    "chat-llama",
+];
+
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+pub(crate) fn clock() -> Clock {
+    "2026-01-15T09:30:00".parse().unwrap()
+}
+
+pub(crate) fn options() -> LoadOptions {
+    LoadOptions::new(clock())
+}
+
+pub(crate) fn student(name: &str) -> Student {
+    Student::load(&fixture(name), &options()).unwrap()
+}
+
+pub(crate) fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The fixture's rows of token ids.
+pub(crate) fn rows(name: &str) -> Vec<TokenRow> {
+    let inputs = json(&fixture(name).join("inputs.json"));
+    let rows = inputs["input_ids"].as_array().unwrap().iter().enumerate();
+    rows.map(|(index, ids)| TokenRow::from_ids(index.to_string(), ids_of(ids))).collect()
+}
+
+pub(crate) fn ids_of(value: &serde_json::Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+/// All f32 tensors of a safetensors file.
+pub(crate) fn tensors(path: &Path) -> BTreeMap<String, ArrayD<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let array = |view: safetensors::tensor::TensorView<'_>| {
+        let values = view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        ArrayD::from_shape_vec(view.shape().to_vec(), values).unwrap()
+    };
+    file.tensors().into_iter().map(|(name, view)| (name, array(view))).collect()
+}
+
+/// Largest absolute difference; infinities must be at the same places.
+pub(crate) fn gap(a: &ArrayD<f32>, b: &ArrayD<f32>) -> f32 {
+    assert_eq!(a.shape(), b.shape());
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| if a == b { 0.0 } else { (a - b).abs() })
+        .fold(0.0, |top: f32, x| if x.is_nan() { f32::NAN } else { top.max(x) })
+}
+
+/// Largest finite magnitude.
+pub(crate) fn scale(a: &ArrayD<f32>) -> f32 {
+    a.iter().filter(|x| x.is_finite()).fold(0.0, |top, x| top.max(x.abs()))
+}
+
+/// Every hook point of every row, with logits.
+pub(crate) fn see_all(student: &Student, rows: &[TokenRow]) -> Vec<RowCache> {
+    let points = HookPoint::all(student.config().n_layers);
+    student.run_with_hooks(rows, &points, &[], true).unwrap()
+}
+
+pub(crate) fn block(layer: usize, name: &str) -> HookPoint {
+    format!("blocks.{layer}.{name}").parse().unwrap()
+}
+
+/// Copies a fixture into a scratch folder, to be damaged there.
+pub(crate) fn copy(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixture(name)).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
