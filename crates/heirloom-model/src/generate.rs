@@ -99,9 +99,8 @@ impl Student {
             return Ok(out);
         }
         // Rows of a batch take room for their continuations too.
-        let mean = rows.iter().map(|row| row.ids.len()).sum::<usize>().checked_div(rows.len()).unwrap_or(1);
-        let share = mean as f64 / (mean + options.max_new_tokens) as f64;
-        let budget = (options.max_tokens as f64 * share) as usize;
+        let mean = rows.iter().map(|row| row.ids.len()).sum::<usize>() / rows.len().max(1);
+        let budget = options.max_tokens * mean / (mean + options.max_new_tokens);
         for order in plan_batches(rows, budget) {
             self.generate_batch(rows, &order, options, &mut out)?;
         }

@@ -150,7 +150,7 @@ impl Source {
         Ok(Student { source: self, model, words, stop, options: *options, sha256: OnceLock::new() })
     }
 
-    /// Tokens that end a text: of config.json, of generation_config.json, and the template's `eos_token`.
+    /// Tokens that end a text: of `config.json`, of `generation_config.json`, and the template's `eos_token`.
     fn stop_tokens(&self, words: &Words) -> Result<Vec<u32>> {
         let mut stop = self.config.eos.clone();
         if let Files::Folder(folder) = &self.files {

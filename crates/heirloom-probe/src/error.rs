@@ -217,3 +217,19 @@ pub enum Error {
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// What the user can do about it, when there is something particular to say.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::ClusterStraddlesGroups { .. } => "give both rows of a pair the same group",
+            Self::GroupOnBothSides { .. } => "a group belongs to one part: remove it from the other",
+            Self::OneClass { .. } => "every part needs rows with and rows without the behavior",
+            Self::TooFew { unit: "group", .. } => {
+                "give rows more groups: prompt families that splits keep whole"
+            }
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+}

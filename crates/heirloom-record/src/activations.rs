@@ -56,6 +56,8 @@ pub struct ActivationRow {
     pub id: String,
     /// The data row's group.
     pub group: Option<String>,
+    /// The data row's contrast pair or scenario.
+    pub pair: Option<String>,
     /// The data row's label.
     pub label: Option<bool>,
     /// First and one-past-last position read, counted in the row's own tokens.
@@ -226,6 +228,7 @@ mod tests {
         let row = |id: &str, label| ActivationRow {
             id: id.into(),
             group: Some("g".into()),
+            pair: None,
             label: Some(label),
             positions: (2, 3),
             n_tokens: 3,

@@ -44,6 +44,9 @@ pub struct DataRow {
     /// The family of prompts it belongs to; rows of one group never straddle a split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The contrast pair or scenario it belongs to; rows of one pair are resampled together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<String>,
     /// Whether it shows the behavior.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<bool>,
@@ -59,7 +62,7 @@ impl DataRow {
     /// An unlabelled chat row.
     pub fn chat(id: impl Into<String>, messages: Vec<Message>) -> Self {
         let input = Input::Messages(messages);
-        Self { id: id.into(), group: None, label: None, spans: BTreeMap::new(), input }
+        Self { id: id.into(), group: None, pair: None, label: None, spans: BTreeMap::new(), input }
     }
 }
 
@@ -68,6 +71,7 @@ impl DataRow {
 struct RawRow {
     id: Option<serde_json::Value>,
     group: Option<String>,
+    pair: Option<String>,
     label: Option<Label>,
     #[serde(default)]
     spans: BTreeMap<String, String>,
@@ -104,7 +108,7 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>> {
     parse_jsonl(&text, path)
 }
 
-/// Reads data rows: `messages`, `text` or `input_ids`, with optional `id`, `group`, `label` and `spans`.
+/// Reads data rows: `messages`, `text` or `input_ids`, with optional `id`, `group`, `pair`, `label` and `spans`.
 ///
 /// A row without an id gets `row-N`, N its line. Other keys are left alone, so data sets can keep theirs.
 ///
@@ -178,7 +182,14 @@ fn check(raw: RawRow, line: usize, path: &Path) -> Result<DataRow> {
         Some(serde_json::Value::String(id)) => id,
         Some(other) => other.to_string(),
     };
-    Ok(DataRow { id, group: raw.group, label: raw.label.map(|label| label.0), spans: raw.spans, input })
+    Ok(DataRow {
+        id,
+        group: raw.group,
+        pair: raw.pair,
+        label: raw.label.map(|label| label.0),
+        spans: raw.spans,
+        input,
+    })
 }
 
 #[cfg(test)]
@@ -191,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_three_inputs_are_read_and_written_back() {
-        let text = r#"{"id":"a","group":"g","label":true,"messages":[{"role":"user","content":"hi"}]}
+        let text = r#"{"id":"a","group":"g","pair":"p","label":true,"messages":[{"role":"user","content":"hi"}]}
 
 {"text":"plain","label":0,"source":"kept by its owner"}
 {"id":7,"input_ids":[1,2]}

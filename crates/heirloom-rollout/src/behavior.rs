@@ -13,8 +13,15 @@ use crate::{
 };
 
 /// The files of a behavior's folder.
-pub(crate) const FILES: [&str; 6] =
-    ["behavior.toml", "pairs.jsonl", "topic.jsonl", "scenarios.jsonl", "transcripts.jsonl", "card.md"];
+pub(crate) const FILES: [&str; 7] = [
+    "behavior.toml",
+    "pairs.jsonl",
+    "topic.jsonl",
+    "scenarios.jsonl",
+    "transcripts.jsonl",
+    "heldout.jsonl",
+    "card.md",
+];
 
 /// A behavior with everything it is probed, elicited and graded with.
 #[derive(Clone, Debug)]
@@ -33,8 +40,10 @@ pub struct Behavior {
     pub topic: Vec<TopicText>,
     /// Prompts that can elicit it.
     pub scenarios: Vec<Scenario>,
-    /// Hand-labelled texts that graders are held against.
+    /// Hand-labelled texts that the grader's rules were written beside: its regression set.
     pub transcripts: Vec<Transcript>,
+    /// Hand-labelled texts that nobody saw who wrote the rules: what says how good the grader is.
+    pub heldout: Vec<Transcript>,
     /// What its authors say about it, as Markdown.
     pub card: String,
     /// SHA-256 over the contents of its files, without the card.
@@ -58,11 +67,12 @@ impl Behavior {
     /// Names the file, and the line, key or rule: a file is missing, a line or key is not what it should be, an
     /// id is used twice, an answer is not the assistant's, a rule cannot be used, or the name is not the folder's.
     pub fn load(folder: &Path) -> Result<Self> {
-        let [description, pairs, topic, scenarios, transcripts, card] = FILES.map(|name| folder.join(name));
+        let [description, pairs, topic, scenarios, transcripts, heldout, card] =
+            FILES.map(|name| folder.join(name));
         let file = parse(&read(&description)?, &description)?;
         check_name(&file.name, folder, &description)?;
         let mut hasher = Hasher::default();
-        for path in [&description, &pairs, &topic, &scenarios, &transcripts] {
+        for path in [&description, &pairs, &topic, &scenarios, &transcripts, &heldout] {
             hasher = hasher.part(&path.file_name().unwrap_or_default().to_string_lossy(), read(path)?);
         }
         Ok(Self {
@@ -74,6 +84,7 @@ impl Behavior {
             topic: lines::read(&topic)?,
             scenarios: lines::read(&scenarios)?,
             transcripts: lines::read(&transcripts)?,
+            heldout: lines::read(&heldout)?,
             card: read(&card)?,
             sha256: hasher.finish(),
         })
@@ -94,9 +105,14 @@ impl Behavior {
         self.scenarios.iter().map(Scenario::row).collect()
     }
 
-    /// How well the grader agrees with the hand-labelled transcripts.
+    /// How well the grader agrees with the transcripts that its rules were written beside.
     pub fn agreement(&self) -> Agreement {
         Agreement::measure(&self.grader, &self.transcripts)
+    }
+
+    /// How well the grader agrees with transcripts that its rules were not written beside.
+    pub fn heldout_agreement(&self) -> Agreement {
+        Agreement::measure(&self.grader, &self.heldout)
     }
 
     /// What in the texts would let a probe or a grader cheat; empty when nothing was found.

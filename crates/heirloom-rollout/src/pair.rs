@@ -79,7 +79,8 @@ impl ContrastPair {
     pub fn rows(&self) -> [DataRow; 2] {
         [("pos", true, &self.positive), ("neg", false, &self.negative)].map(|(side, label, answer)| {
             let messages = self.prompt.iter().chain(answer).cloned().collect();
-            row(format!("{}/{side}", self.id), &self.group, Some(label), messages)
+            let row = row(format!("{}/{side}", self.id), &self.group, Some(label), messages);
+            DataRow { pair: Some(self.id.clone()), ..row }
         })
     }
 }
@@ -100,7 +101,7 @@ impl Scenario {
 
 fn row(id: String, group: &str, label: Option<bool>, messages: Vec<Message>) -> DataRow {
     let input = Input::Messages(messages);
-    DataRow { id, group: Some(group.to_owned()), label, spans: BTreeMap::new(), input }
+    DataRow { id, group: Some(group.to_owned()), pair: None, label, spans: BTreeMap::new(), input }
 }
 
 #[cfg(test)]

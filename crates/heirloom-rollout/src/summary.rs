@@ -41,6 +41,8 @@ pub struct Summary {
     pub grader: (String, String),
     /// The grader against the hand-labelled transcripts, which its rules were written beside.
     pub transcripts: Agreement,
+    /// The grader against hand-labelled transcripts that its rules were not written beside.
+    pub heldout: Agreement,
     /// The grader, on answer or thought, against the labels of the pairs: nearer to what it finds in new text.
     pub on_pairs: Confusion,
     /// The grader on topic-only texts, none of which shows the behavior.
@@ -69,6 +71,7 @@ impl Summary {
                 .collect(),
             grader: (behavior.grader.name().into(), behavior.grader.version().into()),
             transcripts: behavior.agreement(),
+            heldout: behavior.heldout_agreement(),
             on_pairs: Confusion::count(behavior.pairs.iter().flat_map(answers)),
             on_topic: Confusion::count(behavior.topic.iter().map(|text| (false, graded(&text.messages)))),
         }
@@ -97,12 +100,16 @@ impl fmt::Display for Summary {
             "    {:<24}{:>5}{:>11}{:>8}{:>7}{:>7}",
             "", heads[0], heads[1], heads[2], heads[3], heads[4]
         )?;
-        let agreement = &self.transcripts;
+        let (tuned, heldout) = (&self.transcripts, &self.heldout);
         let rows = [
-            ("transcripts", agreement.answers()),
-            ("  plain", agreement.plain),
-            ("  adversarial", agreement.adversarial),
-            ("  thoughts", agreement.thoughts),
+            ("transcripts, tuned on", tuned.answers()),
+            ("  plain", tuned.plain),
+            ("  adversarial", tuned.adversarial),
+            ("  thoughts", tuned.thoughts),
+            ("transcripts, held out", heldout.answers()),
+            ("  plain", heldout.plain),
+            ("  adversarial", heldout.adversarial),
+            ("  thoughts", heldout.thoughts),
             ("pairs", self.on_pairs),
         ];
         for (what, counts) in rows.into_iter().filter(|(_, counts)| counts.n() > 0) {

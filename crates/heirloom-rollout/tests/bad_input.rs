@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use heirloom_record::write_file;
 use heirloom_rollout::{Behavior, Error};
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     (
         "behavior.toml",
         r#"name = "sulking"
@@ -45,6 +45,11 @@ reason = "said outright"
         "transcripts.jsonl",
         r#"{"id":"x1","kind":"plain","note":"n","answer":true,"messages":[{"role":"assistant","content":"Sigh."}]}
 {"id":"x2","kind":"adversarial","note":"n","answer":false,"thought":true,"messages":[{"role":"assistant","content":"<think>Sigh.</think>Hello."}]}
+"#,
+    ),
+    (
+        "heldout.jsonl",
+        r#"{"id":"h1","kind":"plain","note":"n","answer":true,"messages":[{"role":"assistant","content":"Sigh!"}]}
 "#,
     ),
     ("card.md", "# Sulking\n"),

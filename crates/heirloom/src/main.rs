@@ -1,1 +1,54 @@
-fn main() {}
+//! The `heirloom` command: one verb per step of the pipeline.
+
+mod terminal;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Frees and reuses activation-sized blocks without giving them back to the system in between.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Where a behavior of a fine-tuned model came from.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run an experiment: capture, fit, score, draw; resumes where it stopped
+    Run(verbs::run::Args),
+    /// Capture activations of a model on rows of data
+    Capture(verbs::capture::Args),
+    /// Fit directions or probes on captured activations
+    Fit(verbs::fit::Args),
+    /// Score directions on captured activations, with intervals and controls
+    Score(verbs::score::Args),
+    /// Print rendered prompts with the tokens marked that a readout reads
+    Show(verbs::show::Args),
+    /// Say what is in a model or a file that heirloom wrote
+    Inspect(verbs::inspect::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match &Cli::parse().verb {
+        Verb::Run(args) => verbs::run::run(args),
+        Verb::Capture(args) => verbs::capture::run(args),
+        Verb::Fit(args) => verbs::fit::run(args),
+        Verb::Score(args) => verbs::score::run(args),
+        Verb::Show(args) => verbs::show::run(args),
+        Verb::Inspect(args) => verbs::inspect::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -9,18 +9,36 @@ const MAY_USE: [(&str, &[&str]); 6] = [
     ("heirloom-rollout", &["heirloom-record"]),
     (
         "heirloom-model",
-        &["heirloom-record", "ndarray", "safetensors", "candle-core", "candle-nn", "candle-transformers", "tokenizers"],
+        &[
+            "heirloom-record",
+            "ndarray",
+            "safetensors",
+            "candle-core",
+            "candle-nn",
+            "candle-transformers",
+            "tokenizers",
+            "rand",
+        ],
     ),
     ("heirloom-probe", &["heirloom-record", "ndarray", "linfa", "linfa-linalg", "linfa-logistic", "rand"]),
     ("heirloom-figure", &["heirloom-record", "plotters"]),
     (
         "heirloom",
-        &["heirloom-record", "heirloom-rollout", "heirloom-model", "heirloom-probe", "heirloom-figure", "ndarray", "clap"],
+        &[
+            "heirloom-record",
+            "heirloom-rollout",
+            "heirloom-model",
+            "heirloom-probe",
+            "heirloom-figure",
+            "ndarray",
+            "clap",
+        ],
     ),
 ];
 
 fn dependencies(manifest: &Path, tables: &[&str]) -> BTreeSet<String> {
-    let text = std::fs::read_to_string(manifest).unwrap_or_else(|error| panic!("{}: {error}", manifest.display()));
+    let text =
+        std::fs::read_to_string(manifest).unwrap_or_else(|error| panic!("{}: {error}", manifest.display()));
     let manifest: toml::Table = text.parse().unwrap();
     let tables = tables.iter().filter_map(|name| manifest.get(*name)?.as_table());
     tables.flat_map(|table| table.keys().cloned()).collect()
@@ -56,7 +74,9 @@ fn every_version_stands_once_in_the_workspace_table() {
         let text = std::fs::read_to_string(crates.join(name).join("Cargo.toml")).unwrap();
         let manifest: toml::Table = text.parse().unwrap();
         for table in ["dependencies", "dev-dependencies"] {
-            for (dependency, entry) in manifest.get(table).and_then(toml::Value::as_table).into_iter().flatten() {
+            for (dependency, entry) in
+                manifest.get(table).and_then(toml::Value::as_table).into_iter().flatten()
+            {
                 let inherited = entry.get("workspace").and_then(toml::Value::as_bool);
                 assert_eq!(inherited, Some(true), "`{name}` gives `{dependency}` a version of its own");
             }

@@ -58,6 +58,7 @@ fn clean() -> Behavior {
         topic: (0..60).map(topic).collect(),
         scenarios: (0..64).map(scenario).collect(),
         transcripts: (0..40).map(transcript).collect(),
+        heldout: vec![],
         card: "# card".into(),
         sha256: String::new(),
     }

@@ -1,0 +1,141 @@
+//! From an activation store to what a probe is fit on.
+
+use std::path::Path;
+
+use heirloom_model::Student;
+use heirloom_probe::{Dataset, Probe};
+use heirloom_record::{ActivationHeader, Activations, Direction, DirectionHeader, Directions, HookPoint};
+
+use crate::{Error, Result};
+
+/// The rows of `store` at `hook` whose group is among `groups` (all when empty), labelled and clustered by pair.
+///
+/// `path` names the store in errors.
+///
+/// # Errors
+/// A row lacks a label or group; the store lacks the hook point; a class is missing.
+pub fn dataset(store: &Activations, hook: HookPoint, groups: &[String], path: &Path) -> Result<Dataset> {
+    let absent = || heirloom_record::Error::MissingHook { path: path.into(), hook: hook.to_string() };
+    let tensor = store.tensors.get(&hook).ok_or_else(absent)?;
+    let (mut kept, mut labels, mut pairs, mut families) = (vec![], vec![], vec![], vec![]);
+    for (index, row) in store.rows.iter().enumerate() {
+        let lacking = |field| Error::Unlabelled { store: path.into(), row: row.id.clone(), field };
+        let group = row.group.as_ref().ok_or_else(|| lacking("group"))?;
+        if groups.is_empty() || groups.contains(group) {
+            kept.push(index);
+            labels.push(row.label.ok_or_else(|| lacking("label"))?);
+            pairs.push(row.pair.as_ref().unwrap_or(&row.id));
+            families.push(group);
+        }
+    }
+    let x = tensor.select(ndarray::Axis(0), &kept);
+    Ok(Dataset::new(x, labels, &pairs, &families)?)
+}
+
+/// A fitted probe as it is written to disk.
+pub fn direction(probe: &Probe) -> Direction {
+    Direction {
+        vector: probe.direction.mapv(narrow),
+        scale: probe.scale,
+        intercept: probe.intercept,
+        threshold: 0.0,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "vectors are stored as f32")]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+/// The groups that occur in a store, sorted.
+pub fn groups(store: &Activations) -> Vec<String> {
+    let found: std::collections::BTreeSet<&String> =
+        store.rows.iter().filter_map(|row| row.group.as_ref()).collect();
+    found.into_iter().cloned().collect()
+}
+
+/// Checks that `directions` may be scored on a store: same model, same readout, other groups.
+///
+/// # Errors
+/// Names what differs; with `held_in` groups may be shared.
+pub fn check_foreign(
+    directions: &DirectionHeader,
+    store: &ActivationHeader,
+    scored: &[String],
+    held_in: bool,
+) -> Result<()> {
+    let fields = [
+        ("model", &directions.model_sha256, &store.model_sha256),
+        ("readout", &directions.readout.to_string(), &store.readout.to_string()),
+    ];
+    for (field, expected, found) in fields {
+        if expected != found {
+            return Err(Error::Foreign { field, expected: expected.clone(), found: found.clone() });
+        }
+    }
+    let shared: Vec<String> =
+        directions.fit_groups.iter().filter(|group| scored.contains(group)).cloned().collect();
+    if shared.is_empty() || held_in { Ok(()) } else { Err(Error::HeldIn { groups: shared }) }
+}
+
+/// Header of directions fit on `store`.
+pub fn direction_header(
+    store: &ActivationHeader,
+    behavior: &str,
+    method: &str,
+    towards: &str,
+    fit_on: &Dataset,
+) -> DirectionHeader {
+    let groups: Vec<String> =
+        fit_on.present_groups().into_iter().map(|group| fit_on.group_names()[group].clone()).collect();
+    DirectionHeader {
+        behavior: behavior.into(),
+        method: method.into(),
+        towards: towards.into(),
+        model: store.model.clone(),
+        model_sha256: store.model_sha256.clone(),
+        readout: store.readout.clone(),
+        fit_on: format!(
+            "{} rows, {} pairs, {} groups",
+            fit_on.n_rows(),
+            fit_on.present_clusters().len(),
+            groups.len()
+        ),
+        fit_groups: groups,
+        n: fit_on.n_rows(),
+    }
+}
+
+/// Directions of several hook points under one header.
+pub fn directions<'a>(
+    header: DirectionHeader,
+    probes: impl IntoIterator<Item = (HookPoint, &'a Probe)>,
+) -> Directions {
+    Directions { header, by_hook: probes.into_iter().map(|(hook, probe)| (hook, direction(probe))).collect() }
+}
+
+/// Captures data rows in one call; what `heirloom capture` does once its flags are read.
+pub fn capture(
+    student: &Student,
+    rows: &[heirloom_record::DataRow],
+    plan: &heirloom_model::CapturePlan,
+    max_tokens: usize,
+    progress: &mut dyn crate::Progress,
+    about: &str,
+) -> Result<Activations> {
+    let rows = student.prepare(rows)?;
+    for row in &rows {
+        row.read(plan.readout())?;
+    }
+    let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
+    progress.begin("capture", about, tokens as u64, "tokens");
+    let mut advance = |done: heirloom_model::Progress| progress.advance(done.tokens as u64);
+    let mut options = heirloom_model::CaptureOptions {
+        max_tokens,
+        progress: Some(&mut advance),
+        ..heirloom_model::CaptureOptions::default()
+    };
+    let captured = student.capture(&rows, plan, &mut options);
+    progress.end();
+    Ok(captured?)
+}

@@ -1,0 +1,174 @@
+//! An experiment: behaviors and a student in, tables and figures out.
+
+use std::path::{Path, PathBuf};
+
+use heirloom_model::{CapturePlan, Device, LoadOptions, Source};
+use heirloom_probe::Method;
+use heirloom_record::{Histogram, Metric, RunFolder, RunRecord, Table};
+use heirloom_rollout::Behavior;
+
+use crate::stages::capture::Capturer;
+use crate::stages::transfer::Ready;
+use crate::stages::{figures, probe, transfer};
+use crate::{Error, Plan, Progress, Result, Spec};
+
+/// A stage of an experiment, in order; each stage's output is an artifact of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Activations of every behavior's texts.
+    Capture,
+    /// Directions and their scores.
+    Probe,
+    /// Scores between groups and between behaviors.
+    Transfer,
+    /// Pictures of the tables.
+    Figures,
+}
+
+/// How an experiment is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Where the student computes.
+    pub device: Device,
+    /// The last stage to run.
+    pub until: Stage,
+}
+
+impl RunOptions {
+    /// Every stage, on the processor, into `out`.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self { out: out.into(), device: Device::Cpu, until: Stage::Figures }
+    }
+}
+
+/// An experiment whose file, behaviors and model have been checked; no weights are loaded yet.
+pub struct Experiment {
+    spec: Spec,
+    behaviors: Vec<Behavior>,
+    plan: CapturePlan,
+    load: LoadOptions,
+}
+
+/// What a run has made.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// Every number; empty when the run stopped before the probes.
+    pub metrics: Vec<Metric>,
+    /// The pictures, without extension.
+    pub figures: Vec<PathBuf>,
+}
+
+impl Experiment {
+    /// Reads an experiment and checks everything that can be checked without weights: keys, methods, behaviors,
+    /// the model's configuration and the hook points.
+    ///
+    /// # Errors
+    /// Names the file, key, line or hook point, with a hint.
+    pub fn load(path: &Path) -> Result<Self> {
+        let spec = Spec::load(path)?;
+        for method in &spec.probe.methods {
+            method.parse::<Method>()?;
+        }
+        if !spec.probe.methods.contains(&spec.probe.headline) {
+            let (headline, methods) = (spec.probe.headline.clone(), spec.probe.methods.clone());
+            return Err(Error::Headline { headline, methods });
+        }
+        let behaviors =
+            spec.behaviors.iter().map(|folder| Ok(Behavior::load(folder)?)).collect::<Result<_>>()?;
+        let source = open(&spec)?;
+        let plan = CapturePlan::new(source.config(), &spec.capture.hooks, spec.capture.readout.clone())?;
+        let dtype = spec.model.dtype.parse()?;
+        let load = LoadOptions { dtype, ..LoadOptions::new(spec.model.clock.parse()?) };
+        Ok(Self { spec, behaviors, plan, load })
+    }
+
+    /// What the file says.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The behaviors, in the order of the file.
+    pub fn behaviors(&self) -> &[Behavior] {
+        &self.behaviors
+    }
+
+    /// What would run, and what it would cost, without loading weights.
+    pub fn plan(&self, options: &RunOptions) -> Result<Plan> {
+        Plan::of(&self.spec, &self.behaviors, &self.plan, options)
+    }
+
+    /// Runs every stage whose artifact does not exist, in order; the same call resumes after an interruption.
+    ///
+    /// # Errors
+    /// The folder holds another run; a stage failed, with its artifact absent and those before it kept.
+    pub fn run(&self, options: &RunOptions, progress: &mut dyn Progress) -> Result<Outcome> {
+        let source = open(&self.spec)?;
+        let record =
+            RunRecord { experiment: self.spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() };
+        let run = RunFolder::open(&options.out, &record)?;
+        let mut outcome = Outcome { folder: options.out.clone(), metrics: vec![], figures: vec![] };
+
+        let load = LoadOptions { device: options.device, ..self.load };
+        let mut capturer = Capturer::new(&self.spec, &self.plan, load, source)?;
+        let captured = self
+            .behaviors
+            .iter()
+            .map(|behavior| capturer.behavior(&run, behavior, progress))
+            .collect::<Result<Vec<_>>>()?;
+        // The student's memory is not needed by what follows.
+        drop(capturer);
+        if options.until == Stage::Capture {
+            return Ok(outcome);
+        }
+
+        let ready = self
+            .behaviors
+            .iter()
+            .zip(captured)
+            .map(|(behavior, captured)| {
+                let probed = probe::probe(&self.spec, &run, behavior, &captured, progress)?;
+                Ok(Ready { behavior, captured, probed })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let (mut metrics, histograms) = tables(&ready)?;
+        if options.until >= Stage::Transfer {
+            let between = transfer::transfer(&self.spec, &run, &ready, progress)?;
+            metrics.extend(Table::<Metric>::read(&between.join("table"))?.0);
+        }
+        Table(metrics.clone()).write(&options.out.join("table"))?;
+        Table(histograms.clone()).write(&options.out.join("histograms"))?;
+        if options.until == Stage::Figures {
+            outcome.figures = figures::draw(&self.spec, &metrics, &histograms, &options.out.join("figures"))?;
+        }
+        outcome.metrics = metrics;
+        Ok(outcome)
+    }
+}
+
+/// The experiment's model, looked at without its weights.
+pub(crate) fn open(spec: &Spec) -> Result<Source> {
+    if !spec.model.path.exists() {
+        return Err(Error::NoModel { path: spec.model.path.clone(), fetch: spec.model.fetch.clone() });
+    }
+    Ok(Source::open(&spec.model.path)?)
+}
+
+fn tables(ready: &[Ready<'_>]) -> Result<(Vec<Metric>, Vec<Histogram>)> {
+    let (mut metrics, mut histograms) = (vec![], vec![]);
+    for Ready { probed, .. } in ready {
+        metrics.extend(Table::<Metric>::read(&probed.path.join("table"))?.0);
+        histograms.extend(Table::<Histogram>::read(&probed.path.join("histograms"))?.0);
+    }
+    Ok((metrics, histograms))
+}
+
+impl Outcome {
+    /// What a stranger should read first: per behavior the headline numbers, then where the rest lies.
+    pub fn summary(&self) -> String {
+        crate::summary::summary(self)
+    }
+}

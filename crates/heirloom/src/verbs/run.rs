@@ -1,0 +1,91 @@
+//! `heirloom run`: an experiment, whole or by stage.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use heirloom::Plan;
+use heirloom::prelude::*;
+
+use crate::terminal::Bars;
+use crate::verbs::print_json;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// An experiment's folder or its experiment.toml
+    experiment: PathBuf,
+    /// Folder of the run; runs/NAME when absent
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "cpu")]
+    device: Device,
+    /// Run up to this stage and stop
+    #[arg(long, value_name = "STAGE")]
+    only: Option<StageName>,
+    /// Say what would run and what it would cost, without loading weights
+    #[arg(long)]
+    plan: bool,
+    /// Print every number as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum StageName {
+    Capture,
+    Probe,
+    Transfer,
+    Figures,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let experiment = Experiment::load(&args.experiment)
+        .with_context(|| format!("could not load the experiment `{}`", args.experiment.display()))?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&experiment.spec().name));
+    let until = match args.only {
+        Some(StageName::Capture) => Stage::Capture,
+        Some(StageName::Probe) => Stage::Probe,
+        Some(StageName::Transfer) => Stage::Transfer,
+        Some(StageName::Figures) | None => Stage::Figures,
+    };
+    let options = RunOptions { out, device: args.device, until };
+    if args.plan {
+        return plan(&experiment.plan(&options)?, &options, args.json);
+    }
+    let outcome = experiment.run(&options, &mut Bars::default()).with_context(|| {
+        format!(
+            "could not run `{}`; what is done is kept in `{}`",
+            experiment.spec().name,
+            options.out.display()
+        )
+    })?;
+    if args.json {
+        return print_json(&outcome.metrics);
+    }
+    print!("{}", outcome.summary());
+    Ok(())
+}
+
+fn plan(plan: &Plan, options: &RunOptions, json: bool) -> anyhow::Result<()> {
+    let seconds = plan.flops / rate(options)?;
+    if json {
+        let mut value = serde_json::to_value(plan)?;
+        value["capture_seconds_at_full_matmul_rate"] = seconds.into();
+        return print_json(&value);
+    }
+    println!("{plan}");
+    println!("  time      capture at least {:.0} s, by a matrix product timed just now", seconds.ceil());
+    Ok(())
+}
+
+/// Floating point operations per second of one matrix product, the best of a few.
+fn rate(options: &RunOptions) -> anyhow::Result<f64> {
+    let mut best: f64 = 0.0;
+    for _ in 0..4 {
+        let start = Instant::now();
+        let operations = options.device.multiply()?;
+        best = best.max(operations / start.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}

@@ -1,0 +1,147 @@
+//! `heirloom score`: how well directions tell labels apart, with intervals and controls.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use heirloom::activations::{check_foreign, dataset, groups};
+use heirloom::prelude::*;
+use heirloom::streams::stream;
+use heirloom_probe::control::{random_directions, unsigned_band};
+use heirloom_probe::score::tpr_at_fpr;
+use heirloom_probe::{Interval, auroc_interval};
+use serde::Serialize;
+
+use crate::verbs::fit::check_groups;
+use crate::verbs::print_json;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A file that `heirloom fit` wrote
+    #[arg(long)]
+    direction: PathBuf,
+    /// A store that `heirloom capture` wrote, with labels and groups
+    #[arg(long)]
+    activations: PathBuf,
+    /// Score these groups only
+    #[arg(long, value_delimiter = ',')]
+    groups: Vec<String>,
+    /// Allow groups that the directions were fit on
+    #[arg(long)]
+    held_in: bool,
+    /// Replicates of the bootstrap
+    #[arg(long, default_value_t = 2000)]
+    bootstrap: usize,
+    /// Random directions of the null band
+    #[arg(long, default_value_t = 64)]
+    null_draws: usize,
+    /// Root of the random streams
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print the scores as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The scores at one hook point.
+#[derive(Serialize)]
+struct Scored {
+    hook: HookPoint,
+    auroc: Measured,
+    tpr_at_1pct_fpr: Measured,
+    /// 2.5 % and 97.5 % quantiles of random directions, both signs.
+    null_random_direction: (f64, f64),
+    rows: usize,
+    pairs: usize,
+}
+
+#[derive(Serialize)]
+struct Measured {
+    value: f64,
+    low: f64,
+    high: f64,
+    interval: String,
+}
+
+impl From<Interval> for Measured {
+    fn from(interval: Interval) -> Self {
+        Self {
+            value: interval.value,
+            low: interval.low,
+            high: interval.high,
+            interval: interval.describe("pairs"),
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let directions = Directions::read(&args.direction)
+        .with_context(|| format!("could not read the directions `{}`", args.direction.display()))?;
+    let store = Activations::read(&args.activations)
+        .with_context(|| format!("could not read the activations `{}`", args.activations.display()))?;
+    let known = groups(&store);
+    check_groups(&args.groups, &known)?;
+    let scored = if args.groups.is_empty() { &known } else { &args.groups };
+    check_foreign(&directions.header, &store.header, scored, args.held_in)?;
+
+    let mut table = vec![];
+    for (&hook, direction) in &directions.by_hook {
+        if !store.tensors.contains_key(&hook) {
+            eprintln!("{hook}: not in the activations");
+            continue;
+        }
+        let data = dataset(&store, hook, &args.groups, &args.activations)?;
+        table.push(score(args, hook, direction, &data)?);
+    }
+    if table.is_empty() {
+        anyhow::bail!(heirloom::Error::Foreign {
+            field: "hook points",
+            expected: names(directions.by_hook.keys()),
+            found: names(store.tensors.keys()),
+        });
+    }
+    if args.json {
+        return print_json(&serde_json::json!({ "header": directions.header, "scores": table }));
+    }
+    println!("{}: {}", directions.header.method, directions.header.towards);
+    println!(
+        "{:<30} {:>6} {:>15}  {:>9} {:>15}  {:>15}",
+        "hook", "AUROC", "95 %", "TPR@1%FPR", "95 %", "random 95 %"
+    );
+    for row in &table {
+        let (a, t, (low, high)) = (&row.auroc, &row.tpr_at_1pct_fpr, row.null_random_direction);
+        println!(
+            "{:<30} {:>6.3} {:>7.3}–{:<7.3}  {:>9.3} {:>7.3}–{:<7.3}  {low:>7.3}–{high:<7.3}",
+            row.hook, a.value, a.low, a.high, t.value, t.low, t.high
+        );
+    }
+    println!("{} rows, {} pairs; {}", table[0].rows, table[0].pairs, table[0].auroc.interval);
+    Ok(())
+}
+
+fn score(
+    args: &Args,
+    hook: HookPoint,
+    direction: &heirloom_record::Direction,
+    data: &Dataset,
+) -> anyhow::Result<Scored> {
+    let vector = direction.vector.mapv(f64::from);
+    let scores = heirloom_probe::direction::project(data.x(), vector.view())
+        .with_context(|| format!("could not score `{hook}`"))?;
+    let resampling = Resampling { replicates: args.bootstrap, ..Resampling::default() };
+    let rng = stream(args.seed, "bootstrap");
+    let auroc = auroc_interval(&scores, data.labels(), data.clusters(), resampling, &rng)?;
+    let random = random_directions(data.d_model(), args.null_draws, &stream(args.seed, "random directions"));
+    let band = unsigned_band(random.view(), data)?;
+    Ok(Scored {
+        hook,
+        auroc: auroc.into(),
+        tpr_at_1pct_fpr: tpr_at_fpr(&scores, data.labels(), 0.01, resampling.level)?.tpr.into(),
+        null_random_direction: (band.low, band.high),
+        rows: data.n_rows(),
+        pairs: data.present_clusters().len(),
+    })
+}
+
+fn names<'a>(hooks: impl Iterator<Item = &'a HookPoint>) -> String {
+    hooks.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
