@@ -57,7 +57,7 @@ fn time(model: &Path, rows: &[Vec<u32>], max_tokens: usize, repeat: usize) -> Re
     student.sha256()?;
     let rows: Vec<TokenRow> =
         rows.iter().enumerate().map(|(i, ids)| TokenRow::from_ids(i.to_string(), ids.clone())).collect();
-    let mut run = |rows: &[TokenRow]| -> Result<f64> {
+    let run = |rows: &[TokenRow]| -> Result<f64> {
         let start = Instant::now();
         student.capture(rows, &plan, &mut CaptureOptions { max_tokens, ..CaptureOptions::default() })?;
         Ok(start.elapsed().as_secs_f64())
@@ -90,6 +90,7 @@ fn time_peer(model: &Path, rows: &[Vec<u32>], max_tokens: usize, repeat: usize) 
     Ok((resident, (0..repeat).map(|_| run()).collect::<Result<_>>()?))
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the peer holds theta in f32")]
 /// candle-transformers' Llama with the weights of a GGUF file, dequantized and with llama.cpp's row order undone.
 fn peer(path: &Path) -> Result<(Llama, PeerConfig)> {
     let ours = Source::open(path)?;

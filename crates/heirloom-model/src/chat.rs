@@ -230,7 +230,9 @@ fn environment(clock: Clock, marks: [char; 2]) -> Environment<'static> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_function("strftime_now", move |format: String| strftime(clock, &format));
-    environment.add_filter("tojson", tojson);
+    environment.add_filter("tojson", |value: &Value, indent: Option<usize>, options: Kwargs| {
+        tojson(value, indent, &options)
+    });
     environment.add_filter(GENERATION, move |body: String| format!("{}{body}{}", marks[0], marks[1]));
     environment
 }
@@ -248,7 +250,7 @@ fn strftime(clock: Clock, format: &str) -> Result<String, minijinja::Error> {
     Ok(out)
 }
 
-fn tojson(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<String, minijinja::Error> {
+fn tojson(value: &Value, indent: Option<usize>, options: &Kwargs) -> Result<String, minijinja::Error> {
     let indent = indent.or(options.get("indent")?);
     let mut style = Style::new(indent);
     style.ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
@@ -278,11 +280,12 @@ fn filter_for_generation(source: &str) -> String {
         let (head, tail) = (tag.starts_with(['-', '+']), tag.ends_with(['-', '+']));
         let sign = |is: bool, end: usize| if is { &tag[end..=end] } else { "" };
         let (open, close) = (sign(head, 0), sign(tail, tag.len().saturating_sub(1)));
-        match inner.trim() {
-            "generation" => out.push_str(&format!("{{%{open} filter {GENERATION} {close}%}}")),
-            "endgeneration" => out.push_str(&format!("{{%{open} endfilter {close}%}}")),
-            _ => out.push_str(&format!("{{%{tag}%}}")),
-        }
+        let tag = match inner.trim() {
+            "generation" => format!("{{%{open} filter {GENERATION} {close}%}}"),
+            "endgeneration" => format!("{{%{open} endfilter {close}%}}"),
+            _ => format!("{{%{tag}%}}"),
+        };
+        out.push_str(&tag);
         rest = after;
     }
     out + rest

@@ -204,10 +204,10 @@ impl Config {
     pub(crate) fn check(self) -> Result<Self> {
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             let expected = format!("a divisor of num_attention_heads ({})", self.n_heads);
-            return Err(field("num_key_value_heads", expected, self.n_kv_heads));
+            return Err(field("num_key_value_heads", expected, &self.n_kv_heads));
         }
         if !self.d_head.is_multiple_of(2) || self.d_head == 0 {
-            return Err(field("head_dim", "an even number".into(), self.d_head));
+            return Err(field("head_dim", "an even number".into(), &self.d_head));
         }
         // Sizes beyond any model are a damaged file; the bound keeps products of three of them inside u64.
         let sizes = [
@@ -219,13 +219,13 @@ impl Config {
             ("head_dim", self.d_head),
         ];
         match sizes.into_iter().find(|(_, size)| *size > 1 << 21) {
-            Some((key, size)) => Err(field(key, "at most 2097152".into(), size)),
+            Some((key, size)) => Err(field(key, "at most 2097152".into(), &size)),
             None => Ok(self),
         }
     }
 }
 
-fn field(key: &str, expected: String, found: impl ToString) -> Error {
+fn field(key: &str, expected: String, found: &dyn ToString) -> Error {
     Error::ConfigValue { key: key.into(), expected, found: found.to_string() }
 }
 
@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn mistral_has_a_window_and_llama_has_none() {
         let window = ("sliding_window", json!(8));
-        check(&[window.clone()], Ok(|c: &Config| assert_eq!(c.sliding_window, None)));
+        check(std::slice::from_ref(&window), Ok(|c: &Config| assert_eq!(c.sliding_window, None)));
         let mistral = ("model_type", json!("mistral"));
         check(&[mistral, window], Ok(|c: &Config| assert_eq!(c.sliding_window, Some(8))));
         check(&[("head_dim", json!(16))], Ok(|c: &Config| assert_eq!(c.d_head, 16)));

@@ -12,7 +12,7 @@ use heirloom_record::{HookPoint, Site};
 use crate::batch::{Batch, Cache};
 use crate::config::Activation;
 use crate::hooks::{Halt, Hooks};
-use crate::kernels::Heads;
+use crate::kernels::Sizes;
 use crate::ops::{self, Linear};
 use crate::weights::{Checkpoint, Files};
 use crate::{Config, Error, Result, rope};
@@ -40,7 +40,7 @@ struct Block {
     /// Gate and up projections as one product.
     gate_up: Linear,
     down: Linear,
-    heads: Heads,
+    heads: Sizes,
     activation: Activation,
 }
 
@@ -84,7 +84,7 @@ impl Block {
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block { layer: self.layer, site };
-        let Heads { n_heads: h, n_kv_heads: g, d_head: e, .. } = self.heads;
+        let Sizes { n_heads: h, n_kv_heads: g, d_head: e, .. } = self.heads;
         let t = x.dim(0)?;
 
         let x = hooks.call(at(Site::ResidPre), x)?; // [t d]
@@ -203,7 +203,7 @@ impl Loader<'_> {
             ln2: self.norm(&at("post_attention_layernorm.weight"))?,
             gate_up: self.linear(&[(mlp("gate"), m), (mlp("up"), m)], d, c.mlp_bias)?,
             down: self.linear(&[(mlp("down"), d)], m, c.mlp_bias)?,
-            heads: Heads {
+            heads: Sizes {
                 n_heads: c.n_heads,
                 n_kv_heads: c.n_kv_heads,
                 d_head: c.d_head,

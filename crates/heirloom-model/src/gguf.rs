@@ -144,11 +144,11 @@ impl Gguf {
         let Some(Value::List(values)) = self.metadata.get(key) else {
             return Err(self.wrong(key, "a list of texts"));
         };
-        let text = |value| match value {
-            &Value::Text(ref text) => Ok(text.as_str()),
+        let text = values.iter().map(|value| match value {
+            Value::Text(text) => Ok(text.as_str()),
             _ => Err(self.wrong(key, "a list of texts")),
-        };
-        values.iter().map(text).collect()
+        });
+        text.collect()
     }
 
     /// A list of whole numbers, empty when absent.

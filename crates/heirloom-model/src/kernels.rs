@@ -4,6 +4,11 @@
 //! row depends on its own inputs alone and is summed in a fixed order, so neither the number of threads nor the
 //! other rows of a batch change a bit of it.
 
+#![expect(
+    clippy::inline_always,
+    reason = "only what is inlined into a pulp dispatch is compiled for its vectors"
+)]
+
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -47,7 +52,7 @@ fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync)
 
 /// `x / sqrt(mean(x²) + eps)`, times `weight` where given.
 ///
-/// Source: RMSNorm, arXiv 1910.07467, equation 4; the order of operations is that of transformers.
+/// Source: `RMSNorm`, arXiv 1910.07467, equation 4; the order of operations is that of transformers.
 pub(crate) fn rms_norm(x: Rows<'_>, weight: Option<&[f32]>, eps: f32, out: &mut [f32]) {
     for_rows(
         out,
@@ -118,7 +123,7 @@ pub(crate) fn add(a: Rows<'_>, b: Rows<'_>, out: &mut [f32]) {
 ///
 /// Shapes: `x` `[t, n_heads · d_head]`, `cos` and `sin` `[t, d_head / 2]`.
 ///
-/// Source: `apply_rotary_pos_emb` of transformers' modeling_llama.py.
+/// Source: `apply_rotary_pos_emb` of transformers' `modeling_llama.py`.
 pub(crate) fn rotate(x: Rows<'_>, cos: Rows<'_>, sin: Rows<'_>, out: &mut [f32]) {
     let half = cos.width;
     for_rows(
@@ -183,7 +188,7 @@ impl Segment {
 
 /// Sizes of one attention.
 #[derive(Clone, Copy)]
-pub(crate) struct Heads {
+pub(crate) struct Sizes {
     pub(crate) n_heads: usize,
     pub(crate) n_kv_heads: usize,
     pub(crate) d_head: usize,
@@ -204,10 +209,10 @@ pub(crate) fn attention(
     k: Rows<'_>,
     v: Rows<'_>,
     segments: &[Segment],
-    heads: Heads,
+    heads: Sizes,
     out: &mut [f32],
 ) {
-    struct Run<'a>(Rows<'a>, Rows<'a>, Rows<'a>, &'a [Segment], Heads, &'a mut [f32]);
+    struct Run<'a>(Rows<'a>, Rows<'a>, Rows<'a>, &'a [Segment], Sizes, &'a mut [f32]);
     impl WithSimd for Run<'_> {
         type Output = ();
         fn with_simd<S: Simd>(self, simd: S) {
@@ -230,7 +235,7 @@ fn attention_with<S: Simd>(
     k: Rows<'_>,
     v: Rows<'_>,
     segments: &[Segment],
-    heads: Heads,
+    heads: Sizes,
     out: &mut [f32],
 ) {
     let (g, e, width) = (heads.n_kv_heads, heads.d_head, 2 * S::F32_LANES);
@@ -300,7 +305,7 @@ fn pack_values(v: Rows<'_>, segment: &Segment, head: usize, e: usize, width: usi
 struct Task<'a> {
     q: Rows<'a>,
     segment: &'a Segment,
-    heads: Heads,
+    heads: Sizes,
     head: usize,
     keys: &'a Panels,
     values: &'a Panels,
@@ -421,7 +426,7 @@ mod tests {
     }
 
     /// Attention by the book in f64.
-    fn plain(q: Rows<'_>, k: Rows<'_>, v: Rows<'_>, segments: &[Segment], heads: Heads) -> Vec<f64> {
+    fn plain(q: Rows<'_>, k: Rows<'_>, v: Rows<'_>, segments: &[Segment], heads: Sizes) -> Vec<f64> {
         let (e, group) = (heads.d_head, heads.n_heads / heads.n_kv_heads);
         let mut out = Vec::new();
         for segment in segments {
@@ -471,7 +476,7 @@ mod tests {
                 (noise(75, n_heads * e, 1), noise(99, n_kv_heads * e, 2), noise(99, n_kv_heads * e, 3));
             let view = |data, width| Rows { data, stride: width, width };
             let (q, k, v) = (view(&q, n_heads * e), view(&k, n_kv_heads * e), view(&v, n_kv_heads * e));
-            let heads = Heads { n_heads, n_kv_heads, d_head: e, scale: 0.7, window };
+            let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, window };
             let mut out = vec![f32::NAN; 75 * n_heads * e];
             attention(q, k, v, &segments, heads, &mut out);
             let gap =

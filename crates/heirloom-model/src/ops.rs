@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Shape, Tensor};
 
 use crate::batch::Batch;
-use crate::kernels::{self, Heads, Rows, Segment};
+use crate::kernels::{self, Rows, Segment, Sizes};
 
 type Result<T> = candle_core::Result<T>;
 
@@ -89,7 +89,7 @@ pub(crate) fn fused_attention(
     k: &Tensor,
     v: &Tensor,
     batch: &Batch,
-    heads: Heads,
+    heads: Sizes,
 ) -> Result<Option<Tensor>> {
     if !fused(q) {
         return Ok(None);
@@ -98,7 +98,7 @@ pub(crate) fn fused_attention(
 }
 
 /// Scaled and masked scores of every row, padded to the longest. `[b, h, q, k]`, f32.
-pub(crate) fn scores(q: &Tensor, k: &Tensor, batch: &Batch, heads: Heads) -> Result<Tensor> {
+pub(crate) fn scores(q: &Tensor, k: &Tensor, batch: &Batch, heads: Sizes) -> Result<Tensor> {
     let q = batch.pad_queries(q)?; // [b q h e]
     let k = batch.pad_keys(k)?; // [b k g e]
     let q = q.transpose(1, 2)?.contiguous()?; // [b h q e]
@@ -117,14 +117,14 @@ pub(crate) fn pattern(scores: &Tensor) -> Result<Tensor> {
 }
 
 /// Values weighted by the pattern, back in the batch's own layout. `[t, h, e]`
-pub(crate) fn weigh(pattern: &Tensor, v: &Tensor, batch: &Batch, heads: Heads) -> Result<Tensor> {
+pub(crate) fn weigh(pattern: &Tensor, v: &Tensor, batch: &Batch, heads: Sizes) -> Result<Tensor> {
     let v = repeat(&batch.pad_keys(v)?, heads)?; // [b h k e]
     let z = pattern.to_dtype(v.dtype())?.matmul(&v)?; // [b h q e]
     batch.unpad_queries(&z.transpose(1, 2)?.contiguous()?) // [t h e]
 }
 
 /// `[b, k, g, e]` → `[b, h, k, e]`, each key head serving its group of query heads.
-fn repeat(x: &Tensor, heads: Heads) -> Result<Tensor> {
+fn repeat(x: &Tensor, heads: Sizes) -> Result<Tensor> {
     let (b, k, g, e) = x.dims4()?;
     let group = heads.n_heads / heads.n_kv_heads;
     let x = x.transpose(1, 2)?.unsqueeze(2)?.broadcast_as((b, g, group, k, e))?;
@@ -284,7 +284,7 @@ impl CustomOp3 for Rotate {
 
 struct Attention {
     segments: Arc<[Segment]>,
-    heads: Heads,
+    heads: Sizes,
 }
 
 impl CustomOp3 for Attention {

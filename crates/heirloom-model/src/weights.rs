@@ -435,7 +435,7 @@ mod tests {
         // Two heads of four rows of one number; a head's halves 0 1 | 2 3 are stored as 0 2 1 3.
         let mut rows = [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0];
         unpermute(&mut rows, 2, 1);
-        assert_eq!(rows, [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]);
+        assert_eq!(rows.map(|x| x as i32), [0, 1, 2, 3, 10, 11, 12, 13]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn check(name: &str, damage: impl FnOnce(&Path), text: &str) -> Error {
     let mut chain = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(error) = source {
-        chain += &format!(": {error}");
+        chain = format!("{chain}: {error}");
         source = error.source();
     }
     assert!(chain.contains(text), "`{chain}` does not say `{text}`");
@@ -95,7 +95,7 @@ fn tensors_that_do_not_fit() {
         edit_weights(folder, |all| {
             let at = find(all);
             all[at].1 = vec![64, 16];
-        })
+        });
     };
     check(
         NAME,
@@ -103,7 +103,7 @@ fn tensors_that_do_not_fit() {
         "`model.layers.1.self_attn.q_proj.weight`: expected shape [32, 32], found [64, 16]",
     );
     let extra = |folder: &Path| {
-        edit_weights(folder, |all| all.push(("model.extra.weight".into(), vec![1], vec![0.0])))
+        edit_weights(folder, |all| all.push(("model.extra.weight".into(), vec![1], vec![0.0])));
     };
     check(NAME, extra, "tensors the model does not use: `model.extra.weight`");
     let harmless = "model.layers.0.self_attn.rotary_emb.inv_freq";
@@ -115,7 +115,7 @@ fn tensors_that_do_not_fit() {
             edit_weights(folder, |all| {
                 let at = find(all);
                 all[at].2[7] = value;
-            })
+            });
         };
         check(NAME, poison, &format!("`{q}` holds {value} at index 7"));
     }

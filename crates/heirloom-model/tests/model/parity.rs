@@ -13,7 +13,7 @@ const TOLERANCE: f32 = 2e-5;
 
 #[test]
 fn every_hook_point_and_the_logits_equal_transformers() {
-    let mut table = String::new();
+    let mut table = Vec::new();
     let mut failed = false;
     for name in MODELS {
         let expected = tensors(&fixture(name).join("expected.safetensors"));
@@ -37,11 +37,12 @@ fn every_hook_point_and_the_logits_equal_transformers() {
         for (kind, error) in worst {
             let bad = error.is_nan() || error > TOLERANCE;
             failed |= bad;
-            table += &format!("{name:18} {kind:24} {error:.1e}{}\n", if bad { "  <-- too far" } else { "" });
+            let mark = if bad { "  <-- too far" } else { "" };
+            table.push(format!("{name:18} {kind:24} {error:.1e}{mark}"));
         }
     }
-    assert!(!failed, "\n{table}");
-    println!("{table}");
+    assert!(!failed, "\n{}", table.join("\n"));
+    println!("{}", table.join("\n"));
 }
 
 #[test]

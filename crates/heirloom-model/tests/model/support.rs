@@ -61,6 +61,7 @@ pub(crate) fn tensors(path: &Path) -> BTreeMap<String, ArrayD<f32>> {
 }
 
 /// Largest absolute difference; infinities must be at the same places.
+#[expect(clippy::float_cmp, reason = "equal infinities have no difference to take")]
 pub(crate) fn gap(a: &ArrayD<f32>, b: &ArrayD<f32>) -> f32 {
     assert_eq!(a.shape(), b.shape());
     a.iter()

@@ -1,0 +1,156 @@
+//! GGUF files written here from a fixture: the same model from another container, and damaged ones.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+use candle_core::{Device, Tensor};
+use gguf_file::Value;
+use heirloom_model::{Source, Student};
+
+use crate::support::{fixture, gap, options, rows, scale, see_all, student};
+
+/// llama.cpp's order of a query or key projection's rows.
+///
+/// Source: `LlamaModel.permute` of `convert_hf_to_gguf.py`.
+fn permute(tensor: &Tensor, heads: usize) -> Tensor {
+    let (rows, width) = tensor.dims2().unwrap();
+    let split = tensor.reshape((heads, 2, rows / heads / 2, width)).unwrap();
+    split.transpose(1, 2).unwrap().contiguous().unwrap().reshape((rows, width)).unwrap()
+}
+
+fn llama_cpp_name(name: &str) -> String {
+    let parts = [
+        ("model.layers.", "blk."),
+        ("model.embed_tokens", "token_embd"),
+        ("model.norm", "output_norm"),
+        ("lm_head", "output"),
+        ("self_attn.q_proj", "attn_q"),
+        ("self_attn.k_proj", "attn_k"),
+        ("self_attn.v_proj", "attn_v"),
+        ("self_attn.o_proj", "attn_output"),
+        ("post_attention_layernorm", "ffn_norm"),
+        ("input_layernorm", "attn_norm"),
+        ("mlp.gate_proj", "ffn_gate"),
+        ("mlp.up_proj", "ffn_up"),
+        ("mlp.down_proj", "ffn_down"),
+    ];
+    parts.iter().fold(name.to_owned(), |name, (from, to)| name.replace(from, to))
+}
+
+/// Writes `llama-gqa` as GGUF; matrices in `dtype`, `change` may damage the metadata.
+fn write(folder: &Path, dtype: GgmlDType, change: impl FnOnce(&mut Vec<(&'static str, Value)>)) -> PathBuf {
+    let weights = fixture("llama-gqa").join("model.safetensors");
+    let weights = candle_core::safetensors::load(weights, &Device::Cpu).unwrap();
+    let mut names: Vec<&String> = weights.keys().collect();
+    names.sort();
+    let tensors: Vec<(String, QTensor)> = names
+        .into_iter()
+        .map(|name| {
+            let heads = [("q_proj", 4), ("k_proj", 2)].into_iter().find(|(part, _)| name.contains(part));
+            let tensor = heads.map_or(weights[name].clone(), |(_, heads)| permute(&weights[name], heads));
+            let matrix = tensor.rank() == 2 && tensor.dim(1).unwrap() % dtype.block_size() == 0;
+            let dtype = if matrix { dtype } else { GgmlDType::F32 };
+            (llama_cpp_name(name), QTensor::quantize(&tensor, dtype).unwrap())
+        })
+        .collect();
+    let mut metadata = vec![
+        ("general.architecture", Value::String("llama".into())),
+        ("llama.block_count", Value::U32(2)),
+        ("llama.embedding_length", Value::U32(32)),
+        ("llama.attention.head_count", Value::U32(4)),
+        ("llama.attention.head_count_kv", Value::U32(2)),
+        ("llama.feed_forward_length", Value::U32(48)),
+        ("llama.context_length", Value::U32(64)),
+        ("llama.vocab_size", Value::U32(97)),
+        ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
+        ("llama.rope.freq_base", Value::F32(10_000.0)),
+        ("llama.rope.dimension_count", Value::U32(8)),
+    ];
+    change(&mut metadata);
+    let path = folder.join("model.gguf");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).collect();
+    let tensors: Vec<(&str, &QTensor)> =
+        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    gguf_file::write(&mut file, &metadata, &tensors).unwrap();
+    path
+}
+
+#[test]
+fn the_same_model_from_another_container() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = rows("llama-gqa");
+    let expected = see_all(&student("llama-gqa"), &rows);
+    let path = write(folder.path(), GgmlDType::F32, |_| {});
+    let found = Student::load(&path, &options()).unwrap();
+    assert_eq!(see_all(&found, &rows), expected, "f32 is the same to the bit");
+    // A folder with one GGUF file is that file.
+    assert_eq!(Source::open(folder.path()).unwrap().config(), found.config());
+    let sha256 = heirloom_record::sha256_file(&path).unwrap();
+    assert_eq!(found.sha256().unwrap(), sha256);
+    for (dtype, tolerance) in [(GgmlDType::F16, 0.01), (GgmlDType::Q8_0, 0.1)] {
+        let low = Student::load(&write(folder.path(), dtype, |_| {}), &options()).unwrap();
+        for (low, full) in see_all(&low, &rows).into_iter().zip(&expected) {
+            let (low, full) = (low.logits.unwrap().into_dyn(), full.logits.clone().unwrap().into_dyn());
+            let error = gap(&low, &full) / scale(&full);
+            assert!(error > 0.0 && error < tolerance, "{dtype:?}: {error}");
+        }
+    }
+}
+
+fn refused(path: &Path, text: &str) {
+    let Err(error) = Student::load(path, &options()) else { panic!("loaded, expected `{text}`") };
+    assert!(error.to_string().contains(text), "`{error}` does not say `{text}`");
+}
+
+#[test]
+fn metadata_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |key: &'static str, value: Value, text: &str| {
+        let change = |metadata: &mut Vec<(&'static str, Value)>| {
+            metadata.retain(|(other, _)| *other != key);
+            metadata.push((key, value));
+        };
+        refused(&write(folder.path(), GgmlDType::F32, change), text);
+    };
+    check(
+        "general.architecture",
+        Value::String("gpt7".into()),
+        "unknown model family `gpt7`, known: `llama`",
+    );
+    check(
+        "llama.block_count",
+        Value::U32(0),
+        "metadata `llama.block_count`: expected a positive whole number",
+    );
+    check("llama.block_count", Value::U32(3), "has no tensor `blk.2.attn_norm.weight`");
+    check("llama.block_count", Value::U32(1), "tensors the model does not use: `blk.1.attn_k.weight`");
+    check("llama.feed_forward_length", Value::U32(64), "expected shape [64, 32], found [48, 32]");
+    check("llama.rope.scaling.type", Value::String("yarn".into()), "`llama.rope.scaling.type` = `yarn`");
+    check("llama.rope.dimension_count", Value::U32(4), "the width of a head, 8, found 4");
+    // candle's reader divides by this.
+    check("general.alignment", Value::U32(0), "alignment must be a multiple of 8");
+}
+
+/// Every prefix and every flipped byte of the header is an error or a model, never a panic.
+#[test]
+fn damaged_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), GgmlDType::F32, |_| {});
+    let whole = std::fs::read(&path).unwrap();
+    let header = 2400.min(whole.len());
+    for n in (0..header).step_by(7).chain([whole.len() - 1]) {
+        std::fs::write(&path, &whole[..n]).unwrap();
+        refused(&path, "is damaged");
+    }
+    for at in (0..header).step_by(3) {
+        for value in [0x00, 0x7f, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            std::fs::write(&path, bytes).unwrap();
+            let _ = Source::open(&path);
+        }
+    }
+    std::fs::write(&path, b"GGML and so on").unwrap();
+    refused(&path, "does not begin with `GGUF`");
+}
