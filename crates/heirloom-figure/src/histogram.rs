@@ -145,11 +145,19 @@ fn notes(content: &Content, panel: &Panel) -> Vec<String> {
         content.classes.iter().map(|class| format!("{} {}", class.n, class.rows)).collect();
     let bare: Vec<String> = content.classes.iter().map(|class| class.n.to_string()).collect();
     let variants = [format!("n = {}", with_names.join(", ")), format!("n = {}", bare.join(" / "))];
-    let place = [format!("{}, threshold {:.2}", content.place, content.threshold), content.place.clone()];
+    let place = [
+        format!("{}, threshold {:.2}", content.place, unsigned_zero(content.threshold)),
+        content.place.clone(),
+    ];
     vec![
         first_that_fits(&variants, panel.width(), BODY),
         first_that_fits(&place.map(|text| text.replace('-', "−")), panel.width(), BODY),
     ]
+}
+
+/// A threshold that prints as 0.00 gets no sign.
+fn unsigned_zero(value: f64) -> f64 {
+    if value.abs() < 0.005 { 0.0 } else { value }
 }
 
 fn threshold() -> Stroke {

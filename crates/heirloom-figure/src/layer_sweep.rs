@@ -55,15 +55,18 @@ impl Default for LayerSweepSpec {
     }
 }
 
-/// Values by block.
-type Sweep = BTreeMap<usize, Measured>;
+/// Values by block; the embedding stands at [`EMBED`].
+type Sweep = BTreeMap<i32, Measured>;
+
+/// Where the embedding is drawn: left of block 0, apart from the lines, because no block has read it yet.
+const EMBED: i32 = -3;
 
 /// What one panel shows.
 struct Content {
     behavior: String,
     lines: Vec<(String, Sweep)>,
     nulls: Vec<(usize, Sweep)>,
-    chosen: Option<(usize, Measured)>,
+    chosen: Option<(i32, Measured)>,
     /// What the chosen block was scored on.
     chosen_on: Option<String>,
     interval: Option<String>,
@@ -160,7 +163,7 @@ fn content(
     let chosen_on = reported.rows.iter().find_map(|row| row.scored_on.clone());
     let reported = sweep(&reported, spec.site)?;
     if reported.len() > 1 {
-        let found = reported.keys().map(|layer| format!("block {layer}")).collect();
+        let found = reported.keys().map(|layer| place(*layer)).collect();
         return Err(Error::Ambiguous { metric: format!("{metric} of {behavior}"), column: "hook", found });
     }
     let chosen = reported.into_iter().next();
@@ -169,7 +172,8 @@ fn content(
 
 fn sweep(selection: &Selection<'_, Metric>, wanted: Site) -> Result<Sweep> {
     let at_site = |(hook, measured)| match hook {
-        HookPoint::Block { layer, site } if site == wanted => Some((layer, measured)),
+        HookPoint::Block { layer, site } if site == wanted => Some((i32::try_from(layer).ok()?, measured)),
+        HookPoint::Embed => Some((EMBED, measured)),
         _ => None,
     };
     Ok(by_hook(selection)?.into_iter().filter_map(at_site).collect())
@@ -191,14 +195,19 @@ fn draw(contents: &[Content], spec: &LayerSweepSpec) -> Result<Canvas> {
     let low = ((low - 0.01) * 10.0).floor().max(low.min(0.0) * 10.0) / 10.0;
     let numbers = ticks(low, high, 6, 0.1);
     let layers = sweeps().flat_map(BTreeMap::keys).chain(reported.map(|(layer, _)| layer));
-    let (first, last) = layers.fold((usize::MAX, 0), |(first, last), l| (first.min(*l), last.max(*l)));
+    let (first, last) = layers.fold((i32::MAX, EMBED), |(first, last), l| (first.min(*l), last.max(*l)));
 
     let legend = legend(contents, spec);
     let lines = contents.iter().map(|content| notes(content, spec, f64::INFINITY).len()).max().unwrap_or(0);
     let page = Page::new(contents.len(), lines, HEIGHT, beside(&numbers))?;
     let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
     for (index, (content, panel)) in contents.iter().zip(&page.panels).enumerate() {
-        let x = Scale { low: first as f64 - 0.6, high: last as f64 + 0.6, from: panel.left, to: panel.right };
+        let x = Scale {
+            low: f64::from(first) - 0.6,
+            high: f64::from(last) + 0.6,
+            from: panel.left,
+            to: panel.right,
+        };
         // Headroom, so that a line at 1 is drawn whole.
         let y = Scale { low, high: high + 0.025 * (high - low), from: panel.bottom, to: panel.top };
         panel.header(
@@ -208,7 +217,11 @@ fn draw(contents: &[Content], spec: &LayerSweepSpec) -> Result<Canvas> {
             &notes(content, spec, panel.width()),
         );
         draw_content(&mut canvas, content, spec, panel, (&x, &y));
-        panel.x_axis(&mut canvas, &x, &ticks(x.low, x.high, 7, 1.0), "block");
+        let mut blocks = ticks(x.low.max(-0.6), x.high, 7, 1.0);
+        if first == EMBED {
+            blocks.push((f64::from(EMBED), "emb".into()));
+        }
+        panel.x_axis(&mut canvas, &x, &blocks, "block");
         panel.y_axis(&mut canvas, &y, &numbers, page.is_leftmost(index).then_some("AUROC"));
     }
     legend.draw(&mut canvas, page.bottom + 3.0);
@@ -222,7 +235,7 @@ fn notes(content: &Content, spec: &LayerSweepSpec, room: f64) -> Vec<String> {
     let ns = headline.into_iter().flat_map(|(_, sweep)| sweep.values().map(|measured| measured.n));
     let n = counts(ns, unit).map(|n| first_that_fits(&[n], room, BODY));
     let chosen = content.chosen.as_ref().and_then(|(layer, measured)| {
-        let mut short = format!("chosen block {layer}: {:.2}", measured.value?);
+        let mut short = format!("chosen {}: {:.2}", place(*layer), measured.value?);
         if let Some((low, high)) = measured.interval {
             let _ = write!(short, " [{low:.2}, {high:.2}]");
         }
@@ -266,7 +279,7 @@ fn draw_content(
     if let Some((layer, Measured { value: Some(value), interval, .. })) = content.chosen {
         let interval = interval.map(|(low, high)| (y.at(low), y.at(high)));
         let aside = if dodged { aside(content.lines.len()) } else { 0.0 };
-        draw_point(canvas, (x.at(layer as f64 + aside), y.at(value)), interval);
+        draw_point(canvas, (x.at(f64::from(layer) + aside), y.at(value)), interval);
     }
 }
 
@@ -280,16 +293,16 @@ fn line(canvas: &mut Canvas, sweep: &Sweep, look: Look, index: usize, (x, y): (&
     }
     // Markers of neighbors are staggered, so that lines that run together can be told apart.
     let every = sweep.len().div_ceil(6).max(1);
-    for (place, (layer, measured)) in sweep.iter().enumerate() {
+    for (place, (layer, measured)) in sweep.iter().filter(|(layer, _)| **layer != EMBED).enumerate() {
         if let (Some(value), true) = (measured.value, place % every == index % every) {
-            canvas.marker((x.at(*layer as f64), y.at(value)), look.marker, 1.0, look.color);
+            canvas.marker((x.at(f64::from(*layer)), y.at(value)), look.marker, 1.0, look.color);
         }
     }
 }
 
 fn single(canvas: &mut Canvas, sweep: &Sweep, look: Look, aside: f64, (x, y): (&Scale, &Scale)) {
     for (layer, measured) in sweep {
-        let at = x.at(*layer as f64 + aside);
+        let at = x.at(f64::from(*layer) + aside);
         if let Some((low, high)) = measured.interval {
             canvas.line(vec![(at, y.at(low)), (at, y.at(high))], Stroke::solid(look.color, LINE));
         }
@@ -314,17 +327,26 @@ fn ribbon(canvas: &mut Canvas, sweep: &Sweep, ink: Ink, edge: Option<Stroke>, (x
     }
 }
 
-/// Unbroken stretches of layers that have a cell; an empty cell breaks, a layer that was not captured does not.
+/// Unbroken stretches of layers that have a cell; an empty cell breaks, a layer that was not captured does not, and
+/// the embedding stands alone.
 fn runs<T>(sweep: &Sweep, cell: impl Fn(&Measured) -> Option<T>) -> Vec<Vec<(f64, T)>> {
     let mut runs = vec![vec![]];
     for (layer, measured) in sweep {
         match cell(measured) {
-            Some(found) => runs.last_mut().expect("starts with one").push((*layer as f64, found)),
+            Some(found) => runs.last_mut().expect("starts with one").push((f64::from(*layer), found)),
             None => runs.push(vec![]),
+        }
+        if *layer == EMBED {
+            runs.push(vec![]);
         }
     }
     runs.retain(|run| !run.is_empty());
     runs
+}
+
+/// A place on the axis in words.
+fn place(layer: i32) -> String {
+    if layer == EMBED { "embedding".into() } else { format!("block {layer}") }
 }
 
 fn chance() -> Stroke {
@@ -400,6 +422,9 @@ fn caption(
     if contents.iter().any(|content| content.chosen.is_some()) {
         let ns = ns.map(|ns| format!(" ({ns})")).unwrap_or_default();
         notes.push(format!("Diamond: {} at the chosen block{}{ns}", spec.headline, chosen_on(contents)));
+    }
+    if contents.iter().any(|c| c.lines.iter().any(|(_, sweep)| sweep.contains_key(&EMBED))) {
+        notes.push("emb: the token embeddings, before any block".into());
     }
     for metric in &spec.nulls {
         let is_shown =
