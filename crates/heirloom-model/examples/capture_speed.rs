@@ -1,7 +1,7 @@
 //! Times the capture of the last token's residual stream after every block; the twin of
 //! `tools/bench/capture_transformers.py`.
 //!
-//! Usage: `capture_speed MODEL rows.json [--peer] [--tokens 1024] [--repeat 3]`, with `{"rows": [[id, …], …]}` in the
+//! Usage: `capture_speed MODEL rows.json [--peer] [--tokens 2048] [--repeat 3]`, with `{"rows": [[id, …], …]}` in the
 //! file and `RAYON_NUM_THREADS=2`. `--peer` runs candle-transformers' own Llama on the same rows instead: it has no
 //! hooks and no padding mask, so rows of equal length share a batch and only the last logits are computed.
 //! Prints one JSON object.

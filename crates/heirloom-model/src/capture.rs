@@ -77,7 +77,7 @@ pub struct CaptureOptions<'a> {
 
 impl Default for CaptureOptions<'_> {
     fn default() -> Self {
-        Self { max_tokens: 1024, interventions: &[], progress: None }
+        Self { max_tokens: 2048, interventions: &[], progress: None }
     }
 }
 

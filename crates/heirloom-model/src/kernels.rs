@@ -39,15 +39,27 @@ impl<'a> Rows<'a> {
 fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let arch = Arch::new();
     out.par_chunks_mut(width * ROWS).enumerate().for_each(|(chunk, out)| {
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for (row, out) in out.chunks_exact_mut(width).enumerate() {
-                    f(chunk * ROWS + row, out);
-                }
-            },
-        );
+        arch.dispatch(Chunk { first: chunk * ROWS, width, out, f: &f });
     });
+}
+
+/// A closure given to pulp directly is called through a shim that is not inlined and so not vectorized.
+struct Chunk<'a, F> {
+    first: usize,
+    width: usize,
+    out: &'a mut [f32],
+    f: &'a F,
+}
+
+impl<F: Fn(usize, &mut [f32])> WithSimd for Chunk<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (row, out) in self.out.chunks_exact_mut(self.width).enumerate() {
+            (self.f)(self.first + row, out);
+        }
+    }
 }
 
 /// `x / sqrt(mean(x²) + eps)`, times `weight` where given.

@@ -254,6 +254,7 @@ impl Checkpoint {
 fn read(path: &Path, name: &str, entry: &Entry, values: &mut Vec<f32>) -> Result<()> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let bytes = gguf::read_at(&mut file, path, entry.offset, entry.n_bytes)?;
+    values.reserve_exact(entry.shape.iter().product());
     let wrong = |found: String| Error::TensorType { path: path.to_owned(), tensor: name.into(), found };
     match entry.kind {
         Kind::SafeTensors(StDtype::F32) => {
