@@ -13,7 +13,7 @@ const KIND: &str = "directions";
 const FORMAT: u32 = 1;
 
 /// Where a file of directions comes from and towards what they point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectionHeader {
     /// The behavior, or the name the user gave.
     pub behavior: String,
@@ -33,6 +33,15 @@ pub struct DirectionHeader {
     pub fit_groups: Vec<String>,
     /// Rows they were fit on.
     pub n: usize,
+    /// The groups that `chosen_hook` was chosen on; scoring them would be held-in, too.
+    #[serde(default)]
+    pub select_groups: Vec<String>,
+    /// The groups kept for reporting: neither fit nor chosen on.
+    #[serde(default)]
+    pub report_groups: Vec<String>,
+    /// The hook point that was chosen on `select_groups`, where one was.
+    #[serde(default)]
+    pub chosen_hook: Option<HookPoint>,
 }
 
 /// One fitted direction. The score of an activation `x` is `scale · (x · vector) + intercept`; a row is called
@@ -129,17 +138,14 @@ impl Directions {
 mod tests {
     use super::*;
 
-    #[test]
-    fn directions_read_back_exactly() {
-        let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("blackmail.safetensors");
+    fn directions() -> Directions {
         let direction = |first: f32| Direction {
             vector: vec![first, (1.0 - first * first).sqrt()].into(),
             scale: 2.5,
             intercept: -0.1,
             threshold: 1.0 / 3.0,
         };
-        let directions = Directions {
+        Directions {
             header: DirectionHeader {
                 behavior: "blackmail".into(),
                 method: "dom".into(),
@@ -150,11 +156,37 @@ mod tests {
                 fit_on: "contrast pairs".into(),
                 fit_groups: vec!["office".into(), "school".into()],
                 n: 40,
+                ..DirectionHeader::default()
             },
             by_hook: [(HookPoint::resid_post(0), direction(0.6)), (HookPoint::resid_post(1), direction(0.8))]
                 .into(),
-        };
+        }
+    }
+
+    #[test]
+    fn directions_read_back_exactly() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("blackmail.safetensors");
+        let mut directions = directions();
         directions.write(&path).unwrap();
         assert_eq!(Directions::read(&path).unwrap(), directions);
+        directions.header.select_groups = vec!["clinic".into()];
+        directions.header.report_groups = vec!["harbor".into()];
+        directions.header.chosen_hook = Some(HookPoint::resid_post(1));
+        directions.write(&path).unwrap();
+        assert_eq!(Directions::read(&path).unwrap(), directions);
+    }
+
+    #[test]
+    fn a_header_from_before_hook_points_were_chosen_still_reads() {
+        let written = serde_json::to_value(directions().header).unwrap();
+        let mut older = written.clone();
+        for field in ["select_groups", "report_groups", "chosen_hook"] {
+            older.as_object_mut().unwrap().remove(field).unwrap();
+        }
+        assert_eq!(serde_json::from_value::<DirectionHeader>(older).unwrap(), directions().header);
+        let mut broken = written;
+        broken.as_object_mut().unwrap().remove("fit_groups").unwrap();
+        assert!(serde_json::from_value::<DirectionHeader>(broken).is_err());
     }
 }

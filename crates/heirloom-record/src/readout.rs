@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// Which positions feed one row of activations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Readout {
     /// The last token before the response begins; the last token where there is no response.
+    #[default]
     LastPrompt,
     /// Mean over the tokens of the last assistant message.
     ResponseMean,

@@ -103,6 +103,9 @@ pub fn direction_header(
         ),
         fit_groups: groups,
         n: fit_on.n_rows(),
+        select_groups: vec![],
+        report_groups: vec![],
+        chosen_hook: None,
     }
 }
 
