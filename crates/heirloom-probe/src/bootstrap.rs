@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::interval::{Interval, Kind, LEVEL, newcombe_auroc, quantile, two_sided_z};
 use crate::random::stream;
 use crate::ranked::Ranked;
+use crate::score::tpr_at_fpr;
 
 /// How often to resample, and how much to cover.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -154,6 +155,50 @@ pub fn ranked_interval(
         kind: Kind::BootstrapOrNewcombe { clusters, replicates: values.len(), redrawn },
         ..bootstrap
     })
+}
+
+/// True positive rate at a bound on the false positive rate, with the interval to publish: each resample finds its own threshold, so the interval
+/// holds the threshold's uncertainty too, which [`crate::score::tpr_at_fpr`]'s Wilson interval leaves out.
+///
+/// With few negatives a single one sets the threshold and the interval is wide; that is what such data can say.
+pub fn tpr_at_fpr_interval(
+    scores: &[f64],
+    labels: &[bool],
+    clusters: &[usize],
+    limit: f64,
+    resampling: Resampling,
+    rng: &ChaCha8Rng,
+) -> Result<Interval> {
+    check_rows("clusters", labels.len(), clusters.len())?;
+    let value = tpr_at_fpr(scores, labels, limit, resampling.level)?.tpr.value;
+    let mut rows: Vec<usize> = (0..scores.len()).collect();
+    rows.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    // Descending order, so "not smaller" is a tie.
+    let ties: Vec<&[usize]> = rows.chunk_by(|a, b| scores[*a] <= scores[*b]).collect();
+    let count = |weights: &[u32], rows: &[usize], class: bool| -> f64 {
+        rows.iter().filter(|row| labels[**row] == class).map(|row| f64::from(weights[*row])).sum()
+    };
+    let statistic = |weights: &[u32]| {
+        let (positives, negatives) = (count(weights, &rows, true), count(weights, &rows, false));
+        if positives <= 0.0 || negatives <= 0.0 {
+            return None;
+        }
+        let (mut hits, mut alarms, mut best) = (0.0, 0.0, 0.0);
+        for tie in &ties {
+            hits += count(weights, tie, true);
+            alarms += count(weights, tie, false);
+            if alarms > limit * negatives + 1e-9 {
+                break;
+            }
+            best = hits;
+        }
+        Some(best / positives)
+    };
+    cluster_bootstrap(clusters, resampling.replicates, rng, statistic)?.interval(
+        value,
+        labels.len(),
+        resampling.level,
+    )
 }
 
 /// Difference of two AUROCs of the same rows, from the same resamples.

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::interval::quantile;
 use crate::linalg::norm;
 use crate::random::{standard_normal, stream};
-use crate::score::auroc;
+use crate::score::{auroc, calibration};
 
 /// AUROCs under one null, in the order of their streams, with quantiles.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub struct NullBand {
 }
 
 impl NullBand {
-    fn new(values: Vec<f64>) -> Result<Self> {
+    pub(crate) fn new(values: Vec<f64>) -> Result<Self> {
         if values.is_empty() {
             return Err(Error::TooFew { unit: "control", expected: 1, found: 0 });
         }
@@ -114,6 +114,18 @@ pub fn direction_band(directions: ArrayView2<f64>, fit: &Dataset, report: &Datas
 pub fn unsigned_band(directions: ArrayView2<f64>, data: &Dataset) -> Result<NullBand> {
     let one = |k: usize| auroc(&project(data.x(), directions.row(k))?, data.labels());
     NullBand::new((0..directions.nrows()).into_par_iter().map(one).collect::<Result<_>>()?)
+}
+
+/// Calibration errors that probabilities would show if they were right: labels drawn from them, `k` times.
+///
+/// With few rows even perfect probabilities err by a few hundredths; a measured error says something only above this band.
+pub fn calibration_band(probabilities: &[f64], bins: usize, k: usize, rng: &ChaCha8Rng) -> Result<NullBand> {
+    let one = |index: usize| {
+        let mut rng = stream(rng, index as u64);
+        let labels: Vec<bool> = probabilities.iter().map(|p| rng.r#gen::<f64>() < *p).collect();
+        Ok(calibration(probabilities, &labels, bins)?.error)
+    };
+    NullBand::new((0..k).map(one).collect::<Result<_>>()?)
 }
 
 /// Control labels that keep what a probe could exploit besides the behavior.

@@ -98,7 +98,7 @@ impl DeLong {
             return self.fallback(level);
         }
         let (low, high) = ((self.auroc - half).max(0.0), (self.auroc + half).min(1.0));
-        Ok(Interval { value: self.auroc, low, high, level, n: self.labels.len(), kind: Kind::DeLong })
+        Ok(Interval { value: self.auroc, low, high, level, n: self.labels.len(), kind: self.kind() })
     }
 
     /// The same on the logit scale, which stays inside `(0, 1)` and is asymmetric near its ends.
@@ -116,8 +116,16 @@ impl DeLong {
             high: back(center + half),
             level,
             n: self.labels.len(),
-            kind: Kind::DeLongLogit,
+            kind: Kind::DeLongLogit { clusters: self.n_clusters() },
         })
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::DeLong { clusters: self.n_clusters() }
+    }
+
+    fn n_clusters(&self) -> usize {
+        self.clusters.iter().collect::<std::collections::BTreeSet<_>>().len()
     }
 
     fn fallback(&self, level: f64) -> Result<Interval> {
@@ -162,7 +170,7 @@ pub fn delong_test(first: &DeLong, second: &DeLong, level: f64) -> Result<DeLong
         high: value + half,
         level,
         n: first.labels.len(),
-        kind: Kind::DeLong,
+        kind: first.kind(),
     };
     let z = if value.abs() > 0.0 { value / variance.sqrt() } else { 0.0 };
     Ok(DeLongTest { difference, z, p: 2.0 * Normal::standard().cdf(-z.abs()) })

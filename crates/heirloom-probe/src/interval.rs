@@ -12,9 +12,15 @@ pub enum Kind {
     /// Wilson's score interval of a proportion.
     Wilson,
     /// AUROC ± z × DeLong's standard error.
-    DeLong,
+    DeLong {
+        /// Clusters, as many as rows when each is its own.
+        clusters: usize,
+    },
     /// The same on the logit scale.
-    DeLongLogit,
+    DeLongLogit {
+        /// Clusters, as many as rows when each is its own.
+        clusters: usize,
+    },
     /// Newcombe's score interval of an AUROC (his method 5).
     Newcombe {
         /// Clusters (or rows) with a positive.
@@ -46,8 +52,8 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Wilson => "wilson",
-            Self::DeLong => "delong",
-            Self::DeLongLogit => "delong-logit",
+            Self::DeLong { .. } => "delong",
+            Self::DeLongLogit { .. } => "delong-logit",
             Self::Newcombe { .. } => "newcombe",
             Self::ClusterBootstrap { .. } => "cluster-bootstrap",
             Self::BootstrapOrNewcombe { .. } => "cluster-bootstrap-or-newcombe",
@@ -73,11 +79,14 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// What it was drawn over: clusters for a cluster bootstrap, rows or trials for the rest.
+    /// What it was drawn over: clusters for a cluster bootstrap and DeLong, rows or trials for the rest.
     pub fn units(&self) -> usize {
         match self.kind {
-            Kind::ClusterBootstrap { clusters, .. } | Kind::BootstrapOrNewcombe { clusters, .. } => clusters,
-            Kind::Wilson | Kind::DeLong | Kind::DeLongLogit | Kind::Newcombe { .. } => self.n,
+            Kind::ClusterBootstrap { clusters, .. }
+            | Kind::BootstrapOrNewcombe { clusters, .. }
+            | Kind::DeLong { clusters }
+            | Kind::DeLongLogit { clusters } => clusters,
+            Kind::Wilson | Kind::Newcombe { .. } => self.n,
         }
     }
 
@@ -86,8 +95,8 @@ impl Interval {
         let percent = 100.0 * self.level;
         let (method, unit) = match self.kind {
             Kind::Wilson => ("Wilson", "rows"),
-            Kind::DeLong => ("DeLong", "rows"),
-            Kind::DeLongLogit => ("DeLong on the logit scale", "rows"),
+            Kind::DeLong { .. } => ("clustered DeLong", clusters),
+            Kind::DeLongLogit { .. } => ("clustered DeLong on the logit scale", clusters),
             Kind::Newcombe { .. } => ("Newcombe", "rows"),
             Kind::ClusterBootstrap { .. } => ("cluster bootstrap", clusters),
             Kind::BootstrapOrNewcombe { .. } => ("cluster bootstrap or Newcombe, the wider,", clusters),

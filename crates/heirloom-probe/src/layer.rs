@@ -1,14 +1,19 @@
 //! Which hook point: chosen on the selection rows, published from rows that had no say.
 
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::bootstrap::{Resampling, auroc_interval};
+use crate::bootstrap::{Resampling, auroc_interval, cluster_bootstrap};
+use crate::control::NullBand;
 use crate::dataset::Dataset;
 use crate::direction::{FitOptions, Method, Probe, fit};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
-use crate::split::Split;
+use crate::random::{seeded, stream};
+use crate::ranked::Ranked;
+use crate::score::auroc;
+use crate::split::{Shares, Split};
 
 /// One method at one hook point.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +35,11 @@ pub struct LayerChoice {
     pub chosen: usize,
     /// How many hook points were searched, to be said wherever the result is.
     pub searched: usize,
-    /// AUROC of the chosen hook point on the report rows, which are scored at no other.
+    /// How often each hook point would have been chosen, over the resamples of the selection rows; in the order of `hooks`. Flat shares say that
+    /// the choice is arbitrary.
+    pub shares: Vec<f64>,
+    /// AUROC of the chosen hook point on the report rows. This sweep scores them at no other; what a caller does with them besides is the caller's
+    /// to count.
     pub report: Interval,
 }
 
@@ -73,7 +82,51 @@ pub fn choose_layer(
     let chosen =
         (0..results.len()).fold(0, |best, index| if value(index) > value(best) { index } else { best });
     let report = interval(&results[chosen].probe, &split.report_of(hooks[chosen].1)?)?;
-    Ok(LayerChoice { hooks: results, chosen, searched: hooks.len(), report })
+    let shares = shares(hooks, &results, split, resampling, rng)?;
+    Ok(LayerChoice { hooks: results, chosen, searched: hooks.len(), shares, report })
+}
+
+/// How often each hook point has the best AUROC over joint resamples of the selection rows.
+fn shares(
+    hooks: &[(&str, &Dataset)],
+    results: &[HookResult],
+    split: &Split,
+    resampling: Resampling,
+    rng: &ChaCha8Rng,
+) -> Result<Vec<f64>> {
+    let replicates = |((_, data), result): (&(&str, &Dataset), &HookResult)| {
+        let rows = split.select_of(data)?;
+        let ranked = Ranked::new(&result.probe.score(rows.x())?, rows.labels())?;
+        Ok(cluster_bootstrap(rows.clusters(), resampling.replicates, rng, |w| ranked.weighted(w))?.values)
+    };
+    let values: Vec<Vec<f64>> = hooks.par_iter().zip(results).map(replicates).collect::<Result<_>>()?;
+    let mut shares = vec![0.0; hooks.len()];
+    for replicate in 0..resampling.replicates {
+        let value = |index: usize| values[index][replicate];
+        let chosen =
+            (0..hooks.len()).fold(0, |best, index| if value(index) > value(best) { index } else { best });
+        shares[chosen] += 1.0 / resampling.replicates as f64;
+    }
+    Ok(shares)
+}
+
+/// AUROCs of one method at one hook point over random splits into groups to fit on and groups to score: how much the published number owes to
+/// which families fell where. The selection part of `shares` goes unused, so each fit and score is of the size of the published one.
+pub fn over_splits(
+    data: &Dataset,
+    method: Method,
+    options: &FitOptions,
+    shares: Shares,
+    k: usize,
+    rng: &ChaCha8Rng,
+) -> Result<NullBand> {
+    let one = |index: usize| {
+        let split = Split::by_group(data, shares, &seeded(stream(rng, index as u64).r#gen()))?;
+        let probe = fit(method, &split.fit_of(data)?, options)?;
+        let report = split.report_of(data)?;
+        auroc(&probe.score(report.x())?, report.labels())
+    };
+    NullBand::new((0..k).into_par_iter().map(one).collect::<Result<_>>()?)
 }
 
 /// Errors unless two datasets describe the same rows.

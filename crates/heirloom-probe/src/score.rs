@@ -100,6 +100,29 @@ pub fn positive_rate(scores: &[f64], threshold: f64, level: f64) -> Result<Inter
     wilson(scores.iter().filter(|score| **score >= threshold).count(), scores.len(), level)
 }
 
+/// Share of contrast pairs whose positive scores above its own negative, with Wilson's interval over pairs; a tie is a loss.
+///
+/// AUROC compares rows of different prompts too; this does not, so what prompts add to every score cannot hide a difference within them. A cluster
+/// with several rows of a class enters with their mean, one with a single class not at all.
+///
+/// **Errors** when no cluster holds both classes.
+pub fn pair_win_rate(scores: &[f64], labels: &[bool], clusters: &[usize], level: f64) -> Result<Interval> {
+    check_scores(scores, labels)?;
+    check_rows("clusters", labels.len(), clusters.len())?;
+    let mut sums: std::collections::BTreeMap<usize, [(f64, f64); 2]> = std::collections::BTreeMap::new();
+    for ((score, label), cluster) in scores.iter().zip(labels).zip(clusters) {
+        let (sum, n) = &mut sums.entry(*cluster).or_default()[usize::from(*label)];
+        *sum += score;
+        *n += 1.0;
+    }
+    let pairs: Vec<bool> = sums
+        .values()
+        .filter(|[negative, positive]| negative.1 > 0.0 && positive.1 > 0.0)
+        .map(|[negative, positive]| positive.0 / positive.1 > negative.0 / negative.1)
+        .collect();
+    wilson(pairs.iter().filter(|won| **won).count(), pairs.len(), level)
+}
+
 /// How well probabilities match outcomes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {

@@ -1,13 +1,13 @@
 //! Splits, controls, layer choice, transfer and fragility, each on data with the effect and on data without.
 
 use heirloom_probe::control::{
-    direction_band, random_difference_directions, random_directions, selectivity, shuffled_labels,
-    unsigned_band,
+    calibration_band, direction_band, random_difference_directions, random_directions, selectivity,
+    shuffled_labels, unsigned_band,
 };
 use heirloom_probe::fragility::{LIMIT, expected_auroc, fragility};
-use heirloom_probe::layer::choose_layer;
+use heirloom_probe::layer::{choose_layer, over_splits};
 use heirloom_probe::random::{standard_normal, stream};
-use heirloom_probe::score::{Reference, auroc, edges, histogram, positive_rate};
+use heirloom_probe::score::{Reference, auroc, calibration, edges, histogram, pair_win_rate, positive_rate};
 use heirloom_probe::split::{Unit, folds};
 use heirloom_probe::transfer::{BehaviorData, between_behaviors, between_groups};
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, Shares, Split, fit};
@@ -162,10 +162,13 @@ fn the_layer_with_the_signal_is_chosen_and_noise_reports_chance() {
     let found = choose(&hooks([0.2, 0.4, 0.6, 2.0, 0.5]));
     assert_eq!((found.chosen, found.searched, found.best().hook.as_str()), (3, 5, "blocks.3"));
     close("report", found.report.value, phi(2.0 / 2_f64.sqrt()), 0.05);
+    assert!(found.shares[3] > 0.99, "{:?}", found.shares);
     // Twin: the best of five noise layers looks better than chance where it was chosen, not where it is reported.
     let absent = choose(&hooks([0.0; 5]));
     assert!(absent.best().selection.value > 0.5, "{:?}", absent.best().selection);
     assert!(absent.report.low < 0.5 && absent.report.high > 0.5, "{:?}", absent.report);
+    assert!(absent.shares.iter().all(|share| *share < 0.95), "{:?}", absent.shares);
+    close("shares", absent.shares.iter().sum(), 1.0, 1e-9);
 }
 
 #[test]
@@ -274,4 +277,41 @@ fn a_band_without_a_chosen_sign_is_centred_on_chance_and_mirrors() {
     close("mirror", band.low, 1.0 - mirrored.high, 1e-12);
     let signed = direction_band(directions.view(), &here, &there).unwrap();
     assert!(signed.median > band.median + 0.02, "the fit rows choose the better sign: {signed:?}");
+}
+
+#[test]
+fn splits_spread_around_the_closed_form_and_around_chance() {
+    for (shift, expected) in [(1.0, phi(1.0 / 2_f64.sqrt())), (0.0, 0.5)] {
+        let data = pairs(60, 600, 6, shift);
+        let options = FitOptions::default();
+        let found =
+            over_splits(&data, Method::DifferenceOfMeans, &options, Shares::default(), 40, &rng(8)).unwrap();
+        close("median", found.median, expected, 0.05);
+        assert!(found.low < found.high, "splits differ: {found:?}");
+    }
+}
+
+#[test]
+fn calibrated_probabilities_err_as_much_as_their_band_says() {
+    let probabilities: Vec<f64> = (0..160).map(|row| (f64::from(row) + 0.5) / 160.0).collect();
+    let band = calibration_band(&probabilities, 10, 400, &rng(9)).unwrap();
+    assert!(band.low > 0.02 && band.high < 0.15, "{band:?}");
+    let labels: Vec<bool> = probabilities.iter().map(|p| *p > 0.5).collect();
+    // Twin: labels that are far surer than the probabilities leave the band.
+    assert!(calibration(&probabilities, &labels, 10).unwrap().error > band.high);
+}
+
+#[test]
+fn pairs_are_won_within_their_prompt_only() {
+    // Every positive is 1 above its own negative; prompts differ by 10, so AUROC is near chance and every pair is won.
+    let scores: Vec<f64> = (0..20).map(|row| f64::from(row / 2 * 10 + row % 2)).collect();
+    let labels: Vec<bool> = (0..20).map(|row| row % 2 == 1).collect();
+    let clusters: Vec<usize> = (0..20).map(|row| row / 2).collect();
+    assert!(auroc(&scores, &labels).unwrap() < 0.6);
+    let won = pair_win_rate(&scores, &labels, &clusters, 0.95).unwrap();
+    assert!((won.value - 1.0).abs() < 1e-12 && won.low < 0.8 && won.n == 10, "{won:?}");
+    // Twin: a tie is no win, and a cluster of one class is no pair.
+    let tied = pair_win_rate(&[1.0, 1.0, 2.0], &[true, false, true], &[0, 0, 1], 0.95).unwrap();
+    assert_eq!((tied.value, tied.n), (0.0, 1));
+    assert!(pair_win_rate(&[1.0, 2.0], &[true, false], &[0, 1], 0.95).is_err());
 }

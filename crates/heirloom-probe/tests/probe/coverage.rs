@@ -1,10 +1,11 @@
 //! Do 95 % intervals hold the truth 95 times in a hundred? Simulations whose AUROC is known, dependent rows included.
 
-use heirloom_probe::bootstrap::{FEW_CLUSTERS, auroc_difference, cluster_bootstrap};
+use heirloom_probe::bootstrap::{FEW_CLUSTERS, auroc_difference, cluster_bootstrap, tpr_at_fpr_interval};
 use heirloom_probe::delong::DeLong;
 use heirloom_probe::interval::{Kind, wilson};
 use heirloom_probe::random::{standard_normal, stream};
 use heirloom_probe::ranked::Ranked;
+use heirloom_probe::score::tpr_at_fpr;
 use heirloom_probe::{Interval, Resampling, auroc_interval};
 use rayon::prelude::*;
 
@@ -188,4 +189,31 @@ fn resamples_of_one_class_are_drawn_again_and_counted() {
     // The positive is missing from (3/4)⁴ = 32 % of resamples, and (1/4)⁴ hold nothing else: 0.32/0.68 redraws per replicate.
     assert!((90..200).contains(&redrawn), "{redrawn}");
     assert!(interval.low < 0.5, "{interval:?}");
+}
+
+#[test]
+fn the_interval_of_tpr_at_a_bound_holds_the_thresholds_uncertainty() {
+    // Binormal scores, 80 of each class. The rate that the procedure estimates is the one at the population's 95 % quantile of negatives.
+    let (runs, n, shift, limit) = (300_u64, 80_u32, 1.5, 0.05);
+    let truth = phi(shift - 1.644_853_626_951);
+    let covered: Vec<[bool; 2]> = (0..runs)
+        .into_par_iter()
+        .map(|run| {
+            let mut draws = stream(&rng(102), run);
+            let labels: Vec<bool> = (0..2 * n).map(|row| row % 2 == 1).collect();
+            let scores: Vec<f64> = labels
+                .iter()
+                .map(|label| standard_normal(&mut draws) + if *label { shift } else { 0.0 })
+                .collect();
+            let clusters: Vec<usize> = (0..labels.len()).collect();
+            let quick = Resampling { replicates: 300, level: 0.95 };
+            let ours = tpr_at_fpr_interval(&scores, &labels, &clusters, limit, quick, &rng(103)).unwrap();
+            let fixed = tpr_at_fpr(&scores, &labels, limit, 0.95).unwrap().tpr;
+            [ours, fixed].map(|interval| interval.low <= truth && truth <= interval.high)
+        })
+        .collect();
+    let share = |which: usize| covered.iter().filter(|c| c[which]).count() as f64 / covered.len() as f64;
+    assert!(share(0) > 0.88, "bootstrap {}", share(0));
+    // Twin: the interval that takes the threshold as known covers far less.
+    assert!(share(1) < share(0) - 0.1, "fixed threshold {}", share(1));
 }
