@@ -181,6 +181,18 @@ pub enum Error {
         /// What is wrong with it, in words.
         problem: String,
     },
+    /// A path to be written ends in `..`.
+    #[error("`{}` does not end in a name", path.display())]
+    Nameless {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// Another process works on a run.
+    #[error("another heirloom is running in `{}`", path.display())]
+    Running {
+        /// The run's folder.
+        path: PathBuf,
+    },
     /// A folder is in use by something else.
     #[error("`{}` {holds}", path.display())]
     Occupied {
@@ -204,6 +216,7 @@ impl Error {
             Self::RowInput { .. } => Some(
                 "`messages` gets the chat template, `text` is tokenized as it stands, `input_ids` are taken as given".into(),
             ),
+            Self::Running { .. } => Some("wait for it, or choose another `--out`".into()),
             Self::Occupied { .. } => Some("choose another `--out`, or remove the folder".into()),
             Self::Header { .. } => Some("write it again with this version of heirloom".into()),
             Self::NoHeader { .. } => {

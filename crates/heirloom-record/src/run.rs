@@ -1,13 +1,18 @@
 //! A run's folder: one experiment's artifacts, each keyed by what went into it.
 
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, NewFolder, Result, header, write_file};
+use crate::write::is_partial;
+use crate::{Error, Result, header, write_file};
 
 const KIND: &str = "run";
 const FORMAT: u32 = 1;
+const RECORD: &str = "run.json";
+const LOCK: &str = "run.lock";
 
 /// What `run.json` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,32 +33,34 @@ struct Stamped {
 
 /// The folder of one run. An artifact lives at `STAGE/NAME-KEY/`, where KEY is the start of a hash over
 /// everything that went in: when it exists, the stage need not run again.
-#[derive(Clone, Debug)]
+///
+/// One process at a time: `run.lock` is locked as long as this lives, and the system unlocks it when the process
+/// ends, however it ends.
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    _lock: File,
 }
 
 impl RunFolder {
     /// Opens the run at `path`, or starts one in a new or empty folder.
     ///
+    /// A start may be killed at any moment: what it leaves, which is the lock and partial files, can be started
+    /// again. Partial files of the run and its stages are removed, for under the lock nobody writes them.
+    ///
     /// # Errors
-    /// The folder holds another experiment's run, or files that are no run.
+    /// The folder holds another experiment's run, or files that are no run, or another process has it open.
     pub fn open(path: &Path, record: &RunRecord) -> Result<Self> {
-        let file = path.join("run.json");
-        if file.exists() {
-            let json = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
-            let found: Stamped = header::check(&json, KIND, FORMAT, &file)?;
-            if found.record.experiment != record.experiment {
-                let holds =
-                    format!("holds a run of `{}`, not of `{}`", found.record.experiment, record.experiment);
-                return Err(Error::Occupied { path: path.into(), holds });
-            }
-        } else {
-            NewFolder::create(path)?.commit()?;
-        }
+        // Looked at before anything is written there, and again once nobody else can write.
+        check(path, record)?;
+        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        let lock = lock(path)?;
+        check(path, record)?;
+        clear(path)?;
+        let file = path.join(RECORD);
         let stamped = Stamped { kind: KIND.into(), format: FORMAT, record: record.clone() };
         write_file(&file, header::sorted_json(&stamped, &file)?.as_bytes())?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// The folder.
@@ -64,6 +71,69 @@ impl RunFolder {
     /// Where the artifact `name` of `stage` with this `key` lives, whether or not it exists.
     pub fn artifact(&self, stage: &str, name: &str, key: &str) -> PathBuf {
         self.path.join(stage).join(format!("{name}-{}", &key[..key.len().min(12)]))
+    }
+}
+
+/// Whether `path` may be this run's: its own, or a folder with nothing of value in it.
+fn check(path: &Path, record: &RunRecord) -> Result<()> {
+    let occupied = |holds| Err(Error::Occupied { path: path.into(), holds });
+    let file = path.join(RECORD);
+    match std::fs::read_to_string(&file) {
+        Ok(json) => {
+            let found: Stamped = header::check(&json, KIND, FORMAT, &file)?;
+            if found.record.experiment == record.experiment {
+                return Ok(());
+            }
+            occupied(format!("holds a run of `{}`, not of `{}`", found.record.experiment, record.experiment))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let foreign = entries(path)?
+                .iter()
+                .any(|entry| entry.file_name().is_some_and(|name| name != LOCK && !is_partial(name)));
+            if foreign { occupied("is a folder with files in it".into()) } else { Ok(()) }
+        }
+        Err(_) if path.is_file() => occupied("is a file, not a folder".into()),
+        Err(error) => Err(Error::io("read", &file)(error)),
+    }
+}
+
+/// Locks the run for this process.
+#[expect(clippy::disallowed_methods, reason = "the lock's file is empty: there is no half of it")]
+fn lock(path: &Path) -> Result<File> {
+    let file = path.join(LOCK);
+    let lock = File::options().create(true).append(true).open(&file).map_err(Error::io("create", &file))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::Running { path: path.into() }),
+        Err(TryLockError::Error(source)) => Err(Error::io("lock", &file)(source)),
+    }
+}
+
+/// Removes what killed processes left in the run and in its stages.
+fn clear(path: &Path) -> Result<()> {
+    for entry in entries(path)? {
+        if entry.file_name().is_some_and(is_partial) {
+            remove(&entry)?;
+        } else if entry.is_dir() {
+            let partial =
+                entries(&entry)?.into_iter().filter(|inner| inner.file_name().is_some_and(is_partial));
+            partial.into_iter().try_for_each(|inner| remove(&inner))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.map_err(Error::io("remove", path))
+}
+
+/// What lies in a folder; nothing where there is none.
+fn entries(path: &Path) -> Result<Vec<PathBuf>> {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.map(|entry| Ok(entry.map_err(Error::io("read", path))?.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(vec![]),
+        Err(error) => Err(Error::io("read", path)(error)),
     }
 }
 
@@ -91,5 +161,54 @@ mod tests {
         write_file(&scratch.path().join("thesis.tex"), b"years of work").unwrap();
         assert!(matches!(RunFolder::open(scratch.path(), &record("a")), Err(Error::Occupied { .. })));
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_start_that_was_killed_can_be_started_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("run");
+        // Killed after each of its steps: folder, lock, half of the record.
+        for step in 1..=3 {
+            std::fs::create_dir_all(&path).unwrap();
+            if step > 1 {
+                write_file(&path.join(LOCK), b"").unwrap();
+            }
+            if step > 2 {
+                write_file(&path.join(".run.json.4242-0.partial"), b"{\"kin").unwrap();
+            }
+            drop(RunFolder::open(&path, &record("a")).unwrap());
+            assert_eq!(entries(&path).unwrap().len(), 2, "the record and the lock");
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+        // Twin: beside anything else, the same leftovers do not make it a run.
+        write_file(&path.join(".run.json.4242-0.partial"), b"{\"kin").unwrap();
+        write_file(&path.join("notes.partial"), b"mine").unwrap();
+        assert!(matches!(RunFolder::open(&path, &record("a")), Err(Error::Occupied { .. })));
+        assert_eq!(entries(&path).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn leftovers_in_stages_are_cleared_and_artifacts_are_kept() {
+        let scratch = tempfile::tempdir().unwrap();
+        let run = RunFolder::open(scratch.path(), &record("a")).unwrap();
+        let whole = run.artifact("capture", "pairs", "0123");
+        let half = scratch.path().join("capture/.topic-4567.4242-0.partial");
+        write_file(&whole.join("rows.jsonl"), b"{}").unwrap();
+        write_file(&half.join("rows.jsonl"), b"{").unwrap();
+        drop(run);
+        RunFolder::open(scratch.path(), &record("a")).unwrap();
+        assert!(whole.join("rows.jsonl").exists() && !half.exists());
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("run");
+        let first = RunFolder::open(&path, &record("a")).unwrap();
+        let error = RunFolder::open(&path, &record("a")).unwrap_err();
+        assert_eq!(error.to_string(), format!("another heirloom is running in `{}`", path.display()));
+        assert_eq!(error.hint().unwrap(), "wait for it, or choose another `--out`");
+        drop(first);
+        RunFolder::open(&path, &record("a")).unwrap();
     }
 }
