@@ -416,7 +416,10 @@ fn caption(
     let shown = all.rows.iter().filter(|row| behaviors.contains(&row.behavior.as_str()));
     let interval = contents.iter().find_map(|content| content.interval.clone());
     let n = counts(shown.map(|row| row.n), interval.as_deref().and_then(unit)).unwrap_or_default();
-    let intervals = interval.map(|kind| format!("Ribbon of {}: {kind}", spec.headline)).unwrap_or_default();
+    let ribbons = all.rows.iter().filter(|row| row.method.as_deref() == Some(spec.headline.as_str()));
+    let kinds = distinct(ribbons.filter_map(|row| row.interval.clone())).join("; or ");
+    let intervals =
+        if kinds.is_empty() { String::new() } else { format!("Ribbon of {}: {kinds}", spec.headline) };
     let mut notes = vec![];
     let ns = counts(contents.iter().filter_map(|c| c.chosen.as_ref()).map(|(_, measured)| measured.n), None);
     if contents.iter().any(|content| content.chosen.is_some()) {

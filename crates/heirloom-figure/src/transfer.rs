@@ -279,6 +279,7 @@ fn caption(chosen: &Selection<'_, Metric>, matrix: &Matrix, layout: &Layout, spe
     };
     let hooks = chosen.values(HOOK).join(", ");
     let interval = chosen.rows.iter().find_map(|row| row.interval.clone());
+    let kinds = distinct(chosen.rows.iter().filter_map(|row| row.interval.clone())).join("; or ");
     let mut notes = vec!["Framed: fit and scored on the same".to_owned()];
     let measured = matrix.cells.values().filter(|cell| cell.value.is_some()).count();
     if measured < matrix.names.len() * matrix.names.len() {
@@ -294,7 +295,7 @@ fn caption(chosen: &Selection<'_, Metric>, matrix: &Matrix, layout: &Layout, spe
         ),
         n: counts(chosen.rows.iter().map(|row| row.n), interval.as_deref().and_then(unit))
             .unwrap_or_default(),
-        intervals: interval.map(|kind| format!("Intervals ({kind}) are in the table")).unwrap_or_default(),
+        intervals: if kinds.is_empty() { kinds } else { format!("Intervals ({kinds}) are in the table") },
         notes,
     }
 }

@@ -56,6 +56,8 @@ pub struct Experiment {
 pub struct Outcome {
     /// The run's folder.
     pub folder: PathBuf,
+    /// The method of figures and headlines, fixed by the experiment.
+    pub headline: String,
     /// Every number; empty when the run stopped before the probes.
     pub metrics: Vec<Metric>,
     /// The pictures, without extension.
@@ -110,7 +112,12 @@ impl Experiment {
         let record =
             RunRecord { experiment: self.spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() };
         let run = RunFolder::open(&options.out, &record)?;
-        let mut outcome = Outcome { folder: options.out.clone(), metrics: vec![], figures: vec![] };
+        let mut outcome = Outcome {
+            folder: options.out.clone(),
+            headline: self.spec.probe.headline.clone(),
+            metrics: vec![],
+            figures: vec![],
+        };
 
         let load = LoadOptions { device: options.device, ..self.load };
         let mut capturer = Capturer::new(&self.spec, &self.plan, load, source)?;

@@ -1,26 +1,32 @@
 //! Activations → probes and their numbers: fit on one part of the groups, the hook point chosen on a second, the
-//! choice scored once on a third.
+//! choice scored on a third, which had no say in it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use heirloom_probe::bootstrap::auroc_difference;
+use heirloom_probe::bootstrap::{auroc_difference, tpr_at_fpr_interval};
 use heirloom_probe::control::{
-    NullBand, direction_band, random_difference_directions, random_directions, selectivity,
+    NullBand, calibration_band, direction_band, random_difference_directions, random_directions, selectivity,
 };
 use heirloom_probe::delong::DeLong;
 use heirloom_probe::fragility::fragility;
-use heirloom_probe::layer::{LayerChoice, choose_layer};
+use heirloom_probe::layer::{LayerChoice, choose_layer, over_splits};
 use heirloom_probe::logistic::sigmoid;
-use heirloom_probe::score::{Reference, calibration, edges, histogram, positive_rate, tpr_at_fpr};
-use heirloom_probe::{
-    Dataset, FitOptions, Interval, Method, Probe, Resampling, Shares, Split, auroc_interval,
+use heirloom_probe::score::{
+    Reference, auroc, calibration, edges, histogram, pair_win_rate, positive_rate, tpr_at_fpr,
 };
-use heirloom_record::{Activations, Hasher, Histogram, HookPoint, Metric, NewFolder, RunFolder, Table};
+use heirloom_probe::{
+    Dataset, FitOptions, Interval, Method, Probe, Resampling, Shares, Split, auroc_interval, fit,
+};
+use heirloom_record::{
+    ActivationHeader, Activations, DirectionHeader, Hasher, Histogram, HookPoint, Metric, NewFolder,
+    RunFolder, Table,
+};
 use heirloom_rollout::Behavior;
 
 use super::capture::Captured;
 use crate::streams::stream;
-use crate::{Progress, Result, Spec, activations};
+use crate::{Progress, Result, Spec, SplitSpec, activations};
 
 /// Where a behavior's directions and tables lie.
 #[derive(Clone, Debug)]
@@ -39,6 +45,9 @@ const TOPIC: &str = "topic-only texts";
 const BINS: usize = 24;
 /// The AUROC below which a probe counts as collapsed under noise.
 const COLLAPSED: f64 = 0.75;
+/// Random splits behind `auroc_over_splits`, and draws behind the calibration band.
+const SPLITS: usize = 100;
+const CALIBRATION_BINS: usize = 10;
 
 /// Fits and scores every method at every hook point of one behavior.
 pub(crate) fn probe(
@@ -58,19 +67,14 @@ pub(crate) fn probe(
     let pairs = Activations::read(&captured.pairs.path)?;
     let topic = Activations::read(&captured.topic.path)?;
     let mut bench = Bench::new(spec, behavior, &pairs, &topic, captured)?;
+    bench.baselines()?;
     progress.begin("probe", &behavior.name, spec.probe.methods.len() as u64, "methods");
     for (index, name) in spec.probe.methods.iter().enumerate() {
         let method: Method = name.parse()?;
         let choice = bench.sweep(method)?;
         bench.report(&choice)?;
         let named = bench.hooks.iter().zip(&choice.hooks).map(|(hook, result)| (hook.0, &result.probe));
-        let header = activations::direction_header(
-            &pairs.header,
-            &behavior.name,
-            method.name(),
-            &behavior.towards,
-            &bench.split.fit_of(&bench.hooks[0].1)?,
-        );
+        let header = bench.header(&choice, &pairs.header, &behavior.towards)?;
         let file = folder.work_path().join(format!("{}.safetensors", method.name()));
         activations::directions(header, named).write(&file)?;
         progress.advance(index as u64 + 1);
@@ -85,7 +89,9 @@ pub(crate) fn probe(
 fn key(spec: &Spec, behavior: &Behavior, captured: &Captured) -> String {
     let settings = serde_json::json!({ "seed": spec.seed, "split": spec.split, "probe": spec.probe });
     Hasher::default()
-        .part("stage", "probe 1")
+        .part("stage", "probe 2")
+        .part("behavior", &behavior.name)
+        .part("arm", arm(spec))
         .part("settings", settings.to_string())
         .part("towards", &behavior.towards)
         .part("pairs", &captured.pairs.key)
@@ -93,14 +99,19 @@ fn key(spec: &Spec, behavior: &Behavior, captured: &Captured) -> String {
         .finish()
 }
 
+/// The model as tables name it.
+pub(crate) fn arm(spec: &Spec) -> String {
+    spec.model.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// The split of a behavior's groups; the same for every hook point and method.
 pub(crate) fn split(spec: &Spec, behavior: &str, data: &Dataset) -> Result<Split> {
-    let shares = Shares {
-        fit: spec.split.fit as f64,
-        select: spec.split.select as f64,
-        report: spec.split.report as f64,
-    };
-    Ok(Split::by_group(data, shares, &stream(spec.seed, &format!("split {behavior}")))?)
+    Ok(Split::by_group(data, shares(spec), &stream(spec.seed, &format!("split {behavior}")))?)
+}
+
+fn shares(spec: &Spec) -> Shares {
+    let SplitSpec { fit, select, report } = spec.split;
+    Shares { fit: fit as f64, select: select as f64, report: report as f64 }
 }
 
 /// Every hook point's rows, in the store's order.
@@ -112,10 +123,11 @@ pub(crate) fn datasets(store: &Activations, path: &std::path::Path) -> Result<Ve
 struct Bench<'a> {
     spec: &'a Spec,
     behavior: &'a str,
-    arm: String,
     hooks: Vec<(HookPoint, Dataset)>,
     /// Tokens of each row that were read, for the length baseline.
     lengths: Vec<f64>,
+    /// Scores of the words alone on the report rows, where the embedding was captured.
+    words: Option<Vec<f64>>,
     topic: &'a Activations,
     split: Split,
     options: FitOptions,
@@ -135,31 +147,51 @@ impl<'a> Bench<'a> {
         let hooks = datasets(pairs, &captured.pairs.path)?;
         let split = split(spec, &behavior.name, &hooks[0].1)?;
         let lengths = pairs.rows.iter().map(|row| (row.positions.1 - row.positions.0) as f64).collect();
-        let mut bench = Self {
+        Ok(Self {
             spec,
             behavior: &behavior.name,
-            arm: pairs.header.model.clone(),
             hooks,
             lengths,
+            words: None,
             topic,
             split,
             options: FitOptions::default(),
             resampling: Resampling { replicates: spec.probe.bootstrap, ..Resampling::default() },
             metrics: vec![],
             histograms: vec![],
-        };
-        bench.baselines()?;
-        Ok(bench)
+        })
     }
 
-    /// What a probe must beat: the number of tokens read.
+    /// What a probe must beat: the number of tokens read, and the words without any block.
     fn baselines(&mut self) -> Result<()> {
-        let report = self.split.report_of(&self.hooks[0].1)?;
-        let lengths: Vec<f64> = self.split.report.iter().map(|&row| self.lengths[row]).collect();
+        let (fit, report) = (self.split.fit_of(&self.hooks[0].1)?, self.split.report_of(&self.hooks[0].1)?);
+        let of = |rows: &[usize]| -> Vec<f64> { rows.iter().map(|&row| self.lengths[row]).collect() };
+        // As for random directions: the sign that is better on the fit rows.
+        let longer = auroc(&of(&self.split.fit), fit.labels())? >= 0.5;
+        let lengths: Vec<f64> =
+            of(&self.split.report).into_iter().map(|n| if longer { n } else { -n }).collect();
         let interval = self.interval(&lengths, &report)?;
         let row =
-            Metric { hook: None, method: None, fit_on: None, ..self.row("auroc_length_baseline", REPORT) };
+            Metric { hook: None, fit_on: Some(FIT.into()), ..self.row("auroc_length_baseline", REPORT) };
         self.metrics.push(measured(row, &interval));
+        self.words()
+    }
+
+    /// The strongest probe on the mean token embedding: what words alone carry.
+    fn words(&mut self) -> Result<()> {
+        let Some((hook, data)) = self.hooks.iter().find(|(hook, _)| *hook == HookPoint::Embed) else {
+            return Ok(());
+        };
+        let (probe, report) =
+            (fit(Method::Logistic, &self.split.fit_of(data)?, &self.options)?, self.split.report_of(data)?);
+        let scores = probe.score(report.x())?;
+        let at = |metric, scored_on| Metric { hook: Some(*hook), ..self.row(metric, scored_on) };
+        let on_pairs = measured(at("auroc_of_words", REPORT), &self.interval(&scores, &report)?);
+        let topic = probe.score(self.topic.tensors[hook].view())?;
+        let against = self.against_topic(&scores, &report, &topic)?;
+        let on_topic = measured(at("auroc_of_words_against_topic", REPORT), &against);
+        self.metrics.extend([on_pairs, on_topic]);
+        self.words = Some(scores);
         Ok(())
     }
 
@@ -173,6 +205,9 @@ impl<'a> Bench<'a> {
         for (index, result) in choice.hooks.iter().enumerate() {
             let row = self.at(index, method, "auroc", SELECTION);
             self.metrics.push(measured(row, &result.selection));
+            let row = self.at(index, method, "chosen_share", SELECTION);
+            let n = count(self.resampling.replicates);
+            self.metrics.push(Metric { value: Some(choice.shares[index]), n, ..row });
             if method.name() == self.spec.probe.headline {
                 self.nulls(index, &result.probe, SELECTION)?;
             }
@@ -187,62 +222,121 @@ impl<'a> Bench<'a> {
         let method = probe.method;
         let report = self.split.report_of(&self.hooks[chosen].1)?;
         let scores = probe.score(report.x())?;
-        let searched = i64::try_from(choice.searched).ok();
+        let level = self.resampling.level;
+        let rng = stream(self.spec.seed, "bootstrap");
+        let (labels, clusters) = (report.labels(), report.clusters());
 
-        let row = self.at(chosen, method, "auroc_at_chosen_layer", REPORT);
-        self.metrics.push(measured(row, &choice.report));
-        let row = self.at(chosen, method, "hooks_searched", SELECTION);
-        self.metrics.push(Metric { value: Some(choice.searched as f64), n: searched, ..row });
-        let delong = DeLong::clustered(&scores, report.labels(), report.clusters())?;
-        let row = self.at(chosen, method, "auroc_delong", REPORT);
-        self.metrics.push(measured(row, &delong.interval(self.resampling.level)?));
-        let row = self.at(chosen, method, "tpr_at_1pct_fpr", REPORT);
-        self.metrics
-            .push(measured(row, &tpr_at_fpr(&scores, report.labels(), 0.01, self.resampling.level)?.tpr));
-        if method == Method::Logistic {
-            let probabilities: Vec<f64> = scores.iter().map(|score| sigmoid(*score)).collect();
-            let row = self.at(chosen, method, "expected_calibration_error", REPORT);
-            let error = calibration(&probabilities, report.labels(), 10)?.error;
-            self.metrics.push(Metric { value: Some(error), n: count(report.n_rows()), ..row });
+        let delong = DeLong::clustered(&scores, labels, clusters)?.interval(level)?;
+        let fixed = tpr_at_fpr(&scores, labels, 0.01, level)?;
+        let tpr = tpr_at_fpr_interval(&scores, labels, clusters, 0.01, self.resampling, &rng)?;
+        let mut found = vec![
+            ("auroc_at_chosen_layer", choice.report),
+            ("auroc_delong", delong),
+            ("tpr_at_1pct_fpr", tpr),
+            ("tpr_at_1pct_fpr_threshold_known", fixed.tpr),
+            ("fpr_at_that_threshold", fixed.fpr),
+            ("pair_win_rate", pair_win_rate(&scores, labels, clusters, level)?),
+        ];
+        if let Some(words) = &self.words {
+            let gain = auroc_difference(&scores, words, labels, clusters, self.resampling, &rng)?;
+            found.push(("auroc_gain_over_words", gain));
         }
-        let noise = fragility(probe, &report, COLLAPSED)?;
-        let row = self.at(chosen, method, "fragility", REPORT);
-        self.metrics.push(Metric { value: Some(noise.sigma), n: count(report.n_rows()), ..row });
-
-        let (hook, _) = self.hooks[chosen];
-        let topic = probe.score(self.topic.tensors[&hook].view())?;
-        let row = self.at(chosen, method, "positive_rate", TOPIC);
-        self.metrics.push(measured(row, &positive_rate(&topic, 0.0, self.resampling.level)?));
-        for (label, metric) in [(true, "true_positive_rate"), (false, "false_positive_rate")] {
-            let of_label: Vec<f64> =
-                scores.iter().zip(report.labels()).filter(|(_, l)| **l == label).map(|(s, _)| *s).collect();
+        for (metric, interval) in &found {
             let row = self.at(chosen, method, metric, REPORT);
-            self.metrics.push(measured(row, &positive_rate(&of_label, 0.0, self.resampling.level)?));
+            self.metrics.push(measured(row, interval));
         }
-        self.beside_words(choice, &scores)?;
+        let row = self.at(chosen, method, "hooks_searched", SELECTION);
+        self.metrics.push(Metric { value: Some(choice.searched as f64), n: count(choice.searched), ..row });
+        let row = self.at(chosen, method, "fragility", REPORT);
+        let sigma = fragility(probe, &report, COLLAPSED)?.sigma;
+        self.metrics.push(Metric { value: Some(sigma), n: count(report.n_rows()), ..row });
+
+        self.spread_over_splits(chosen, probe)?;
+        self.calibration(chosen, method, &scores, &report)?;
+        self.rates(chosen, probe, &scores, &report)?;
         self.nulls(chosen, probe, REPORT)?;
         if method.name() == self.spec.probe.headline {
-            self.draw_histograms(hook, probe, &report, &topic)?;
+            let topic = probe.score(self.topic.tensors[&self.hooks[chosen].0].view())?;
+            self.draw_histograms(self.hooks[chosen].0, probe, &report, &topic)?;
         }
         Ok(())
     }
 
-    /// The same method on the mean token embedding: what words alone carry, without any block.
-    fn beside_words(&mut self, choice: &LayerChoice, chosen: &[f64]) -> Result<()> {
-        let Some(words) = self.hooks.iter().position(|(hook, _)| *hook == HookPoint::Embed) else {
-            return Ok(());
-        };
-        let probe = &choice.hooks[words].probe;
-        let report = self.split.report_of(&self.hooks[words].1)?;
-        let scores = probe.score(report.x())?;
-        let row = self.at(words, probe.method, "auroc_of_words", REPORT);
-        self.metrics.push(measured(row, &self.interval(&scores, &report)?));
-        let rng = stream(self.spec.seed, "bootstrap");
-        let gain =
-            auroc_difference(chosen, &scores, report.labels(), report.clusters(), self.resampling, &rng)?;
-        let row = self.at(choice.chosen, probe.method, "auroc_gain_over_words", REPORT);
-        self.metrics.push(measured(row, &gain));
+    /// How much the reported AUROC owes to which families fell where.
+    fn spread_over_splits(&mut self, chosen: usize, probe: &Probe) -> Result<()> {
+        let (data, options) = (&self.hooks[chosen].1, self.options.repeating(probe));
+        let rng = stream(self.spec.seed, "splits");
+        let band = over_splits(data, probe.method, &options, shares(self.spec), SPLITS, &rng)?;
+        let row = self.at(chosen, probe.method, "auroc_over_splits", "random report groups");
+        let interval = Some("2.5 % and 97.5 % quantiles over random splits of the groups".into());
+        self.metrics.push(Metric { interval, ..quantiles(row, &band) });
         Ok(())
+    }
+
+    /// Calibration of the one method whose scores are logits, beside what perfect probabilities would show.
+    fn calibration(&mut self, chosen: usize, method: Method, scores: &[f64], report: &Dataset) -> Result<()> {
+        if method != Method::Logistic {
+            return Ok(());
+        }
+        let probabilities: Vec<f64> = scores.iter().map(|score| sigmoid(*score)).collect();
+        let error = calibration(&probabilities, report.labels(), CALIBRATION_BINS)?.error;
+        let row = self.at(chosen, method, "expected_calibration_error", REPORT);
+        self.metrics.push(Metric { value: Some(error), n: count(report.n_rows()), ..row });
+        let rng = stream(self.spec.seed, "calibration");
+        let band = calibration_band(&probabilities, CALIBRATION_BINS, self.resampling.replicates, &rng)?;
+        let row = self.at(chosen, method, "calibration_error_if_calibrated", REPORT);
+        self.metrics.push(quantiles(row, &band));
+        Ok(())
+    }
+
+    /// What the threshold of the fit rows calls positive: in all, and family by family, since families differ more
+    /// than an interval over rows can say.
+    fn rates(&mut self, chosen: usize, probe: &Probe, scores: &[f64], report: &Dataset) -> Result<()> {
+        let (hook, level) = (self.hooks[chosen].0, self.resampling.level);
+        let topic = probe.score(self.topic.tensors[&hook].view())?;
+        let against = self.against_topic(scores, report, &topic)?;
+        let row = self.at(chosen, probe.method, "auroc_against_topic", REPORT);
+        self.metrics.push(measured(row, &against));
+
+        let families: Vec<&str> =
+            self.topic.rows.iter().map(|row| row.group.as_deref().unwrap_or("")).collect();
+        let named: Vec<&str> = report.groups().iter().map(|g| report.group_names()[*g].as_str()).collect();
+        let of_label = |label: bool| -> Vec<(f64, &str)> {
+            let rows = scores.iter().zip(report.labels()).zip(&named);
+            rows.filter(|((_, found), _)| **found == label)
+                .map(|((score, _), group)| (*score, *group))
+                .collect()
+        };
+        let sets = [
+            ("positive_rate", TOPIC, topic.iter().copied().zip(families.iter().copied()).collect()),
+            ("true_positive_rate", REPORT, of_label(true)),
+            ("false_positive_rate", REPORT, of_label(false)),
+        ];
+        for (metric, scored_on, rows) in sets {
+            let groups: BTreeSet<&str> = rows.iter().map(|(_, group)| *group).collect();
+            let rate = |wanted: Option<&str>| {
+                let rows = rows.iter().filter(|(_, group)| wanted.is_none_or(|wanted| wanted == *group));
+                positive_rate(&rows.map(|(score, _)| *score).collect::<Vec<_>>(), 0.0, level)
+            };
+            let row = self.at(chosen, probe.method, metric, scored_on);
+            self.metrics.push(measured(row, &rate(None)?));
+            for group in groups {
+                let row = self.at(chosen, probe.method, metric, &format!("group:{group}"));
+                self.metrics.push(measured(row, &rate(Some(group))?));
+            }
+        }
+        Ok(())
+    }
+
+    /// AUROC of the behavior's positives against texts that are only about its topic.
+    fn against_topic(&self, scores: &[f64], report: &Dataset, topic: &[f64]) -> Result<Interval> {
+        let positives: Vec<usize> = (0..scores.len()).filter(|row| report.labels()[*row]).collect();
+        let both: Vec<f64> = positives.iter().map(|row| scores[*row]).chain(topic.iter().copied()).collect();
+        let labels: Vec<bool> = (0..both.len()).map(|row| row < positives.len()).collect();
+        // Every text is a cluster of its own: positives come from different pairs.
+        let clusters: Vec<usize> = (0..both.len()).collect();
+        let rng = stream(self.spec.seed, "bootstrap");
+        Ok(auroc_interval(&both, &labels, &clusters, self.resampling, &rng)?)
     }
 
     /// Where AUROCs lie when there is nothing to find.
@@ -254,20 +348,56 @@ impl<'a> Bench<'a> {
         let draws = self.spec.probe.null_draws;
         let named = |name: &str| stream(self.spec.seed, name);
         let random = random_directions(data.d_model(), draws, &named("random directions"));
-        let differences = random_difference_directions(fit.x(), draws, &named("random differences"))?;
-        let shuffled = selectivity(probe, &fit, &scored, &self.options, draws, &named("shuffled labels"))?;
-        let bands = [
-            ("auroc_null_random_direction", direction_band(random.view(), &fit, &scored)?),
-            ("auroc_null_random_difference", direction_band(differences.view(), &fit, &scored)?),
-            ("auroc_null_shuffled_labels", shuffled.control),
-        ];
-        for (metric, band) in &bands {
-            let row = self.at(index, probe.method, metric, scored_on);
-            self.metrics.push(quantiles(row, band));
+        // Differences within one label: a difference between labels would be a draw of the behavior itself.
+        let negatives: Vec<usize> = (0..fit.n_rows()).filter(|row| !fit.labels()[*row]).collect();
+        let calm = fit.x().select(ndarray::Axis(0), &negatives);
+        let differences = random_difference_directions(calm.view(), draws, &named("random differences"))?;
+        for (metric, directions) in
+            [("auroc_null_random_direction", random), ("auroc_null_random_difference", differences)]
+        {
+            let band = direction_band(directions.view(), &fit, &scored)?;
+            let row = quantiles(self.at(index, probe.method, metric, scored_on), &band);
+            let interval = Some("2.5 % and 97.5 % quantiles, sign from the fit rows, over draws".into());
+            self.metrics.push(Metric { interval, ..row });
         }
-        let row = self.at(index, probe.method, "selectivity", scored_on);
-        self.metrics.push(Metric { value: Some(shuffled.selectivity), n: count(draws), ..row });
+        // Uncentred PCA of pair differences is the same whichever way a pair points: shuffling tests nothing.
+        if probe.method == Method::Pca {
+            return Ok(());
+        }
+        let shuffled = selectivity(probe, &fit, &scored, &self.options, draws, &named("shuffled labels"))?;
+        let row = self.at(index, probe.method, "auroc_null_shuffled_labels", scored_on);
+        let interval = Some("2.5 % and 97.5 % quantiles, sign from the shuffled labels, over draws".into());
+        self.metrics.push(Metric { interval, ..quantiles(row, &shuffled.control) });
+        let singles = [
+            ("selectivity", shuffled.selectivity),
+            ("control_memorized", shuffled.memorized),
+            ("p_shuffled_labels", shuffled.control.p_value(shuffled.auroc)),
+        ];
+        for (metric, value) in singles {
+            let row = self.at(index, probe.method, metric, scored_on);
+            self.metrics.push(Metric { value: Some(value), n: count(draws), ..row });
+        }
         Ok(())
+    }
+
+    fn header(
+        &self,
+        choice: &LayerChoice,
+        store: &ActivationHeader,
+        towards: &str,
+    ) -> Result<DirectionHeader> {
+        let data = &self.hooks[choice.chosen].1;
+        let groups = |part: &Dataset| -> Vec<String> {
+            part.present_groups().into_iter().map(|group| part.group_names()[group].clone()).collect()
+        };
+        let method = choice.best().probe.method.name();
+        let fit = self.split.fit_of(data)?;
+        Ok(DirectionHeader {
+            select_groups: groups(&self.split.select_of(data)?),
+            report_groups: groups(&self.split.report_of(data)?),
+            chosen_hook: Some(self.hooks[choice.chosen].0),
+            ..activations::direction_header(store, self.behavior, method, towards, &fit)
+        })
     }
 
     fn draw_histograms(
@@ -321,7 +451,7 @@ impl<'a> Bench<'a> {
     fn row(&self, metric: &str, scored_on: &str) -> Metric {
         Metric {
             behavior: self.behavior.into(),
-            arm: Some(self.arm.clone()),
+            arm: Some(arm(self.spec)),
             seed: i64::try_from(self.spec.seed).ok(),
             fit_on: Some(FIT.into()),
             scored_on: Some(scored_on.into()),

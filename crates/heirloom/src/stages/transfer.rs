@@ -6,7 +6,7 @@ use heirloom_record::{Activations, Hasher, HookPoint, Metric, NewFolder, RunFold
 use heirloom_rollout::Behavior;
 
 use super::capture::Captured;
-use super::probe::{Probed, SELECTION, measured, split};
+use super::probe::{Probed, SELECTION, arm, measured, split};
 use crate::streams::stream;
 use crate::{Progress, Result, Spec, activations};
 
@@ -43,7 +43,7 @@ pub(crate) fn transfer(
         let matrix = between_groups(&data, method, &options, resampling, &rng)?;
         let row = Metric {
             behavior: behavior.name.clone(),
-            arm: Some(store.header.model.clone()),
+            arm: Some(arm(spec)),
             seed: i64::try_from(spec.seed).ok(),
             hook: Some(hook),
             method: Some(method.name().into()),
