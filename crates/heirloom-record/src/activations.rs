@@ -4,7 +4,7 @@
 //! `rows.jsonl` beside them. Readable from Python with safetensors alone.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 use safetensors::SafeTensors;
@@ -79,6 +79,17 @@ pub struct Activations {
     pub tensors: BTreeMap<HookPoint, Array2<f32>>,
 }
 
+/// What a store holds, read without its tensors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreSummary {
+    /// Where the numbers come from.
+    pub header: ActivationHeader,
+    /// One entry per row of every tensor.
+    pub rows: Vec<ActivationRow>,
+    /// `[rows, width]` per hook point.
+    pub shapes: BTreeMap<HookPoint, Vec<usize>>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Stamped {
     kind: String,
@@ -104,8 +115,7 @@ impl Activations {
         let shards = self.shards();
         let stamped = Stamped { kind: KIND.into(), format: FORMAT, header: self.header.clone() };
         for (index, shard) in shards.iter().enumerate() {
-            let path =
-                folder.join(format!("activations-{:05}-of-{:05}.safetensors", index + 1, shards.len()));
+            let path = folder.join(shard_name(index + 1, shards.len()));
             let standard: Vec<_> = shard.iter().map(|hook| self.tensors[hook].as_standard_layout()).collect();
             let named = shard.iter().zip(&standard).map(|(hook, tensor)| header::Tensor {
                 name: hook.to_string(),
@@ -138,27 +148,49 @@ impl Activations {
         }
     }
 
+    /// Reads what a store holds, but none of its tensors.
+    ///
+    /// # Errors
+    /// As [`Activations::read`].
+    ///
+    /// # Cost
+    /// The rows and a few kilobytes a shard, however large the store.
+    pub fn describe(path: &Path) -> Result<StoreSummary> {
+        let rows = read_rows(path)?;
+        let mut shapes = BTreeMap::new();
+        let mut seen = Seen::default();
+        for path in shards(path)? {
+            let (stamped, metadata): (Stamped, _) = header::peek(KIND, FORMAT, &path)?;
+            seen.header(&stamped.header, &path)?;
+            for (name, tensor) in metadata.tensors() {
+                let hook = seen.hook(&name, &path)?;
+                header::check_f32(tensor.dtype, &name, &path)?;
+                check_shape(&tensor.shape, rows.len(), &name, &path)?;
+                shapes.insert(hook, tensor.shape.clone());
+            }
+        }
+        Ok(StoreSummary { header: seen.finish(path)?, rows, shapes })
+    }
+
     fn read_where(folder: &Path, wanted: impl Fn(HookPoint) -> bool) -> Result<Self> {
-        let rows: Vec<(usize, ActivationRow)> = data::read_jsonl(&folder.join("rows.jsonl"))?;
-        let rows: Vec<ActivationRow> = rows.into_iter().map(|(_, row)| row).collect();
-        let mut header: Option<ActivationHeader> = None;
+        let rows = read_rows(folder)?;
         let mut tensors = BTreeMap::new();
-        for path in shard_paths(folder)? {
+        let mut seen = Seen::default();
+        for path in shards(folder)? {
             let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
             let stamped: Stamped = header::read(&bytes, KIND, FORMAT, &path)?;
-            header.get_or_insert(stamped.header);
+            seen.header(&stamped.header, &path)?;
             let file = SafeTensors::deserialize(&bytes)
                 .map_err(|source| Error::SafeTensors { path: path.clone(), source })?;
             for name in file.names() {
-                let hook: HookPoint = name.parse()?;
+                let hook = seen.hook(name, &path)?;
                 if wanted(hook) {
                     let (shape, values) = header::f32_tensor(&file, name, &path)?;
                     tensors.insert(hook, matrix(&shape, values, rows.len(), name, &path)?);
                 }
             }
         }
-        let header = header.ok_or_else(|| Error::NoHeader { path: folder.into() })?;
-        Ok(Self { header, rows, tensors })
+        Ok(Self { header: seen.finish(folder)?, rows, tensors })
     }
 
     fn check(&self, path: &Path) -> Result<()> {
@@ -195,27 +227,94 @@ impl Activations {
     }
 }
 
-fn shard_paths(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io("read", folder))?;
-    let paths = entries.map(|entry| Ok(entry.map_err(Error::io("read", folder))?.path()));
-    let mut paths = paths.collect::<Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
-    paths.sort();
-    Ok(paths)
+/// What the shards of one store have in common: a header, and no tensor.
+#[derive(Default)]
+struct Seen {
+    header: Option<(ActivationHeader, PathBuf)>,
+    hooks: BTreeMap<HookPoint, PathBuf>,
+}
+
+impl Seen {
+    fn header(&mut self, header: &ActivationHeader, path: &Path) -> Result<()> {
+        let (first, at) = self.header.get_or_insert_with(|| (header.clone(), path.to_owned()));
+        if first == header {
+            return Ok(());
+        }
+        Err(Error::ForeignShard { path: path.into(), first: at.clone() })
+    }
+
+    fn hook(&mut self, name: &str, path: &Path) -> Result<HookPoint> {
+        let hook: HookPoint = name
+            .parse()
+            .map_err(|source| Error::TensorName { path: path.into(), source: Box::new(source) })?;
+        match self.hooks.insert(hook, path.to_owned()) {
+            None => Ok(hook),
+            Some(first) => Err(Error::RepeatedTensor { path: path.into(), tensor: name.into(), first }),
+        }
+    }
+
+    fn finish(self, folder: &Path) -> Result<ActivationHeader> {
+        self.header.map(|(header, _)| header).ok_or_else(|| Error::NoHeader { path: folder.into() })
+    }
+}
+
+fn read_rows(folder: &Path) -> Result<Vec<ActivationRow>> {
+    let rows: Vec<(usize, ActivationRow)> = data::read_jsonl(&folder.join("rows.jsonl"))?;
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+fn shard_name(index: usize, of: usize) -> String {
+    format!("activations-{index:05}-of-{of:05}.safetensors")
+}
+
+/// The `index` and `of` of a shard's name.
+fn shard_number(name: &str) -> Option<(usize, usize)> {
+    let (index, of) = name.strip_prefix("activations-")?.strip_suffix(".safetensors")?.split_once("-of-")?;
+    let (index, of) = (index.parse().ok()?, of.parse().ok()?);
+    (shard_name(index, of) == name && (1..=of).contains(&index)).then_some((index, of))
+}
+
+/// The shards of a store in order, all of them; files of other names are let be.
+fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = vec![];
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let name = entry.map_err(Error::io("read", folder))?.file_name();
+        found.extend(name.to_str().and_then(shard_number));
+    }
+    found.sort_unstable();
+    let path = |(index, of)| folder.join(shard_name(index, of));
+    let Some(&(first, of)) = found.first() else { return Ok(vec![]) };
+    if let Some(&other) = found.iter().find(|(_, other)| *other != of) {
+        return Err(Error::ForeignShard { path: path(other), first: path((first, of)) });
+    }
+    for index in 1..=of {
+        if found.get(index - 1) != Some(&(index, of)) {
+            return Err(Error::MissingShard { path: folder.into(), shard: shard_name(index, of) });
+        }
+    }
+    Ok(found.into_iter().map(path).collect())
+}
+
+fn check_shape(shape: &[usize], rows: usize, name: &str, path: &Path) -> Result<()> {
+    match *shape {
+        [found, _] if found == rows => Ok(()),
+        _ => Err(Error::Tensor {
+            path: path.into(),
+            tensor: name.into(),
+            expected: format!("[{rows}, width]"),
+            found: format!("{shape:?}"),
+        }),
+    }
 }
 
 fn matrix(shape: &[usize], values: Vec<f32>, rows: usize, name: &str, path: &Path) -> Result<Array2<f32>> {
-    let mismatch = |found: String| Error::Tensor {
+    check_shape(shape, rows, name, path)?;
+    Array2::from_shape_vec((rows, shape[1]), values).map_err(|_| Error::Tensor {
         path: path.into(),
         tensor: name.into(),
-        expected: format!("[{rows}, width]"),
-        found,
-    };
-    match *shape {
-        [found, width] if found == rows => Array2::from_shape_vec((rows, width), values)
-            .map_err(|_| mismatch(format!("{shape:?} with another number of values"))),
-        _ => Err(mismatch(format!("{shape:?}"))),
-    }
+        expected: format!("{} values", rows * shape[1]),
+        found: "another number".into(),
+    })
 }
 
 #[cfg(test)]
@@ -286,12 +385,98 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("store");
         store().write(&path).unwrap();
-        let shard = shard_paths(&path).unwrap().remove(0);
+        let shard = shards(&path).unwrap().remove(0);
         let bytes = std::fs::read(&shard).unwrap();
         write_file(&shard, &bytes[..bytes.len() - 4]).unwrap();
         assert!(matches!(Activations::read(&path), Err(Error::SafeTensors { .. })));
         let foreign = safetensors::serialize(Vec::<(&str, TensorView)>::new(), None).unwrap();
         write_file(&shard, &foreign).unwrap();
         assert!(matches!(Activations::read(&path), Err(Error::NoHeader { .. })));
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        write_file(to, &std::fs::read(from).unwrap()).unwrap();
+    }
+
+    /// A store of two shards, one hook point each.
+    fn two_shards(path: &Path) -> [PathBuf; 2] {
+        let whole = store();
+        for (index, (hook, tensor)) in whole.tensors.clone().into_iter().enumerate() {
+            let part = Activations { tensors: [(hook, tensor)].into(), ..whole.clone() };
+            let scratch = tempfile::tempdir().unwrap();
+            part.write(scratch.path()).unwrap();
+            copy(&scratch.path().join(shard_name(1, 1)), &path.join(shard_name(index + 1, 2)));
+            write_file(&path.join("rows.jsonl"), data::rows_to_jsonl(&whole.rows).as_bytes()).unwrap();
+        }
+        [1, 2].map(|index| path.join(shard_name(index, 2)))
+    }
+
+    #[test]
+    fn shards_are_one_store_only_when_all_are_there_and_belong_together() {
+        type Spoil = fn(&[PathBuf; 2]);
+        let table: [(Spoil, &str); 7] = [
+            (|[_, b]| std::fs::remove_file(b).unwrap(), "lacks the shard `activations-00002-of-00002"),
+            (|[a, _]| std::fs::remove_file(a).unwrap(), "lacks the shard `activations-00001-of-00002"),
+            (|[a, b]| copy(a, b), "00002-of-00002.safetensors` tensor `blocks.0."),
+            (|[a, _]| copy(a, &a.with_file_name(shard_name(1, 1))), "are shards of different stores"),
+            (
+                |[_, b]| {
+                    let mut other = store();
+                    other.header.model = "other".into();
+                    other.tensors.remove(&HookPoint::resid_post(0));
+                    let scratch = b.with_file_name("other");
+                    other.write(&scratch).unwrap();
+                    copy(&scratch.join(shard_name(1, 1)), b);
+                },
+                "are shards of different stores",
+            ),
+            (
+                |[_, b]| {
+                    let mut bytes = std::fs::read(b).unwrap();
+                    let at = bytes.windows(11).position(|part| part == b"_resid_post").unwrap();
+                    bytes[at + 10] = b'x';
+                    write_file(b, &bytes).unwrap();
+                },
+                "is not named after a hook point",
+            ),
+            (
+                |[a, _]| write_file(&a.with_file_name("rows.jsonl"), b"").unwrap(),
+                "expected [0, width], found [2, 3]",
+            ),
+        ];
+        for (spoil, expected) in table {
+            let scratch = tempfile::tempdir().unwrap();
+            let path = scratch.path().join("store");
+            let shards = two_shards(&path);
+            assert_eq!(Activations::read(&path).unwrap(), store());
+            spoil(&shards);
+            let errors = [Activations::read(&path).unwrap_err(), Activations::describe(&path).unwrap_err()];
+            for error in errors {
+                assert!(error.to_string().contains(expected), "{expected}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_is_described_without_its_tensors() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("store");
+        let [first, _] = two_shards(&path);
+        write_file(&path.join("notes.safetensors"), b"not a shard").unwrap();
+        let said = Activations::describe(&path).unwrap();
+        let read = Activations::read(&path).unwrap();
+        assert_eq!((&said.header, &said.rows), (&read.header, &read.rows));
+        let shapes = read.tensors.iter().map(|(hook, tensor)| (*hook, tensor.shape().to_vec()));
+        assert_eq!(said.shapes, shapes.collect());
+        // Twin: the numbers are not looked at, but a file cut short is.
+        let mut bytes = std::fs::read(&first).unwrap();
+        let end = bytes.len() - 1;
+        bytes[end] ^= 0x7f;
+        write_file(&first, &bytes).unwrap();
+        assert_eq!(Activations::describe(&path).unwrap(), said);
+        for cut in [end, 100, 4] {
+            write_file(&first, &bytes[..cut]).unwrap();
+            assert!(matches!(Activations::describe(&path), Err(Error::SafeTensors { .. })), "{cut}");
+        }
     }
 }

@@ -19,6 +19,14 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A name is not that of a hook point of any model.
+    #[error("`{name}` is not a hook point")]
+    NotAHookPoint {
+        /// The name as given.
+        name: String,
+        /// Names close to it.
+        near: Vec<String>,
+    },
     /// A hook pattern matches no hook point of a model with `n_layers` blocks.
     #[error("no hook point of a model with {n_layers} blocks matches `{pattern}`")]
     UnknownHook {
@@ -110,6 +118,40 @@ pub enum Error {
         expected: String,
         /// Type and shape found.
         found: String,
+    },
+    /// A shard of an activation store is absent.
+    #[error("`{}` lacks the shard `{shard}`", path.display())]
+    MissingShard {
+        /// The store.
+        path: PathBuf,
+        /// The shard's file name.
+        shard: String,
+    },
+    /// A shard of an activation store belongs to another capture.
+    #[error("`{}` and `{}` are shards of different stores", first.display(), path.display())]
+    ForeignShard {
+        /// The shard.
+        path: PathBuf,
+        /// The store's first shard.
+        first: PathBuf,
+    },
+    /// Two shards hold one tensor.
+    #[error("`{}` tensor `{tensor}`: it is in `{}` already", path.display(), first.display())]
+    RepeatedTensor {
+        /// The later shard.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The earlier shard.
+        first: PathBuf,
+    },
+    /// A tensor is not named after a hook point.
+    #[error("`{}` holds a tensor that is not named after a hook point", path.display())]
+    TensorName {
+        /// The file.
+        path: PathBuf,
+        /// The name and what is near it.
+        source: Box<Error>,
     },
     /// The file was written by something else.
     #[error("`{}` has no heirloom header", path.display())]
@@ -207,7 +249,7 @@ impl Error {
     /// What the user can do about it, when there is something particular to say.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownHook { near, .. } if !near.is_empty() => {
+            Self::UnknownHook { near, .. } | Self::NotAHookPoint { near, .. } if !near.is_empty() => {
                 Some(format!("near names: {}", quoted(near)))
             }
             Self::UnknownReadout { .. } => {
@@ -216,6 +258,10 @@ impl Error {
             Self::RowInput { .. } => Some(
                 "`messages` gets the chat template, `text` is tokenized as it stands, `input_ids` are taken as given".into(),
             ),
+            Self::MissingShard { .. } | Self::ForeignShard { .. } => {
+                Some("copy the whole folder again, or capture again".into())
+            }
+            Self::TensorName { source, .. } => source.hint(),
             Self::Running { .. } => Some("wait for it, or choose another `--out`".into()),
             Self::Occupied { .. } => Some("choose another `--out`, or remove the folder".into()),
             Self::Header { .. } => Some("write it again with this version of heirloom".into()),

@@ -3,9 +3,11 @@
 //! safetensors writes several keys in random order; one key with sorted JSON gives the same bytes each time.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::tensor::{Metadata, TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -39,6 +41,34 @@ pub(crate) fn to_bytes(tensors: &[Tensor<'_>], header: &impl Serialize, path: &P
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], kind: &str, version: u32, path: &Path) -> Result<T> {
     let (_, metadata) = SafeTensors::read_metadata(bytes)
         .map_err(|source| Error::SafeTensors { path: path.into(), source })?;
+    of(&metadata, kind, version, path)
+}
+
+/// Header and tensors' types and shapes of a safetensors file; no tensor is read.
+pub(crate) fn peek<T: DeserializeOwned>(kind: &str, version: u32, path: &Path) -> Result<(T, Metadata)> {
+    let unreadable = |source| Error::SafeTensors { path: path.into(), source };
+    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let whole = file.metadata().map_err(Error::io("read", path))?.len();
+    let mut size = [0; 8];
+    if whole < 8 {
+        return Err(unreadable(SafeTensorError::HeaderTooSmall));
+    }
+    file.read_exact(&mut size).map_err(Error::io("read", path))?;
+    let size = u64::from_le_bytes(size);
+    if size > whole - 8 {
+        return Err(unreadable(SafeTensorError::InvalidHeaderLength));
+    }
+    let mut json = vec![];
+    file.take(size).read_to_end(&mut json).map_err(Error::io("read", path))?;
+    let metadata: Metadata = serde_json::from_slice(&json)
+        .map_err(|source| unreadable(SafeTensorError::InvalidHeaderDeserialization(source)))?;
+    if metadata.data_len() as u64 != whole - 8 - size {
+        return Err(unreadable(SafeTensorError::MetadataIncompleteBuffer));
+    }
+    Ok((of(&metadata, kind, version, path)?, metadata))
+}
+
+fn of<T: DeserializeOwned>(metadata: &Metadata, kind: &str, version: u32, path: &Path) -> Result<T> {
     let json = metadata.metadata().as_ref().and_then(|all| all.get(KEY));
     let json = json.ok_or_else(|| Error::NoHeader { path: path.into() })?;
     check(json, kind, version, path)
@@ -74,14 +104,20 @@ pub(crate) fn sorted_json(value: &impl Serialize, path: &Path) -> Result<String>
 /// The values of an f32 tensor with its shape.
 pub(crate) fn f32_tensor(file: &SafeTensors<'_>, name: &str, path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
     let view = file.tensor(name).map_err(|source| Error::SafeTensors { path: path.into(), source })?;
-    if view.dtype() != Dtype::F32 {
-        return Err(Error::Tensor {
-            path: path.into(),
-            tensor: name.into(),
-            expected: "F32".into(),
-            found: format!("{:?}", view.dtype()),
-        });
-    }
+    check_f32(view.dtype(), name, path)?;
     let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     Ok((view.shape().to_vec(), values))
+}
+
+/// Refuses every type but f32.
+pub(crate) fn check_f32(found: Dtype, name: &str, path: &Path) -> Result<()> {
+    if found == Dtype::F32 {
+        return Ok(());
+    }
+    Err(Error::Tensor {
+        path: path.into(),
+        tensor: name.into(),
+        expected: "F32".into(),
+        found: format!("{found:?}"),
+    })
 }

@@ -134,7 +134,7 @@ impl FromStr for HookPoint {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let unknown = || unknown(name, layer_of(name).map_or(1, |layer| layer + 1));
+        let unknown = || not_a_hook_point(name);
         match name {
             "hook_embed" => return Ok(Self::Embed),
             "ln_final.hook_normalized" => return Ok(Self::LnFinalNormalized),
@@ -180,12 +180,12 @@ pub fn match_hooks<S: AsRef<str>>(patterns: &[S], n_layers: usize) -> Result<Vec
     for pattern in patterns.iter().map(AsRef::as_ref) {
         let glob = glob::Pattern::new(pattern)
             .map_err(|source| Error::Pattern { pattern: pattern.into(), source })?;
-        let before = chosen.len();
-        let matching = known.iter().filter(|(_, name)| glob.matches(name));
-        let matched = matching.map(|(hook, _)| chosen.insert(*hook)).count();
-        if matched == 0 && chosen.len() == before {
+        let matching = known.iter().filter(|(_, name)| glob.matches(name)).map(|(hook, _)| *hook);
+        let matching: Vec<HookPoint> = matching.collect();
+        if matching.is_empty() {
             return Err(unknown(pattern, n_layers));
         }
+        chosen.extend(matching);
     }
     Ok(chosen.into_iter().collect())
 }
@@ -200,6 +200,15 @@ fn unknown(pattern: &str, n_layers: usize) -> Error {
         names.iter().map(String::as_str).collect()
     };
     Error::UnknownHook { pattern: pattern.into(), n_layers, near: near(pattern, candidates) }
+}
+
+/// Near names are looked for in the layer that `name` gives, however deep: there are few in each.
+fn not_a_hook_point(name: &str) -> Error {
+    let layer = layer_of(name).unwrap_or(0);
+    let names = Site::ALL.map(|(site, _)| HookPoint::Block { layer, site }.to_string());
+    let ends = [HookPoint::Embed, HookPoint::LnFinalNormalized].map(|hook| hook.to_string());
+    let near = near(name, names.iter().chain(&ends).map(String::as_str));
+    Error::NotAHookPoint { name: name.into(), near }
 }
 
 fn layer_of(name: &str) -> Option<usize> {
@@ -243,5 +252,29 @@ mod tests {
         for bad in ["blocks.+1.hook_resid_post", "blocks.01.hook_resid_post", "11", "blocks.1"] {
             assert!(bad.parse::<HookPoint>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_misspelt_name_finds_its_near_names_in_its_own_layer_however_deep() {
+        for layer in [0, 7, 1_000_000_000_000, usize::MAX] {
+            let name = format!("blocks.{layer}.hook_resid_pots");
+            let error = name.parse::<HookPoint>().unwrap_err();
+            assert_eq!(error.to_string(), format!("`{name}` is not a hook point"));
+            let right = format!("blocks.{layer}.hook_resid_post");
+            assert!(error.hint().unwrap().contains(&format!("`{right}`")), "{:?}", error.hint());
+            assert_eq!(right.parse::<HookPoint>().unwrap(), HookPoint::resid_post(layer));
+        }
+        // One more than the largest layer, and names that are like none.
+        let beyond = format!("blocks.{}0.hook_resid_post", usize::MAX);
+        assert!(beyond.parse::<HookPoint>().is_err());
+        assert_eq!("zzz".parse::<HookPoint>().unwrap_err().hint(), None);
+        assert!("hook_embd".parse::<HookPoint>().unwrap_err().hint().unwrap().contains("`hook_embed`"));
+    }
+
+    #[test]
+    fn a_pattern_that_adds_nothing_new_is_no_typo() {
+        let chosen = match_hooks(&["blocks.0.*", "blocks.0.hook_resid_post"], 2).unwrap();
+        assert_eq!(chosen.len(), Site::ALL.len());
+        assert!(match_hooks(&["blocks.0.*", "blocks.2.hook_resid_post"], 2).is_err());
     }
 }

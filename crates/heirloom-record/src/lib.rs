@@ -18,7 +18,7 @@ mod run;
 mod table;
 mod write;
 
-pub use activations::{ActivationHeader, ActivationRow, Activations, BatchPlan};
+pub use activations::{ActivationHeader, ActivationRow, Activations, BatchPlan, StoreSummary};
 pub use data::{DataRow, Input, Message, parse_rows, read_jsonl, read_rows, rows_to_jsonl};
 pub use direction::{Direction, DirectionHeader, Directions};
 pub use error::{Error, Result};
