@@ -4,6 +4,8 @@
 //! what a killed process left is neither adopted nor in the way. Leftovers stay: whether their process lives
 //! cannot be known on a shared disk. [`crate::RunFolder`] clears its own, under its lock.
 
+#![expect(clippy::disallowed_methods, reason = "the one place that makes, renames and removes files")]
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
