@@ -22,7 +22,6 @@ pub use activations::{ActivationHeader, ActivationRow, Activations, BatchPlan, S
 pub use data::{DataRow, Input, Message, parse_rows, read_jsonl, read_rows, rows_to_jsonl};
 pub use direction::{Direction, DirectionHeader, Directions};
 pub use error::{Error, Result};
-pub use frame::{Column, Frame};
 pub use hash::{Hasher, sha256_file, sha256_hex};
 pub use hook::{HookPoint, Site, match_hooks};
 pub use near::near;

@@ -1,11 +1,12 @@
 //! The tidy tables that every figure and report is drawn from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Column, Error, Frame, HookPoint, Result};
+use crate::frame::{Column, Frame};
+use crate::{Error, HookPoint, Result};
 
 /// One measured number, with what it was measured on. Cells that do not apply are empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,70 +68,116 @@ pub struct Histogram {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table<R>(pub Vec<R>);
 
-/// A row type with a fixed order of columns.
+/// A row type with a fixed order of columns: [`Metric`] and [`Histogram`].
 pub trait Row: Serialize + DeserializeOwned {
-    /// Names and empty columns of the right type, in order.
-    fn columns() -> Frame;
+    /// The cells of `rows`, by column; no rows give the empty columns.
+    #[doc(hidden)]
+    fn frame(rows: &[Self]) -> Frame;
 }
 
-impl Row for Metric {
-    fn columns() -> Frame {
-        let (text, integer, float) = empty_columns();
-        Frame(vec![
-            ("behavior", text()),
-            ("arm", text()),
-            ("seed", integer()),
-            ("step", integer()),
-            ("hook", text()),
-            ("method", text()),
-            ("fit_on", text()),
-            ("scored_on", text()),
-            ("metric", text()),
-            ("value", float()),
-            ("low", float()),
-            ("high", float()),
-            ("n", integer()),
-            ("interval", text()),
-        ])
+/// Columns for the fields of a row type, in this order.
+///
+/// The pattern names every field and has no `..`: a field without a column does not compile.
+macro_rules! columns {
+    ($row:ident { $($field:ident),* $(,)? }) => {
+        impl Row for $row {
+            fn frame(rows: &[Self]) -> Frame {
+                let _all_fields = |Self { $($field: _),* }: &Self| ();
+                let columns = vec![$((
+                    stringify!($field),
+                    Cells::column(&rows.iter().map(|row| &row.$field).collect::<Vec<_>>()),
+                )),*];
+                Frame(columns)
+            }
+        }
+    };
+}
+
+columns!(Metric {
+    behavior,
+    arm,
+    seed,
+    step,
+    hook,
+    method,
+    fit_on,
+    scored_on,
+    metric,
+    value,
+    low,
+    high,
+    n,
+    interval,
+});
+
+columns!(Histogram { behavior, hook, method, rows, low, high, count, n, threshold });
+
+/// What a cell can hold.
+trait Cell: Sized {
+    fn cells(values: &[Option<&Self>]) -> Column;
+}
+
+impl Cell for String {
+    fn cells(values: &[Option<&Self>]) -> Column {
+        Column::Text(values.iter().map(|text| text.cloned()).collect())
     }
 }
 
-impl Row for Histogram {
-    fn columns() -> Frame {
-        let (text, integer, float) = empty_columns();
-        Frame(vec![
-            ("behavior", text()),
-            ("hook", text()),
-            ("method", text()),
-            ("rows", text()),
-            ("low", float()),
-            ("high", float()),
-            ("count", integer()),
-            ("n", integer()),
-            ("threshold", float()),
-        ])
+impl Cell for HookPoint {
+    fn cells(values: &[Option<&Self>]) -> Column {
+        Column::Text(values.iter().map(|hook| hook.map(ToString::to_string)).collect())
     }
 }
 
-fn empty_columns() -> (impl Fn() -> Column, impl Fn() -> Column, impl Fn() -> Column) {
-    (|| Column::Text(vec![]), || Column::Integer(vec![]), || Column::Float(vec![]))
+impl Cell for i64 {
+    fn cells(values: &[Option<&Self>]) -> Column {
+        Column::Integer(values.iter().map(|value| value.copied()).collect())
+    }
+}
+
+impl Cell for f64 {
+    fn cells(values: &[Option<&Self>]) -> Column {
+        Column::Float(values.iter().map(|value| value.copied()).collect())
+    }
+}
+
+/// A field of every row as a column, whether or not its cells may be empty.
+trait Cells: Sized {
+    fn column(values: &[&Self]) -> Column;
+}
+
+impl<T: Cell> Cells for T {
+    fn column(values: &[&Self]) -> Column {
+        T::cells(&values.iter().map(|value| Some(*value)).collect::<Vec<_>>())
+    }
+}
+
+impl<T: Cell> Cells for Option<T> {
+    fn column(values: &[&Self]) -> Column {
+        T::cells(&values.iter().map(|value| value.as_ref()).collect::<Vec<_>>())
+    }
 }
 
 impl<R: Row> Table<R> {
     /// Writes `path.parquet` and `path.csv`.
+    ///
+    /// # Errors
+    /// A number is not finite: names its column and row. Numbers that are undefined are empty cells.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let frame = self.frame(path)?;
-        frame.write_parquet(&path.with_extension("parquet"))?;
-        frame.write_csv(&path.with_extension("csv"))
+        let frame = R::frame(&self.0);
+        finite(&frame, path)?;
+        frame.write_parquet(&with(path, "parquet"))?;
+        frame.write_csv(&with(path, "csv"))
     }
 
     /// Reads `path.parquet`.
     ///
     /// # Errors
-    /// Names the file and the column that is missing or of another type.
+    /// Names the file and the column that is missing, of another type, or holds a number that is not finite.
     pub fn read(path: &Path) -> Result<Self> {
-        let path = path.with_extension("parquet");
-        let frame = Frame::read_parquet(&path, &R::columns())?;
+        let path = with(path, "parquet");
+        let frame = Frame::read_parquet(&path, &R::frame(&[]))?;
+        finite(&frame, &path)?;
         let row = |index| {
             let cells = frame.0.iter().map(|(name, column)| ((*name).to_owned(), json(column, index)));
             let object = serde_json::Value::Object(cells.collect());
@@ -138,26 +185,29 @@ impl<R: Row> Table<R> {
         };
         Ok(Self((0..frame.rows()).map(row).collect::<Result<_>>()?))
     }
-
-    fn frame(&self, path: &Path) -> Result<Frame> {
-        let mut frame = R::columns();
-        for row in &self.0 {
-            let object =
-                serde_json::to_value(row).map_err(|source| Error::Json { path: path.into(), source })?;
-            for (name, column) in &mut frame.0 {
-                push(column, &object[*name]);
-            }
-        }
-        Ok(frame)
-    }
 }
 
-fn push(column: &mut Column, value: &serde_json::Value) {
-    match column {
-        Column::Text(values) => values.push(value.as_str().map(ToOwned::to_owned)),
-        Column::Integer(values) => values.push(value.as_i64()),
-        Column::Float(values) => values.push(value.as_f64()),
+/// The file of a table; dots in its name stay, and a table may be named by one of its files.
+fn with(path: &Path, extension: &str) -> PathBuf {
+    let known = path.extension().is_some_and(|extension| extension == "parquet" || extension == "csv");
+    let mut file = if known { path.with_extension("") } else { path.to_owned() }.into_os_string();
+    file.push(".");
+    file.push(extension);
+    file.into()
+}
+
+/// Refuses NaN and infinities, which JSON would turn into empty cells.
+fn finite(frame: &Frame, path: &Path) -> Result<()> {
+    for (name, column) in &frame.0 {
+        let Column::Float(values) = column else { continue };
+        let bad =
+            values.iter().zip(1..).find_map(|(value, row)| Some((value.filter(|v| !v.is_finite())?, row)));
+        if let Some((value, row)) = bad {
+            let problem = format!("holds `{value}` in row {row}");
+            return Err(Error::Cell { path: path.into(), column: (*name).into(), problem });
+        }
     }
+    Ok(())
 }
 
 fn json(column: &Column, row: usize) -> serde_json::Value {
@@ -214,5 +264,51 @@ mod tests {
         table().write(&path).unwrap();
         let other = Table::<Histogram>::read(&path).unwrap_err().to_string();
         assert!(other.contains("column `rows` is missing"), "{other}");
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_an_error_and_an_undefined_one_an_empty_cell() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("table");
+        for (bad, shown) in [(f64::NAN, "NaN"), (f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf")] {
+            let mut spoiled = table();
+            spoiled.0[1].low = Some(bad);
+            let message = spoiled.write(&path).unwrap_err().to_string();
+            assert!(message.ends_with(&format!("column `low` holds `{shown}` in row 2")), "{message}");
+            assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+            Metric::frame(&spoiled.0).write_parquet(&with(&path, "parquet")).unwrap();
+            let message = Table::<Metric>::read(&path).unwrap_err().to_string();
+            assert!(message.ends_with(&format!("column `low` holds `{shown}` in row 2")), "{message}");
+            std::fs::remove_file(with(&path, "parquet")).unwrap();
+        }
+        table().write(&path).unwrap();
+        assert_eq!(Table::<Metric>::read(&path).unwrap().0[1].low, None);
+    }
+
+    #[test]
+    fn a_name_with_dots_keeps_them() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("results.v2");
+        table().write(&path).unwrap();
+        table().write(&scratch.path().join("results.v3")).unwrap();
+        let mut names: Vec<_> =
+            std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["results.v2.csv", "results.v2.parquet", "results.v3.csv", "results.v3.parquet"]);
+        for name in ["results.v2", "results.v2.parquet", "results.v2.csv"] {
+            assert_eq!(Table::read(&scratch.path().join(name)).unwrap(), table());
+        }
+    }
+
+    #[test]
+    fn columns_stand_in_the_order_of_the_fields() {
+        let row = serde_json::to_value(&table().0[0]).unwrap();
+        let fields: Vec<&String> = row.as_object().unwrap().keys().collect();
+        let columns = Metric::frame(&[]).0;
+        assert_eq!(columns.iter().map(|(name, _)| *name).collect::<Vec<_>>(), fields);
+        let kinds = |name| columns.iter().find(|(found, _)| *found == name).unwrap().1.clone();
+        assert_eq!(kinds("hook"), Column::Text(vec![]));
+        assert_eq!(kinds("seed"), Column::Integer(vec![]));
+        assert_eq!(kinds("value"), Column::Float(vec![]));
     }
 }
