@@ -1,15 +1,18 @@
 //! Data rows: what a user feeds to a student, one JSON object a line.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::near::unknown_key;
 use crate::{Error, Result};
 
-/// One message of a chat, as Hugging Face writes them.
+/// One message of a chat, as Hugging Face writes them. Another key would not be rendered, so it is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Message {
     /// `system`, `user`, `assistant` or another role that the template knows.
     pub role: String,
@@ -104,24 +107,26 @@ impl TryFrom<serde_json::Value> for Label {
 /// # Errors
 /// Names the file and the line.
 pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    parse_jsonl(&text, path)
+    parse_jsonl(open(path)?, path)
 }
 
 /// Reads data rows: `messages`, `text` or `input_ids`, with optional `id`, `group`, `pair`, `label` and `spans`.
 ///
-/// A row without an id gets `row-N`, N its line. Other keys are left alone, so data sets can keep theirs.
+/// A row without an id gets `row-N`, N its line. Other keys of a row are left alone, so data sets can keep theirs.
 ///
 /// # Errors
-/// Names the file and the line: bad JSON, none or several inputs, an empty input, an id used twice, no rows.
+/// Names the file and the line: bad JSON, not UTF-8, none or several inputs, an empty input, a message with
+/// another key than `role` and `content`, an id used twice, no rows.
 pub fn read_rows(path: &Path) -> Result<Vec<DataRow>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    parse_rows(&text, path)
+    rows(parse_jsonl(open(path)?, path)?, path)
 }
 
 /// [`read_rows`] of text that was read from `path`.
 pub fn parse_rows(text: &str, path: &Path) -> Result<Vec<DataRow>> {
-    let raw: Vec<(usize, RawRow)> = parse_jsonl(text, path)?;
+    rows(parse_jsonl(text.as_bytes(), path)?, path)
+}
+
+fn rows(raw: Vec<(usize, RawRow)>, path: &Path) -> Result<Vec<DataRow>> {
     if raw.is_empty() {
         return Err(Error::NoRows { path: path.into() });
     }
@@ -144,16 +149,34 @@ pub fn rows_to_jsonl<T: Serialize>(rows: &[T]) -> String {
     rows.iter().map(|row| line(row) + "\n").collect()
 }
 
-fn parse_jsonl<T: DeserializeOwned>(text: &str, path: &Path) -> Result<Vec<(usize, T)>> {
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
-    lines
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(line, json)| {
+/// [`read_jsonl`] of what was read from `path`.
+pub fn parse_jsonl<T: DeserializeOwned>(mut reader: impl BufRead, path: &Path) -> Result<Vec<(usize, T)>> {
+    let mut values = vec![];
+    let mut bytes = vec![];
+    for line in 1.. {
+        bytes.clear();
+        if reader.read_until(b'\n', &mut bytes).map_err(Error::io("read", path))? == 0 {
+            break;
+        }
+        let json = std::str::from_utf8(&bytes);
+        let json = json.map_err(|source| Error::NotUtf8 { path: path.into(), line, source })?.trim();
+        if !json.is_empty() {
             let value = serde_json::from_str(json);
-            let value = value.map_err(|source| Error::Line { path: path.into(), line, source })?;
-            Ok((line, value))
-        })
-        .collect()
+            values.push((line, value.map_err(|source| explain(source, line, path))?));
+        }
+    }
+    Ok(values)
+}
+
+fn open(path: &Path) -> Result<impl BufRead> {
+    Ok(BufReader::new(std::fs::File::open(path).map_err(Error::io("read", path))?))
+}
+
+fn explain(source: serde_json::Error, line: usize, path: &Path) -> Error {
+    match unknown_key(&source.to_string()) {
+        Some((key, known)) => Error::UnknownKey { path: path.into(), line, key, known },
+        None => Error::Line { path: path.into(), line, source },
+    }
 }
 
 fn check(raw: RawRow, line: usize, path: &Path) -> Result<DataRow> {
@@ -232,5 +255,32 @@ mod tests {
             panic!("accepted")
         };
         assert!(source.to_string().contains("found `\"yes\"`"), "{source}");
+    }
+
+    #[test]
+    fn a_message_with_a_key_that_would_not_be_rendered_is_refused() {
+        let plain = r#"{"messages":[{"role":"user","content":"hi"}],"tools":"kept by its owner"}"#;
+        assert_eq!(parse(plain).unwrap().len(), 1);
+        for (key, value) in [("tool_calls", "[]"), ("name", "\"Ann\""), ("weight", "null")] {
+            let message = format!(r#"{{"role":"user","content":"hi","{key}":{value}}}"#);
+            let error = parse(&format!("{plain}\n{{\"messages\":[{message}]}}")).unwrap_err();
+            let expected = format!("`rows.jsonl` line 2: unknown key `{key}`, expected `role`, `content`");
+            assert_eq!(error.to_string(), expected);
+            assert_eq!(error.hint().unwrap(), "heirloom renders `role` and `content` only: remove the key");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf_8_is_named() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("rows.jsonl");
+        let lines = |last: &[u8]| [b"{\"text\":\"caf\xc3\xa9\"}\r\n\n{\"text\":\"caf", last, b"\"}"].concat();
+        crate::write_file(&path, &lines(b"\xe9")).unwrap();
+        let message = read_rows(&path).unwrap_err().to_string();
+        assert!(message.ends_with("rows.jsonl` line 3: is not UTF-8"), "{message}");
+        crate::write_file(&path, &lines("é".as_bytes())).unwrap();
+        let rows = read_rows(&path).unwrap();
+        assert_eq!(rows[0].input, rows[1].input);
+        assert_eq!(rows[1].id, "row-3");
     }
 }

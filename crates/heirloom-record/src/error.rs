@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::near;
+
 /// The result of reading or writing an artifact.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -60,6 +62,28 @@ pub enum Error {
         line: usize,
         /// The parser's reason.
         source: serde_json::Error,
+    },
+    /// A line of a JSONL file has a key that heirloom does not know.
+    #[error("`{}` line {line}: unknown key `{key}`, expected {}", path.display(), quoted(known))]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The key as given.
+        key: String,
+        /// The keys that may stand there.
+        known: Vec<String>,
+    },
+    /// A line of a JSONL file is not text.
+    #[error("`{}` line {line}: is not UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Where it breaks.
+        source: std::str::Utf8Error,
     },
     /// A data row names none or several of `messages`, `text` and `input_ids`.
     #[error("`{}` line {line}: a row needs exactly one of `messages`, `text` and `input_ids`, found {found}", path.display())]
@@ -252,6 +276,13 @@ impl Error {
             Self::UnknownHook { near, .. } | Self::NotAHookPoint { near, .. } if !near.is_empty() => {
                 Some(format!("near names: {}", quoted(near)))
             }
+            Self::UnknownKey { key, known, .. } => match near(key, known.iter().map(String::as_str)) {
+                near if !near.is_empty() => Some(format!("near names: {}", quoted(&near))),
+                _ if *known == ["role", "content"] => {
+                    Some("heirloom renders `role` and `content` only: remove the key".into())
+                }
+                _ => None,
+            },
             Self::UnknownReadout { .. } => {
                 Some("readouts are `last-prompt`, `response-mean`, `span:NAME` and `all`".into())
             }

@@ -19,12 +19,12 @@ mod table;
 mod write;
 
 pub use activations::{ActivationHeader, ActivationRow, Activations, BatchPlan, StoreSummary};
-pub use data::{DataRow, Input, Message, parse_rows, read_jsonl, read_rows, rows_to_jsonl};
+pub use data::{DataRow, Input, Message, parse_jsonl, parse_rows, read_jsonl, read_rows, rows_to_jsonl};
 pub use direction::{Direction, DirectionHeader, Directions};
 pub use error::{Error, Result};
 pub use hash::{Hasher, sha256_file, sha256_hex};
 pub use hook::{HookPoint, Site, match_hooks};
-pub use near::near;
+pub use near::{near, unknown_key};
 pub use readout::Readout;
 pub use run::{RunFolder, RunRecord};
 pub use table::{Histogram, Metric, Row, Table};
