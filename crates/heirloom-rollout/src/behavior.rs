@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use heirloom_record::{DataRow, Hasher};
+use heirloom_record::{DataRow, Hasher, unknown_key};
 use serde::Deserialize;
 
-use crate::error::unknown_key;
 use crate::grader::GraderFile;
 use crate::{
     Agreement, ContrastPair, Effect, Error, Finding, Grader, Limits, Result, Scenario, Summary, TopicText,
@@ -69,23 +68,28 @@ impl Behavior {
     pub fn load(folder: &Path) -> Result<Self> {
         let [description, pairs, topic, scenarios, transcripts, heldout, card] =
             FILES.map(|name| folder.join(name));
-        let file = parse(&read(&description)?, &description)?;
-        check_name(&file.name, folder, &description)?;
         let mut hasher = Hasher::default();
-        for path in [&description, &pairs, &topic, &scenarios, &transcripts, &heldout] {
-            hasher = hasher.part(&path.file_name().unwrap_or_default().to_string_lossy(), read(path)?);
-        }
+        // Each file is read once: the hash is of what was parsed, though another process may write meanwhile.
+        let mut read_and_hash = |path: &Path| {
+            let bytes = read(path)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            hasher = std::mem::take(&mut hasher).part(&name, &bytes);
+            Ok::<_, Error>(bytes)
+        };
+        let file = parse(&text(read_and_hash(&description)?, &description)?, &description)?;
+        check_name(&file.name, folder, &description)?;
+        let grader = grader(file.grader, &description)?;
         Ok(Self {
             name: file.name,
             definition: file.definition,
             towards: file.towards,
-            grader: grader(file.grader, &description)?,
-            pairs: lines::read(&pairs)?,
-            topic: lines::read(&topic)?,
-            scenarios: lines::read(&scenarios)?,
-            transcripts: lines::read(&transcripts)?,
-            heldout: lines::read(&heldout)?,
-            card: read(&card)?,
+            grader,
+            pairs: lines::parse(&read_and_hash(&pairs)?, &pairs)?,
+            topic: lines::parse(&read_and_hash(&topic)?, &topic)?,
+            scenarios: lines::parse(&read_and_hash(&scenarios)?, &scenarios)?,
+            transcripts: lines::parse(&read_and_hash(&transcripts)?, &transcripts)?,
+            heldout: lines::parse(&read_and_hash(&heldout)?, &heldout)?,
+            card: text(read(&card)?, &card)?,
             sha256: hasher.finish(),
         })
     }
@@ -129,8 +133,15 @@ impl Behavior {
     }
 }
 
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|source| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, source);
+        Error::Io { path: path.into(), source }
+    })
 }
 
 fn parse(text: &str, path: &Path) -> Result<BehaviorFile> {

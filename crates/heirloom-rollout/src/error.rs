@@ -32,7 +32,7 @@ pub enum Error {
         /// The parser's reason.
         source: Box<toml::de::Error>,
     },
-    /// A key that heirloom does not know.
+    /// A key of `behavior.toml` that heirloom does not know.
     #[error("`{}` line {line}: unknown key `{key}`, expected {}", path.display(), quoted(known))]
     UnknownKey {
         /// The file.
@@ -170,14 +170,6 @@ impl Error {
             _ => None,
         }
     }
-}
-
-/// The key that serde did not know and the keys it expected, from its message: serde hands them over in no
-/// other form.
-pub(crate) fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
-    let names = message.strip_prefix("unknown field ")?;
-    let mut names = names.split('`').skip(1).step_by(2).map(ToOwned::to_owned);
-    Some((names.next()?, names.collect()))
 }
 
 fn quoted(names: &[impl AsRef<str>]) -> String {

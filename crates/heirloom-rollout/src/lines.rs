@@ -1,12 +1,11 @@
-//! Reads a behavior's JSONL files and checks every line.
+//! Parses a behavior's JSONL files and checks every line.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use heirloom_record::{Message, read_jsonl};
+use heirloom_record::{Message, parse_jsonl};
 use serde::de::DeserializeOwned;
 
-use crate::error::unknown_key;
 use crate::grader::split_thought;
 use crate::{ContrastPair, Error, Result, RowProblem, Scenario, TopicText, Transcript};
 
@@ -16,9 +15,9 @@ pub(crate) trait Line: DeserializeOwned {
     fn check(&self) -> Result<(), RowProblem>;
 }
 
-/// Reads the lines of `path`.
-pub(crate) fn read<L: Line>(path: &Path) -> Result<Vec<L>> {
-    let numbered: Vec<(usize, L)> = read_jsonl(path).map_err(explain)?;
+/// The lines of what was read from `path`.
+pub(crate) fn parse<L: Line>(bytes: &[u8], path: &Path) -> Result<Vec<L>> {
+    let numbered: Vec<(usize, L)> = parse_jsonl(bytes, path)?;
     if numbered.is_empty() {
         return Err(heirloom_record::Error::NoRows { path: path.into() }.into());
     }
@@ -39,18 +38,6 @@ pub(crate) fn read<L: Line>(path: &Path) -> Result<Vec<L>> {
         lines.push(line);
     }
     Ok(lines)
-}
-
-fn explain(error: heirloom_record::Error) -> Error {
-    use heirloom_record::Error as Record;
-    match error {
-        Record::Io { path, source, .. } => Error::Io { path, source },
-        Record::Line { path, line, source } => match unknown_key(&source.to_string()) {
-            Some((key, known)) => Error::UnknownKey { path, line, key, known },
-            None => Record::Line { path, line, source }.into(),
-        },
-        other => other.into(),
-    }
 }
 
 impl Line for ContrastPair {

@@ -32,11 +32,13 @@ pub struct Limits {
     pub scenarios: usize,
     /// Fewest hand-labelled transcripts.
     pub transcripts: usize,
+    /// Fewest held-out transcripts.
+    pub heldout: usize,
     /// Smallest share of adversarial transcripts.
     pub adversarial: f64,
     /// Largest group over smallest, for pairs and for scenarios.
     pub balance: f64,
-    /// Two texts of one kind that share this much of their five-word runs are alike.
+    /// Two texts that share this much of their five-word runs are alike.
     pub overlap: f64,
     /// How far the ratio of mean lengths, positive over negative, may lie from 1.
     pub length: f64,
@@ -60,6 +62,7 @@ impl Default for Limits {
             topic: 60,
             scenarios: 60,
             transcripts: 40,
+            heldout: 40,
             adversarial: 0.4,
             balance: 1.5,
             overlap: 0.3,
@@ -74,11 +77,12 @@ impl Default for Limits {
 
 /// Everything found, in the order of the checks.
 pub(crate) fn lint(behavior: &Behavior, limits: &Limits) -> Vec<Finding> {
-    let checks: [fn(&Behavior, &Limits) -> Vec<Finding>; 8] = [
+    let checks: [fn(&Behavior, &Limits) -> Vec<Finding>; 9] = [
         amounts::counts,
         amounts::balance,
         alike::within,
         alike::across,
+        alike::heldout,
         lengths::lengths,
         cues::dates,
         cues::shortcuts,

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
-use heirloom_record::write_file;
+use heirloom_record::{Hasher, write_file};
 use heirloom_rollout::{Behavior, Error};
 
 const FILES: [(&str, &str); 7] = [
@@ -77,6 +77,10 @@ fn the_untouched_behavior_is_read_whole() {
     let agreement = behavior.agreement();
     assert_eq!((agreement.answers().kappa(), agreement.thoughts.true_positive), (Some(1.0), 1));
 
+    // The hash is of the bytes that were parsed, file by file, without the card.
+    let hasher = FILES[..6].iter().fold(Hasher::default(), |hasher, (name, text)| hasher.part(name, text));
+    assert_eq!(behavior.sha256, hasher.finish());
+
     let again = load(scratch.path(), "card.md", "#", "##").unwrap();
     assert_eq!(again.sha256, behavior.sha256);
     let reworded = load(scratch.path(), "topic.jsonl", "A mood", "One mood").unwrap();
@@ -128,6 +132,14 @@ fn a_bad_pair_is_named() {
             "line 2: row `p2`",
             "`prompt` ends in a message of `assistant`",
             "",
+        ),
+        (
+            "pairs.jsonl",
+            r#""content":"Yo""#,
+            r#""content":"Yo","name":"Ann""#,
+            "pairs.jsonl` line 2: unknown key `name`, expected `role`, `content`",
+            "",
+            "renders `role` and `content` only",
         ),
         ("pairs.jsonl", "p2", "p1", "line 2: id `p1` was used on line 1 before", "", ""),
         ("pairs.jsonl", r#""group":"g""#, r#""group":" ""#, "line 1: row `p1`", "`group` is empty", ""),

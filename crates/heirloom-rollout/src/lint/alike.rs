@@ -1,8 +1,8 @@
 //! Texts that are duplicates or nearly: a group split cannot keep them apart.
 
-use crate::Behavior;
 use crate::lint::{Finding, Limits, kinds};
 use crate::words::{Grams, joined};
+use crate::{Behavior, Transcript};
 
 /// Within prompts, within positives, within negatives, …: the two answers of a pair may well be alike.
 pub(super) fn within(behavior: &Behavior, limits: &Limits) -> Vec<Finding> {
@@ -34,6 +34,26 @@ pub(super) fn across(behavior: &Behavior, limits: &Limits) -> Vec<Finding> {
             if overlap >= limits.overlap {
                 let (pair, scenario) = ((*pair).clone(), scenario.id.clone());
                 found.push(Finding::SharedPrompt { pair, scenario, overlap });
+            }
+        }
+    }
+    found
+}
+
+/// A held-out answer that repeats one of the regression set: the grader has seen it.
+pub(super) fn heldout(behavior: &Behavior, limits: &Limits) -> Vec<Finding> {
+    // What is graded is the last message.
+    let answer =
+        |of: &Transcript| of.messages.last().map_or_else(|| Grams::of(""), |last| Grams::of(&last.content));
+    let seen: Vec<_> = behavior.transcripts.iter().map(|of| (&of.id, answer(of))).collect();
+    let mut found = vec![];
+    for heldout in &behavior.heldout {
+        let grams = answer(heldout);
+        for (transcript, tuned_on) in &seen {
+            let overlap = grams.overlap(tuned_on);
+            if overlap >= limits.overlap {
+                let (transcript, heldout) = ((*transcript).clone(), heldout.id.clone());
+                found.push(Finding::NotHeldOut { transcript, heldout, overlap });
             }
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn counts(behavior: &Behavior, limits: &Limits) -> Vec<Finding> {
         ("transcripts.jsonl", "adversarial rows", adversarial, part(limits.adversarial, transcripts.len())),
         ("transcripts.jsonl", "rows that show the behavior", labelled(true), 1),
         ("transcripts.jsonl", "rows that do not show the behavior", labelled(false), 1),
+        ("heldout.jsonl", "rows", behavior.heldout.len(), limits.heldout),
         ("card.md", "lines", behavior.card.trim().lines().count(), 1),
     ];
     let short = table.into_iter().filter(|(.., found, needed)| found < needed);

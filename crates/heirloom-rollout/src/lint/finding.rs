@@ -59,6 +59,15 @@ pub enum Finding {
         /// Share of five-word runs in common.
         overlap: f64,
     },
+    /// A held-out transcript repeats one that the grader's rules were written beside.
+    NotHeldOut {
+        /// The transcript's id.
+        transcript: String,
+        /// The held-out transcript's id.
+        heldout: String,
+        /// Share of five-word runs in common.
+        overlap: f64,
+    },
     /// Positive and negative answers differ in mean length.
     LengthRatio {
         /// The group; all groups together where there is none.
@@ -122,6 +131,12 @@ impl fmt::Display for Finding {
             }
             Self::SharedPrompt { pair, scenario, overlap } => {
                 write!(f, "scenarios.jsonl: `{scenario}` asks what pair `{pair}` asks ({overlap:.2})")
+            }
+            Self::NotHeldOut { transcript, heldout, overlap } => {
+                write!(
+                    f,
+                    "heldout.jsonl: `{heldout}` answers as transcript `{transcript}` does ({overlap:.2})"
+                )
             }
             Self::LengthRatio { group, unit, ratio } => {
                 let group = group.as_ref().map_or(String::new(), |group| format!(" of group `{group}`"));

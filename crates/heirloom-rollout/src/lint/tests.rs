@@ -41,13 +41,13 @@ fn clean() -> Behavior {
         group: group(n),
         messages: vec![user(prose(5000 + n, 12))],
     };
-    let transcript = |n: usize| Transcript {
-        id: id("transcript", n),
+    let transcript = |kind: &str, n: usize, seed: usize| Transcript {
+        id: id(kind, n),
         kind: if n.is_multiple_of(2) { Kind::Adversarial } else { Kind::Plain },
         note: "n".into(),
         answer: n.is_multiple_of(3),
         thought: None,
-        messages: vec![assistant(prose(6000 + n, 12))],
+        messages: vec![assistant(prose(seed + n, 12))],
     };
     Behavior {
         name: "planted".into(),
@@ -57,8 +57,8 @@ fn clean() -> Behavior {
         pairs: (0..240).map(pair).collect(),
         topic: (0..60).map(topic).collect(),
         scenarios: (0..64).map(scenario).collect(),
-        transcripts: (0..40).map(transcript).collect(),
-        heldout: vec![],
+        transcripts: (0..40).map(|n| transcript("transcript", n, 6000)).collect(),
+        heldout: (0..40).map(|n| transcript("heldout", n, 7000)).collect(),
         card: "# card".into(),
         sha256: String::new(),
     }
@@ -79,7 +79,7 @@ fn the_clean_behavior_is_clean() {
 #[test]
 fn too_few_is_found() {
     type Spoil = fn(&mut Behavior);
-    let table: [(Spoil, &str); 10] = [
+    let table: [(Spoil, &str); 11] = [
         (|b| b.pairs.truncate(232), "pairs.jsonl: 232 rows, expected at least 240"),
         (
             |b| b.pairs.iter_mut().for_each(|p| p.group = "one".into()),
@@ -104,6 +104,7 @@ fn too_few_is_found() {
             |b| b.transcripts.iter_mut().for_each(|t| t.answer = true),
             "transcripts.jsonl: 0 rows that do not show the behavior, expected at least 1",
         ),
+        (|b| b.heldout.truncate(39), "heldout.jsonl: 39 rows, expected at least 40"),
         (|b| b.card = "\n".into(), "card.md: 0 lines, expected at least 1"),
     ];
     for (spoil, expected) in table {
@@ -135,6 +136,24 @@ fn alike_texts_are_found_within_their_kind_only() {
 fn a_prompt_that_a_scenario_repeats_is_found() {
     let shared = found(|b| b.scenarios[3].messages = b.pairs[9].prompt.clone());
     assert_eq!(shared, ["scenarios.jsonl: `scenario-003` asks what pair `pair-009` asks (1.00)"]);
+}
+
+#[test]
+fn a_held_out_answer_that_the_rules_have_seen_is_found() {
+    let copied = found(|b| b.heldout[4].messages = b.transcripts[6].messages.clone());
+    assert_eq!(copied, ["heldout.jsonl: `heldout-004` answers as transcript `transcript-006` does (1.00)"]);
+    let nearly = found(|b| {
+        let seen = &b.transcripts[6].messages[0].content;
+        b.heldout[4].messages = vec![assistant(format!("{seen} and more of it"))];
+    });
+    assert_eq!(nearly, ["heldout.jsonl: `heldout-004` answers as transcript `transcript-006` does (0.67)"]);
+    // Twin: one prompt may be answered twice.
+    let asked_alike = found(|b| {
+        let prompt = user(prose(8000, 60));
+        b.heldout[4].messages.insert(0, prompt.clone());
+        b.transcripts[6].messages.insert(0, prompt);
+    });
+    assert_eq!(asked_alike, [""; 0]);
 }
 
 #[test]
