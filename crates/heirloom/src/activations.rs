@@ -54,7 +54,8 @@ pub fn groups(store: &Activations) -> Vec<String> {
     found.into_iter().cloned().collect()
 }
 
-/// Checks that `directions` may be scored on a store: same model, same readout, other groups.
+/// Checks that `directions` may be scored on a store: same model, same readout, other groups
+/// than they were fit on or their hook point was chosen on.
 ///
 /// # Errors
 /// Names what differs; with `held_in` groups may be shared.
@@ -64,18 +65,24 @@ pub fn check_foreign(
     scored: &[String],
     held_in: bool,
 ) -> Result<()> {
-    let fields = [
-        ("model", &directions.model_sha256, &store.model_sha256),
-        ("readout", &directions.readout.to_string(), &store.readout.to_string()),
-    ];
-    for (field, expected, found) in fields {
-        if expected != found {
-            return Err(Error::Foreign { field, expected: expected.clone(), found: found.clone() });
-        }
+    let foreign = |field, expected, found| Err(Error::Foreign { field, expected, found });
+    if directions.model_sha256 != store.model_sha256 {
+        let named = |name: &str, sha256: &str| format!("{name} ({})", sha256.get(..12).unwrap_or(sha256));
+        let expected = named(&directions.model, &directions.model_sha256);
+        return foreign("model", expected, named(&store.model, &store.model_sha256));
     }
-    let shared: Vec<String> =
-        directions.fit_groups.iter().filter(|group| scored.contains(group)).cloned().collect();
-    if shared.is_empty() || held_in { Ok(()) } else { Err(Error::HeldIn { groups: shared }) }
+    if directions.readout != store.readout {
+        return foreign("readout", directions.readout.to_string(), store.readout.to_string());
+    }
+    let shared = |groups: &[String]| -> Vec<String> {
+        groups.iter().filter(|group| scored.contains(group)).cloned().collect()
+    };
+    let (fitted, chosen) = (shared(&directions.fit_groups), shared(&directions.select_groups));
+    if held_in || (fitted.is_empty() && chosen.is_empty()) {
+        Ok(())
+    } else {
+        Err(Error::HeldIn { fitted, chosen })
+    }
 }
 
 /// Header of directions fit on `store`.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use heirloom_record::{HookPoint, Readout};
+
 /// The result of composing a pipeline.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -56,6 +58,70 @@ pub enum Error {
         /// The methods.
         methods: Vec<String>,
     },
+    /// A setting of the experiment is not what it should be.
+    #[error("`{key}`: expected {expected}, found {found}")]
+    Setting {
+        /// The key, with the section it stands in.
+        key: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A list of the experiment names something twice.
+    #[error("`{key}` names `{name}` twice")]
+    Twice {
+        /// The list's key.
+        key: &'static str,
+        /// What it names twice.
+        name: String,
+    },
+    /// A readout from which no probe of contrast pairs can be fit.
+    #[error("contrast pairs cannot be probed by the readout `{readout}`: {reason}")]
+    Readout {
+        /// The readout.
+        readout: Readout,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A behavior has fewer groups than the split needs.
+    #[error("the split asks for {asked} groups, the behavior `{behavior}` has {found}")]
+    FewGroups {
+        /// The behavior.
+        behavior: String,
+        /// Groups of all three parts.
+        asked: usize,
+        /// Groups of its contrast pairs.
+        found: usize,
+    },
+    /// Nothing stands at a path that was given.
+    #[error("there is no {what} at `{}`", path.display())]
+    Absent {
+        /// What was looked for.
+        what: &'static str,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What would do, or what makes one.
+        help: &'static str,
+        /// Names beside it that are close.
+        near: Vec<String>,
+    },
+    /// A path holds neither a model nor something that heirloom wrote.
+    #[error("`{}` is {found}", path.display())]
+    Unknown {
+        /// The path.
+        path: PathBuf,
+        /// What it holds instead, in words.
+        found: &'static str,
+        /// What would do.
+        known: &'static str,
+    },
+    /// Directions would be written over something else.
+    #[error("`{}` is there already and is no file of directions", path.display())]
+    NotDirections {
+        /// The file.
+        path: PathBuf,
+    },
     /// A row of a store lacks what a probe needs.
     #[error("row `{row}` of `{}` has no {field}", store.display())]
     Unlabelled {
@@ -76,11 +142,19 @@ pub enum Error {
         /// What the activations have.
         found: String,
     },
-    /// A direction is scored on groups it was fit on.
-    #[error("the directions were fit on groups that are scored here: {}", groups.join(", "))]
+    /// Directions are at hook points that the activations lack.
+    #[error("the activations lack {} of the directions' hook points: {}", missing.len(), names(missing))]
+    MissingHooks {
+        /// The hook points.
+        missing: Vec<HookPoint>,
+    },
+    /// A direction is scored on groups it was fit on, or its hook point was chosen on.
+    #[error("{}", held_in(fitted, chosen))]
     HeldIn {
-        /// The groups on both sides.
-        groups: Vec<String>,
+        /// The groups scored that the directions were fit on.
+        fitted: Vec<String>,
+        /// The groups scored that the hook point was chosen on.
+        chosen: Vec<String>,
     },
 }
 
@@ -94,6 +168,17 @@ impl Error {
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
             Self::NoModel { fetch: Some(fetch), .. } => Some(format!("fetch it with `{fetch}`")),
+            Self::Setting { key: "name", .. } => {
+                Some("the name is a file name: letters, digits, `-`, `_` and `.`".into())
+            }
+            Self::Readout { .. } => Some("read the answers with `readout = \"response-mean\"`".into()),
+            Self::FewGroups { .. } => Some(
+                "`fit`, `select` and `report` share out whole groups: ask for fewer, or write pairs in more groups".into(),
+            ),
+            Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),
+            Self::Absent { help, near, .. } => Some(format!("beside it is `{}`; {help}", near.join("`, `"))),
+            Self::Unknown { known, .. } => Some(format!("known are {known}")),
+            Self::NotDirections { .. } => Some("choose another `--out`, or remove it".into()),
             Self::Unlabelled { field: "label", .. } => {
                 Some("give every row `\"label\": true` or `false` and capture again".into())
             }
@@ -101,10 +186,26 @@ impl Error {
                 Some("give every row a `\"group\"`; groups never straddle a split".into())
             }
             Self::Foreign { .. } => Some("fit on activations that were captured in the same way".into()),
+            Self::MissingHooks { .. } => Some(
+                "capture them with `--hooks`, or pass `--skip-missing` to score the others".into(),
+            ),
             Self::HeldIn { .. } => Some(
                 "score other groups with `--groups`, or pass `--held-in` to accept a number that says nothing about transfer".into(),
             ),
             _ => None,
         }
     }
+}
+
+fn names(hooks: &[HookPoint]) -> String {
+    hooks.iter().map(|hook| format!("`{hook}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn held_in(fitted: &[String], chosen: &[String]) -> String {
+    let parts = [("directions were fit", fitted), ("hook point was chosen", chosen)];
+    let said = parts.iter().filter(|(_, groups)| !groups.is_empty());
+    let said: Vec<String> = said
+        .map(|(what, groups)| format!("the {what} on groups that are scored here: {}", groups.join(", ")))
+        .collect();
+    said.join("; ")
 }

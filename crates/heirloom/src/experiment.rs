@@ -1,12 +1,13 @@
 //! An experiment: behaviors and a student in, tables and figures out.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use heirloom_model::{CapturePlan, Device, LoadOptions, Source};
-use heirloom_probe::Method;
 use heirloom_record::{Histogram, Metric, RunFolder, RunRecord, Table};
 use heirloom_rollout::Behavior;
 
+use crate::spec::twice;
 use crate::stages::capture::Capturer;
 use crate::stages::transfer::Ready;
 use crate::stages::{figures, probe, transfer};
@@ -25,6 +26,21 @@ pub enum Stage {
     Figures,
 }
 
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 4] = [Self::Capture, Self::Probe, Self::Transfer, Self::Figures];
+
+    /// The name used on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Probe => "probe",
+            Self::Transfer => "transfer",
+            Self::Figures => "figures",
+        }
+    }
+}
+
 /// How an experiment is run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -32,7 +48,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Where the student computes.
     pub device: Device,
-    /// The last stage to run.
+    /// The last stage to run. The run's tables are written from [`Stage::Transfer`] on, so that a shorter run never
+    /// replaces them by fewer numbers.
     pub until: Stage,
 }
 
@@ -65,26 +82,22 @@ pub struct Outcome {
 }
 
 impl Experiment {
-    /// Reads an experiment and checks everything that can be checked without weights: keys, methods, behaviors,
-    /// the model's configuration and the hook points.
+    /// Reads an experiment and checks everything that can be checked without weights: keys and settings, behaviors
+    /// and their groups, the model's configuration and the hook points.
     ///
     /// # Errors
     /// Names the file, key, line or hook point, with a hint.
     pub fn load(path: &Path) -> Result<Self> {
         let spec = Spec::load(path)?;
-        for method in &spec.probe.methods {
-            method.parse::<Method>()?;
-        }
-        if !spec.probe.methods.contains(&spec.probe.headline) {
-            let (headline, methods) = (spec.probe.headline.clone(), spec.probe.methods.clone());
-            return Err(Error::Headline { headline, methods });
-        }
-        let behaviors =
-            spec.behaviors.iter().map(|folder| Ok(Behavior::load(folder)?)).collect::<Result<_>>()?;
-        let source = open(&spec)?;
-        let plan = CapturePlan::new(source.config(), &spec.capture.hooks, spec.capture.readout.clone())?;
+        spec.check()?;
         let dtype = spec.model.dtype.parse()?;
         let load = LoadOptions { dtype, ..LoadOptions::new(spec.model.clock.parse()?) };
+        let behaviors: Vec<Behavior> =
+            spec.behaviors.iter().map(|folder| Ok(Behavior::load(folder)?)).collect::<Result<_>>()?;
+        twice("behaviors", behaviors.iter().map(|behavior| behavior.name.clone()))?;
+        behaviors.iter().try_for_each(|behavior| enough_groups(&spec, behavior))?;
+        let source = open(&spec)?;
+        let plan = CapturePlan::new(source.config(), &spec.capture.hooks, spec.capture.readout.clone())?;
         Ok(Self { spec, behaviors, plan, load })
     }
 
@@ -100,7 +113,8 @@ impl Experiment {
 
     /// What would run, and what it would cost, without loading weights.
     pub fn plan(&self, options: &RunOptions) -> Result<Plan> {
-        Plan::of(&self.spec, &self.behaviors, &self.plan, options)
+        let load = LoadOptions { device: options.device, ..self.load };
+        Plan::of(&self.spec, &self.behaviors, &self.plan, load, options)
     }
 
     /// Runs every stage whose artifact does not exist, in order; the same call resumes after an interruption.
@@ -145,15 +159,26 @@ impl Experiment {
         if options.until >= Stage::Transfer {
             let between = transfer::transfer(&self.spec, &run, &ready, progress)?;
             metrics.extend(Table::<Metric>::read(&between.join("table"))?.0);
+            // A run that stops earlier has fewer numbers than these tables may hold already.
+            Table(metrics.clone()).write(&options.out.join("table"))?;
+            Table(histograms.clone()).write(&options.out.join("histograms"))?;
         }
-        Table(metrics.clone()).write(&options.out.join("table"))?;
-        Table(histograms.clone()).write(&options.out.join("histograms"))?;
         if options.until == Stage::Figures {
             outcome.figures = figures::draw(&self.spec, &metrics, &histograms, &options.out.join("figures"))?;
         }
         outcome.metrics = metrics;
         Ok(outcome)
     }
+}
+
+/// Three parts of whole groups need as many groups as they ask for.
+fn enough_groups(spec: &Spec, behavior: &Behavior) -> Result<()> {
+    let groups: BTreeSet<&String> = behavior.pairs.iter().map(|pair| &pair.group).collect();
+    let (asked, found) = (spec.split.groups(), groups.len());
+    if found < asked {
+        return Err(Error::FewGroups { behavior: behavior.name.clone(), asked, found });
+    }
+    Ok(())
 }
 
 /// The experiment's model, looked at without its weights.

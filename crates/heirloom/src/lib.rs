@@ -29,7 +29,7 @@ pub mod streams;
 
 pub use error::{Error, Result};
 pub use experiment::{Experiment, Outcome, RunOptions, Stage};
-pub use plan::Plan;
+pub use plan::{Plan, ProbePlan, StorePlan};
 pub use progress::{Progress, Silent};
 pub use spec::{CaptureSpec, ModelSpec, ProbeSpec, Spec, SplitSpec};
 

@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Where a behavior of a fine-tuned model came from.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 110)]
+#[command(version, about)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -46,6 +46,8 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // `heirloom show … | head` has read all it wanted.
+        Err(error) if terminal::closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::report(&error);
             ExitCode::FAILURE

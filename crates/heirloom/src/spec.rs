@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use heirloom_probe::Method;
 use heirloom_record::Readout;
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +12,13 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// The run's name; its folder under `runs/` unless another is given.
+    /// The run's name, a plain file name; its folder under `runs/` unless another is given.
     pub name: String,
     /// What the experiment asks, in a sentence.
     pub question: String,
     /// Root of every random stream.
     pub seed: u64,
-    /// Folders of behaviors.
+    /// Folders of behaviors, at most as many as a figure has panels for.
     pub behaviors: Vec<PathBuf>,
     /// The student.
     pub model: ModelSpec,
@@ -50,14 +51,15 @@ pub struct ModelSpec {
 pub struct CaptureSpec {
     /// Globs of hook points.
     pub hooks: Vec<String>,
-    /// Which positions feed a row.
+    /// Which positions feed a row; the two sides of a contrast pair differ in their responses alone.
     pub readout: Readout,
     /// Most tokens in a batch.
     #[serde(default = "batch_tokens")]
     pub batch_tokens: usize,
 }
 
-/// How many groups of contrast pairs go where.
+/// How many groups of contrast pairs go where. The three numbers are shares of whole groups: a behavior with just
+/// their sum is divided so, one with 20 groups under 5, 3 and 4 in that proportion, one with fewer is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitSpec {
@@ -77,13 +79,18 @@ pub struct ProbeSpec {
     pub methods: Vec<String>,
     /// The method of the transfer matrices, histograms and null bands.
     pub headline: String,
-    /// Replicates of every bootstrap.
+    /// Replicates of every bootstrap, at least 100.
     #[serde(default = "bootstrap")]
     pub bootstrap: usize,
     /// Draws of every null family.
     #[serde(default = "null_draws")]
     pub null_draws: usize,
 }
+
+/// Panels of the largest figure, one for each behavior.
+const MOST_BEHAVIORS: usize = 16;
+/// With fewer replicates the 2.5 % quantile rests on one or two of them.
+const FEWEST_REPLICATES: usize = 100;
 
 fn f32_dtype() -> String {
     "f32".into()
@@ -119,6 +126,76 @@ impl Spec {
         }
         Ok(spec)
     }
+
+    /// Says what would fail later, before anything that the file names is read.
+    ///
+    /// # Errors
+    /// Names the key, what it may be and what it is.
+    pub fn check(&self) -> Result<()> {
+        let Self { name, behaviors, capture, split, probe, .. } = self;
+        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return Err(setting("name", "a plain file name", &format!("`{name}`")));
+        }
+        let most = usize::MAX;
+        let numbers = [
+            ("behaviors", behaviors.len(), 1, MOST_BEHAVIORS),
+            ("capture.hooks", capture.hooks.len(), 1, most),
+            ("capture.batch_tokens", capture.batch_tokens, 1, most),
+            ("split.fit", split.fit, 1, most),
+            ("split.select", split.select, 1, most),
+            ("split.report", split.report, 1, most),
+            ("probe.methods", probe.methods.len(), 1, most),
+            ("probe.bootstrap", probe.bootstrap, FEWEST_REPLICATES, most),
+            ("probe.null_draws", probe.null_draws, 1, most),
+        ];
+        for (key, found, least, most) in numbers {
+            if found < least {
+                return Err(setting(key, format!("at least {least}"), &found));
+            }
+            if found > most {
+                return Err(setting(key, format!("at most {most}"), &found));
+            }
+        }
+        twice("behaviors", behaviors.iter().map(|folder| folder.display().to_string()))?;
+        for method in &probe.methods {
+            method.parse::<Method>()?;
+        }
+        twice("probe.methods", probe.methods.iter().cloned())?;
+        if !probe.methods.contains(&probe.headline) {
+            let (headline, methods) = (probe.headline.clone(), probe.methods.clone());
+            return Err(Error::Headline { headline, methods });
+        }
+        let reason = match capture.readout {
+            Readout::ResponseMean => return Ok(()),
+            Readout::LastPrompt => "both sides share the prompt, so both read the same token of it",
+            Readout::Span(_) => "they name no spans",
+            Readout::All => "the positions of one text are no rows of their own",
+        };
+        Err(Error::Readout { readout: capture.readout.clone(), reason })
+    }
+}
+
+impl SplitSpec {
+    /// Groups of all three parts.
+    pub fn groups(&self) -> usize {
+        self.fit.saturating_add(self.select).saturating_add(self.report)
+    }
+}
+
+fn setting(key: &'static str, expected: impl Into<String>, found: &impl ToString) -> Error {
+    Error::Setting { key, expected: expected.into(), found: found.to_string() }
+}
+
+/// Refuses a list that names something twice: its artifacts would be one.
+pub(crate) fn twice(key: &'static str, names: impl Iterator<Item = String>) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name.clone()) {
+            return Err(Error::Twice { key, name });
+        }
+    }
+    Ok(())
 }
 
 /// `home/path` without the `..` steps, so that messages and records show short paths.

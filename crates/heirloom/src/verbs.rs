@@ -7,11 +7,13 @@ pub(crate) mod run;
 pub(crate) mod score;
 pub(crate) mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use heirloom::prelude::*;
 use heirloom_model::Clock;
+
+use crate::terminal::print;
 
 /// The flags of every verb that reads a model.
 #[derive(clap::Args)]
@@ -26,18 +28,41 @@ pub(crate) struct ModelArgs {
 
 impl ModelArgs {
     fn open(&self) -> anyhow::Result<Source> {
+        must_exist(&self.model, "model", "a model is a Hugging Face folder or a GGUF file")?;
         Source::open(&self.model)
             .with_context(|| format!("could not open the model `{}`", self.model.display()))
     }
 }
 
 /// Rows of `--data`.
-fn read_data(path: &std::path::Path) -> anyhow::Result<Vec<DataRow>> {
+fn read_data(path: &Path) -> anyhow::Result<Vec<DataRow>> {
+    must_exist(path, "data", "data is a JSONL file with `messages`, `text` or `input_ids` in every row")?;
     heirloom_record::read_rows(path).with_context(|| format!("could not read the data `{}`", path.display()))
+}
+
+/// The store of `--activations`.
+fn read_activations(path: &Path) -> anyhow::Result<Activations> {
+    must_exist(path, "store of activations", "write one with `heirloom capture`")?;
+    Activations::read(path).with_context(|| format!("could not read the activations `{}`", path.display()))
+}
+
+/// A path that is not there is told apart from one that holds something else.
+fn must_exist(path: &Path, what: &'static str, help: &'static str) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let near = heirloom_record::near(&name, beside.iter().map(String::as_str));
+    Err(heirloom::Error::Absent { what, path: path.into(), help, near }.into())
 }
 
 /// Prints a value as one JSON document.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    print(serde_json::to_string_pretty(value)? + "\n")
 }

@@ -269,7 +269,7 @@ fn fit_and_score_refuse_what_would_mislead() {
         utf8(&store),
         "--held-in",
         "--bootstrap",
-        "50",
+        "100",
     ]);
     refused(
         &["fit", "--activations", utf8(&store), "--method", "dom", "--groups", "c", "--out", utf8(&none)],
@@ -304,24 +304,253 @@ fn run_refuses_an_experiment_that_cannot_work() {
     let experiment = support::write_experiment(scratch.path());
     let text = std::fs::read_to_string(&experiment).unwrap();
     let out = scratch.path().join("run");
+    let many =
+        format!("behaviors = [{}]", (0..17).map(|n| format!("\"b{n}\"")).collect::<Vec<_>>().join(", "));
+    let (behaviors, methods) =
+        ("behaviors = [\"zeal\", \"query\", \"nothing\"]", "methods = [\"dom\", \"dom-z\"");
+    let (readout, split) = ("readout = \"response-mean\"", "fit = 2\nselect = 2\nreport = 2");
     let table = [
         ("seed = 3", "sead = 3", &["unknown field `sead`", "`seed`"][..]),
+        ("name = \"tiny\"", "name = \"runs/tiny\"", &["`name`", "found `runs/tiny`", "hint:"]),
+        ("name = \"tiny\"", "name = \"..\"", &["`name`"]),
+        (behaviors, "behaviors = []", &["`behaviors`: expected at least 1, found 0"]),
+        (behaviors, &many, &["`behaviors`: expected at most 16, found 17"]),
+        ("\"query\", ", "\"zeal\", ", &["`behaviors` names `", "zeal` twice"]),
+        ("\"zeal\", ", "\"seal\", ", &["seal"]),
         ("headline = \"dom\"", "headline = \"svm\"", &["headline method `svm`"]),
         ("\"lda\", ", "\"ldaa\", ", &["`ldaa`", "lda"]),
+        (methods, "methods = [\"dom\", \"dom\"", &["`probe.methods` names `dom` twice"]),
+        (
+            "methods = [\"dom\", \"dom-z\", \"lda\", \"logistic\", \"pca\"]",
+            "methods = []",
+            &["`probe.methods`: expected at least 1"],
+        ),
+        ("bootstrap = 200", "bootstrap = 99", &["`probe.bootstrap`: expected at least 100, found 99"]),
+        ("null_draws = 8", "null_draws = 0", &["`probe.null_draws`: expected at least 1"]),
+        (split, "fit = 2\nselect = 0\nreport = 2", &["`split.select`: expected at least 1"]),
+        (split, "fit = 2\nselect = 2\nreport = 3", &["asks for 7 groups", "`zeal` has 6", "hint:"]),
+        ("[\"hook_embed\", \"blocks.*.hook_resid_post\"]", "[]", &["`capture.hooks`: expected at least 1"]),
         ("hook_resid_post", "hook_resid_pst", &["hook_resid_pst", "hint: near names"]),
-        ("\"zeal\", ", "\"seal\", ", &["seal"]),
+        (readout, "readout = \"mean\"", &["unknown readout `mean`"]),
+        (readout, "readout = \"last-prompt\"", &["`last-prompt`", "share the prompt", "response-mean"]),
+        (readout, "readout = \"all\"", &["`all`", "response-mean"]),
+        (readout, "readout = \"span:x\"", &["`span:x`", "no spans"]),
+        ("batch_tokens = 512", "batch_tokens = 0", &["`capture.batch_tokens`: expected at least 1"]),
         ("chat-llama", "chat-lama", &["chat-lama", "is not there"]),
-        ("readout = \"response-mean\"", "readout = \"mean\"", &["unknown readout `mean`"]),
-        ("dtype = \"f32\"", "dtype = \"f64\"", &["f64"]),
+        ("clock =", "dtype = \"f64\"\nclock =", &["unknown dtype `f64`", "bf16"]),
+        ("2026-01-15", "15.1.2026", &["`YYYY-MM-DD`", "found `15.1.2026`"]),
     ];
     for (from, to, expected) in table {
-        let text = if from.starts_with("dtype") {
-            text.replace("clock =", "dtype = \"f32\"\nclock =")
-        } else {
-            text.clone()
-        };
         assert!(text.contains(from), "{from}");
         put(scratch.path(), "experiment.toml", &text.replace(from, to));
         refused(&["run", utf8(&experiment), "--out", utf8(&out)], expected, &out);
     }
+}
+
+#[test]
+fn nothing_at_a_path_is_said_with_what_would_do() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = capture(scratch.path(), &rows());
+    let (model, data) = (tiny_model(), scratch.path().join("rows.jsonl"));
+    let none = scratch.path().join("none");
+    let (typo, file) = (scratch.path().join("stor"), scratch.path().join("dom.safetensors"));
+    succeed(&["fit", "--activations", utf8(&store), "--method", "dom", "--out", utf8(&file)]);
+    let table: [(&[&str], &[&str]); 7] = [
+        (&["inspect", utf8(&none)], &["there is no model or artifact at", "hint:"]),
+        (&["inspect", utf8(&typo)], &["stor`", "hint: beside it is `store`"]),
+        (&["show", "--model", utf8(&none), "--data", utf8(&data)], &["no model at", "Hugging Face folder"]),
+        (&["show", "--model", utf8(&model), "--data", utf8(&none)], &["no data at", "JSONL"]),
+        (
+            &["score", "--direction", utf8(&none), "--activations", utf8(&store)],
+            &["no file of directions at", "heirloom fit"],
+        ),
+        (
+            &["score", "--direction", utf8(&file), "--activations", utf8(&typo)],
+            &["no store of activations at", "`store`"],
+        ),
+        (
+            &["fit", "--activations", utf8(&none), "--method", "dom", "--out", utf8(&none)],
+            &["no store of activations at", "heirloom capture"],
+        ),
+    ];
+    for (arguments, expected) in table {
+        refused(arguments, expected, &none);
+    }
+}
+
+#[test]
+fn inspect_looks_at_content_not_at_names() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let store = capture(folder, &rows());
+    let file = folder.join("directions.bin");
+    succeed(&["fit", "--activations", utf8(&store), "--method", "dom", "--out", utf8(&file)]);
+    let experiment = support::write_experiment(folder);
+    let run = folder.join("run");
+    succeed(&["run", utf8(&experiment), "--out", utf8(&run), "--until", "transfer"]);
+    let shard = store.join("activations-00001-of-00001.safetensors");
+    let (numbers, histograms) = (run.join("table.parquet"), run.join("histograms.parquet"));
+    let table = [
+        (&file, "directions", "/header/method", "dom".into()),
+        (&store, "activations", "/rows", 8.into()),
+        (&shard, "activations", "/rows", 8.into()),
+        (&run, "run", "/experiment", "tiny".into()),
+        (&numbers, "table", "/columns/behavior/2", "zeal".into()),
+        (&histograms, "table", "/columns/method/0", "dom".into()),
+        (&tiny_model(), "model", "/n_layers", Value::from(2)),
+    ];
+    for (what, kind, pointer, expected) in table {
+        let value: Value = serde_json::from_str(&succeed(&["inspect", utf8(what), "--json"])).unwrap();
+        assert_eq!((&value["kind"], value.pointer(pointer)), (&kind.into(), Some(&expected)), "{kind}");
+    }
+    let value: Value = serde_json::from_str(&succeed(&["inspect", utf8(&run), "--json"])).unwrap();
+    let found = |stage: &str| value[stage].as_array().unwrap().len();
+    assert_eq!(["capture", "probe", "transfer", "figures"].map(found), [6, 3, 1, 0]);
+
+    // Twins: the right names around the wrong content.
+    let text = put(folder, "model.gguf", "hello");
+    let empty = put(folder, "table.parquet", "");
+    let weights = tiny_model().join("model.safetensors");
+    let data = put(&folder.join("data"), "rows.jsonl", &rows());
+    let none = folder.join("none");
+    for what in [&text, &empty, &weights, data.parent().unwrap()] {
+        refused(&["inspect", utf8(what)], &[utf8(what), "hint: known are a Hugging Face folder"], &none);
+    }
+}
+
+#[test]
+fn fit_replaces_directions_and_nothing_else() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = capture(scratch.path(), &rows());
+    let fit = |method: &str, out: &Path| {
+        finish(heirloom(&["fit", "--activations", utf8(&store), "--method", method, "--out", utf8(out)]))
+    };
+    let file = scratch.path().join("directions.safetensors");
+    assert_eq!((fit("dom", &file).0, fit("pca", &file).0), (0, 0));
+    assert!(succeed(&["inspect", utf8(&file)]).contains("method: pca"));
+    let thesis = put(scratch.path(), "thesis.tex", "years of work");
+    let weights = put(scratch.path(), "weights.safetensors", "weights of another program");
+    for taken in [thesis.as_path(), &weights, &store] {
+        let before = support::files(scratch.path());
+        let (code, _, stderr) = fit("dom", taken);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("is no file of directions") && stderr.contains("hint:"), "{stderr}");
+        assert_eq!(support::files(scratch.path()), before);
+    }
+}
+
+#[test]
+fn score_names_what_the_activations_lack() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = capture(scratch.path(), &rows());
+    let file = scratch.path().join("dom.safetensors");
+    succeed(&[
+        "fit",
+        "--activations",
+        utf8(&store),
+        "--method",
+        "dom",
+        "--groups",
+        "a",
+        "--out",
+        utf8(&file),
+    ]);
+    let mut directions = heirloom_record::Directions::read(&file).unwrap();
+    let direction = directions.by_hook.values().next().unwrap().clone();
+    directions.by_hook.insert(heirloom_record::HookPoint::Embed, direction);
+    directions.write(&file).unwrap();
+    let score = [
+        "score",
+        "--direction",
+        utf8(&file),
+        "--activations",
+        utf8(&store),
+        "--groups",
+        "b",
+        "--bootstrap",
+        "100",
+    ];
+    let none = scratch.path().join("none");
+    refused(&score, &["lack 1 of the directions' hook points: `hook_embed`", "--skip-missing"], &none);
+    let json = succeed(&[&score[..], &["--skip-missing", "--json"]].concat());
+    let value: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["missing"], serde_json::json!(["hook_embed"]));
+    assert_eq!(value["scores"].as_array().unwrap().len(), 2);
+    let said = succeed(&[&score[..], &["--skip-missing"]].concat());
+    assert!(
+        said.contains("random*") && said.contains("* 2.5 % to 97.5 % of 500 random directions"),
+        "{said}"
+    );
+
+    directions.by_hook.retain(|hook, _| *hook == heirloom_record::HookPoint::Embed);
+    directions.write(&file).unwrap();
+    refused(&[&score[..], &["--skip-missing"]].concat(), &["hook_embed"], &none);
+}
+
+#[test]
+fn score_refuses_other_models_and_groups_that_a_hook_point_was_chosen_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = capture(scratch.path(), &rows());
+    let file = scratch.path().join("dom.safetensors");
+    succeed(&[
+        "fit",
+        "--activations",
+        utf8(&store),
+        "--method",
+        "dom",
+        "--groups",
+        "a",
+        "--out",
+        utf8(&file),
+    ]);
+    let mut directions = heirloom_record::Directions::read(&file).unwrap();
+    directions.header.select_groups = vec!["b".into()];
+    directions.write(&file).unwrap();
+    let none = scratch.path().join("none");
+    let score = ["score", "--direction", utf8(&file), "--activations", utf8(&store), "--bootstrap", "100"];
+    refused(
+        &score,
+        &["directions were fit on groups that are scored here: a; the hook point was chosen on", ": b"],
+        &none,
+    );
+    let chosen = [&score[..], &["--groups", "b"]].concat();
+    refused(
+        &chosen,
+        &["error: the hook point was chosen on groups that are scored here: b", "--held-in"],
+        &none,
+    );
+    succeed(&[&chosen[..], &["--held-in"]].concat());
+
+    directions.header.model = "other".into();
+    directions.header.model_sha256 = "0123456789abcdef".repeat(4);
+    directions.write(&file).unwrap();
+    refused(&chosen, &["fit on model `other (0123456789ab)`", "have `chat-llama ("], &none);
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    let line = serde_json::json!({ "text": "word ".repeat(60) }).to_string() + "\n";
+    let data = put(scratch.path(), "rows.jsonl", &line.repeat(1000));
+    // More than a pipe holds, so the program is still writing when its reader leaves.
+    for (more, messages) in [("", ""), ("--json", ""), ("", "2>&1")] {
+        let script = format!(
+            "'{}' show --model '{}' --data '{}' --limit 999 {more} {messages} | head -1; exit ${{PIPESTATUS[0]}}",
+            env!("CARGO_BIN_EXE_heirloom"),
+            utf8(&tiny_model()),
+            utf8(&data)
+        );
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &script]);
+        let (code, stdout, stderr) = finish(shell);
+        assert_eq!((code, stdout.lines().count(), stderr.as_str()), (0, 1, ""), "{script}");
+    }
+    // Twin: output that is lost without anybody's wish is an error.
+    let script =
+        format!("'{}' inspect '{}' > /dev/full", env!("CARGO_BIN_EXE_heirloom"), utf8(&tiny_model()));
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &script]);
+    let (code, _, stderr) = finish(shell);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("could not write to standard output"), "{stderr}");
 }

@@ -83,7 +83,7 @@ impl<'a> Capturer<'a> {
         Ok(self.student.as_ref().expect("the source was taken to load it"))
     }
 
-    fn key(&self, rows: &[DataRow]) -> String {
+    pub(crate) fn key(&self, rows: &[DataRow]) -> String {
         let ModelSpec { dtype, clock, .. } = &self.spec.model;
         let hooks: Vec<String> = self.plan.points().iter().map(ToString::to_string).collect();
         let capture = &self.spec.capture;

@@ -86,7 +86,7 @@ pub(crate) fn probe(
     Ok(Probed { path, key })
 }
 
-fn key(spec: &Spec, behavior: &Behavior, captured: &Captured) -> String {
+pub(crate) fn key(spec: &Spec, behavior: &Behavior, captured: &Captured) -> String {
     let settings = serde_json::json!({ "seed": spec.seed, "split": spec.split, "probe": spec.probe });
     Hasher::default()
         .part("stage", "probe 2")

@@ -73,7 +73,7 @@ pub(crate) fn transfer(
     Ok(path)
 }
 
-fn key(ready: &[Ready<'_>]) -> String {
+pub(crate) fn key(ready: &[Ready<'_>]) -> String {
     let keys = ready.iter().map(|ready| ready.probed.key.as_str()).collect::<Vec<_>>().join(" ");
     Hasher::default().part("stage", "transfer 1").part("probes", keys).finish()
 }

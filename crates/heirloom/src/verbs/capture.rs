@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use heirloom::prelude::*;
 use heirloom_record::NewFolder;
 
-use crate::terminal::Bars;
+use crate::terminal::{Bars, print};
 use crate::verbs::{ModelArgs, print_json, read_data};
 
 #[derive(clap::Args)]
@@ -62,11 +62,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             &serde_json::json!({ "out": args.out, "rows": captured.rows.len(), "header": captured.header }),
         );
     }
-    println!(
-        "{} rows at {} hook points in {}",
-        captured.rows.len(),
-        captured.tensors.len(),
-        args.out.display()
-    );
-    Ok(())
+    let (rows, hooks) = (captured.rows.len(), captured.tensors.len());
+    print(format_args!("{rows} rows at {hooks} hook points in {}\n", args.out.display()))
 }

@@ -1,13 +1,14 @@
 //! `heirloom fit`: directions or probes on captured activations.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use heirloom::activations::{dataset, direction_header, directions, groups};
 use heirloom::prelude::*;
 use heirloom_probe::direction::Detail;
 
-use crate::verbs::print_json;
+use crate::terminal::print;
+use crate::verbs::{print_json, read_activations};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -17,7 +18,7 @@ pub(crate) struct Args {
     /// dom, dom-z, lda, logistic or pca
     #[arg(long)]
     method: Method,
-    /// File of the directions
+    /// File of the directions; one that is there already is replaced
     #[arg(long)]
     out: PathBuf,
     /// Fit on these groups only, so that others stay for `score`
@@ -35,8 +36,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let store = Activations::read(&args.activations)
-        .with_context(|| format!("could not read the activations `{}`", args.activations.display()))?;
+    replaceable(&args.out)?;
+    let store = read_activations(&args.activations)?;
     check_groups(&args.groups, &groups(&store))?;
     let options = FitOptions::default();
     let (mut probes, mut fitted_on) = (vec![], None);
@@ -56,7 +57,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let hooks: Vec<_> = probes.iter().map(|(hook, probe)| described(*hook, probe)).collect();
         return print_json(&serde_json::json!({ "header": written.header, "hooks": hooks }));
     }
-    println!("{} at {} hook points, on {}", args.method, probes.len(), written.header.fit_on);
+    print(format_args!("{} at {} hook points, on {}\n", args.method, probes.len(), written.header.fit_on))
+}
+
+/// Directions may be written over directions, never over anything else.
+fn replaceable(path: &Path) -> anyhow::Result<()> {
+    if path.exists() && Directions::read(path).is_err() {
+        return Err(heirloom::Error::NotDirections { path: path.into() }.into());
+    }
     Ok(())
 }
 

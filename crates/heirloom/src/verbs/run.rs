@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use heirloom::Plan;
 use heirloom::prelude::*;
 
-use crate::terminal::Bars;
+use crate::terminal::{Bars, print};
 use crate::verbs::print_json;
 
 #[derive(clap::Args)]
@@ -20,9 +21,10 @@ pub(crate) struct Args {
     /// cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: Device,
-    /// Run up to this stage and stop
-    #[arg(long, value_name = "STAGE")]
-    only: Option<StageName>,
+    /// Stop after this stage
+    #[arg(long, value_name = "STAGE", default_value = "figures", value_parser =
+        PossibleValuesParser::new(Stage::ALL.map(Stage::name)).map(|name| stage(&name)))]
+    until: Stage,
     /// Say what would run and what it would cost, without loading weights
     #[arg(long)]
     plan: bool,
@@ -31,25 +33,15 @@ pub(crate) struct Args {
     json: bool,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum StageName {
-    Capture,
-    Probe,
-    Transfer,
-    Figures,
+fn stage(name: &str) -> Stage {
+    Stage::ALL.into_iter().find(|stage| stage.name() == name).expect("clap lets these names through alone")
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let experiment = Experiment::load(&args.experiment)
         .with_context(|| format!("could not load the experiment `{}`", args.experiment.display()))?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&experiment.spec().name));
-    let until = match args.only {
-        Some(StageName::Capture) => Stage::Capture,
-        Some(StageName::Probe) => Stage::Probe,
-        Some(StageName::Transfer) => Stage::Transfer,
-        Some(StageName::Figures) | None => Stage::Figures,
-    };
-    let options = RunOptions { out, device: args.device, until };
+    let options = RunOptions { out, device: args.device, until: args.until };
     if args.plan {
         return plan(&experiment.plan(&options)?, &options, args.json);
     }
@@ -63,19 +55,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return print_json(&outcome.metrics);
     }
-    print!("{}", outcome.summary());
-    Ok(())
+    print(outcome.summary())
 }
 
 fn plan(plan: &Plan, options: &RunOptions, json: bool) -> anyhow::Result<()> {
-    let seconds = plan.flops / rate(options)?;
+    let seconds = if plan.flops > 0.0 { plan.flops / rate(options)? } else { 0.0 };
     if json {
         let mut value = serde_json::to_value(plan)?;
         value["capture_seconds_at_full_matmul_rate"] = seconds.into();
         return print_json(&value);
     }
-    println!("{plan}");
-    println!("  time      capture at least {:.0} s, by a matrix product timed just now", seconds.ceil());
+    print(format_args!("{plan}\n"))?;
+    if seconds > 0.0 {
+        let seconds = seconds.ceil();
+        print(format_args!(
+            "  time      capture at least {seconds:.0} s, by a matrix product timed just now\n"
+        ))?;
+    }
     Ok(())
 }
 

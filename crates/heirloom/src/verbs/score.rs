@@ -1,8 +1,10 @@
 //! `heirloom score`: how well directions tell labels apart, with intervals and controls.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap::builder::RangedU64ValueParser;
 use heirloom::activations::{check_foreign, dataset, groups};
 use heirloom::prelude::*;
 use heirloom::streams::stream;
@@ -11,8 +13,9 @@ use heirloom_probe::score::tpr_at_fpr;
 use heirloom_probe::{Interval, auroc_interval};
 use serde::Serialize;
 
+use crate::terminal::{print, tell};
 use crate::verbs::fit::check_groups;
-use crate::verbs::print_json;
+use crate::verbs::{must_exist, print_json, read_activations};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -25,14 +28,17 @@ pub(crate) struct Args {
     /// Score these groups only
     #[arg(long, value_delimiter = ',')]
     groups: Vec<String>,
-    /// Allow groups that the directions were fit on
+    /// Allow groups that the directions were fit on, or their hook point was chosen on
     #[arg(long)]
     held_in: bool,
-    /// Replicates of the bootstrap
-    #[arg(long, default_value_t = 2000)]
+    /// Pass over hook points that the activations lack
+    #[arg(long)]
+    skip_missing: bool,
+    /// Replicates of the bootstrap, at least 100
+    #[arg(long, default_value_t = 2000, value_parser = RangedU64ValueParser::<usize>::new().range(100..))]
     bootstrap: usize,
     /// Random directions of the null band
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 500, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     null_draws: usize,
     /// Root of the random streams
     #[arg(long, default_value_t = 1)]
@@ -48,7 +54,7 @@ struct Scored {
     hook: HookPoint,
     auroc: Measured,
     tpr_at_1pct_fpr: Measured,
-    /// 2.5 % and 97.5 % quantiles of random directions, both signs.
+    /// 2.5 % and 97.5 % quantiles over random directions as they come: no sign is chosen on these rows.
     null_random_direction: (f64, f64),
     rows: usize,
     pairs: usize,
@@ -74,48 +80,67 @@ impl From<Interval> for Measured {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    must_exist(&args.direction, "file of directions", "write one with `heirloom fit`")?;
     let directions = Directions::read(&args.direction)
         .with_context(|| format!("could not read the directions `{}`", args.direction.display()))?;
-    let store = Activations::read(&args.activations)
-        .with_context(|| format!("could not read the activations `{}`", args.activations.display()))?;
+    let store = read_activations(&args.activations)?;
     let known = groups(&store);
     check_groups(&args.groups, &known)?;
     let scored = if args.groups.is_empty() { &known } else { &args.groups };
     check_foreign(&directions.header, &store.header, scored, args.held_in)?;
 
+    let missing = missing(&directions, &store, args.skip_missing)?;
+
     let mut table = vec![];
-    for (&hook, direction) in &directions.by_hook {
-        if !store.tensors.contains_key(&hook) {
-            eprintln!("{hook}: not in the activations");
-            continue;
-        }
+    for (&hook, direction) in directions.by_hook.iter().filter(|(hook, _)| !missing.contains(hook)) {
         let data = dataset(&store, hook, &args.groups, &args.activations)?;
         table.push(score(args, hook, direction, &data)?);
     }
-    if table.is_empty() {
-        anyhow::bail!(heirloom::Error::Foreign {
-            field: "hook points",
-            expected: names(directions.by_hook.keys()),
-            found: names(store.tensors.keys()),
-        });
-    }
     if args.json {
-        return print_json(&serde_json::json!({ "header": directions.header, "scores": table }));
+        let value = serde_json::json!({ "header": directions.header, "scores": table, "missing": missing });
+        return print_json(&value);
     }
-    println!("{}: {}", directions.header.method, directions.header.towards);
-    println!(
+    for hook in &missing {
+        tell(format_args!("{hook}: not in the activations"));
+    }
+    print(lines(args, &directions, &table))
+}
+
+/// The directions' hook points that the store lacks; all of them is an error, some is one unless `skip`.
+fn missing(directions: &Directions, store: &Activations, skip: bool) -> anyhow::Result<Vec<HookPoint>> {
+    let hooks = directions.by_hook.keys().copied();
+    let missing: Vec<HookPoint> = hooks.filter(|hook| !store.tensors.contains_key(hook)).collect();
+    if missing.is_empty() || (skip && missing.len() < directions.by_hook.len()) {
+        return Ok(missing);
+    }
+    Err(heirloom::Error::MissingHooks { missing }.into())
+}
+
+/// A line for each hook point, and what the columns mean.
+fn lines(args: &Args, directions: &Directions, table: &[Scored]) -> String {
+    let mut out = format!("{}: {}\n", directions.header.method, directions.header.towards);
+    let _ = writeln!(
+        out,
         "{:<30} {:>6} {:>15}  {:>9} {:>15}  {:>15}",
-        "hook", "AUROC", "95 %", "TPR@1%FPR", "95 %", "random 95 %"
+        "hook", "AUROC", "95 %", "TPR@1%FPR", "95 %", "random*"
     );
-    for row in &table {
+    for row in table {
         let (a, t, (low, high)) = (&row.auroc, &row.tpr_at_1pct_fpr, row.null_random_direction);
-        println!(
+        let _ = writeln!(
+            out,
             "{:<30} {:>6.3} {:>7.3}–{:<7.3}  {:>9.3} {:>7.3}–{:<7.3}  {low:>7.3}–{high:<7.3}",
             row.hook, a.value, a.low, a.high, t.value, t.low, t.high
         );
     }
-    println!("{} rows, {} pairs; {}", table[0].rows, table[0].pairs, table[0].auroc.interval);
-    Ok(())
+    if let Some(first) = table.first() {
+        let _ = writeln!(out, "{} rows, {} pairs; {}", first.rows, first.pairs, first.auroc.interval);
+    }
+    let _ = writeln!(
+        out,
+        "* 2.5 % to 97.5 % of {} random directions as they come, no sign chosen",
+        args.null_draws
+    );
+    out
 }
 
 fn score(
@@ -140,8 +165,4 @@ fn score(
         rows: data.n_rows(),
         pairs: data.present_clusters().len(),
     })
-}
-
-fn names<'a>(hooks: impl Iterator<Item = &'a HookPoint>) -> String {
-    hooks.map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

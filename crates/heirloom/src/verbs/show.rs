@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use heirloom::prelude::*;
 use heirloom_model::Shown;
 
+use crate::terminal::{print, tell};
 use crate::verbs::{ModelArgs, print_json, read_data};
 
 #[derive(clap::Args)]
@@ -40,11 +41,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     for row in &shown {
         let read = row.tokens.iter().filter(|token| token.read).count();
-        println!("── {} · {} tokens, {read} read by {}", row.id, row.tokens.len(), args.readout);
-        println!("{}\n", if std::io::stdout().is_terminal() { highlighted(row) } else { row.to_string() });
+        let text = if std::io::stdout().is_terminal() { highlighted(row) } else { row.to_string() };
+        let (id, n, readout) = (&row.id, row.tokens.len(), &args.readout);
+        print(format_args!("── {id} · {n} tokens, {read} read by {readout}\n{text}\n\n"))?;
     }
     if rows.len() > shown.len() {
-        eprintln!("{} more rows; see them with --limit", rows.len() - shown.len());
+        tell(format_args!("{} more rows; see them with --limit", rows.len() - shown.len()));
     }
     Ok(())
 }

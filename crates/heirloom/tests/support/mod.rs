@@ -1,7 +1,5 @@
 //! A tiny experiment in a scratch folder, and the binary that runs it.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
