@@ -369,6 +369,16 @@ pub enum RowError {
         /// Its text.
         text: String,
     },
+    /// The span's text is in the rendered row more than once.
+    #[error("the text of span `{name}`, `{text}`, is in the rendered row {count} times")]
+    AmbiguousSpan {
+        /// The span.
+        name: String,
+        /// Its text.
+        text: String,
+        /// How often it is there.
+        count: usize,
+    },
     /// The span covers no token.
     #[error("span `{name}` covers no token")]
     EmptySpan {
@@ -422,6 +432,9 @@ impl Error {
             }
             Self::Row { problem: RowError::NoResponse, .. } => {
                 "end `messages` with an assistant message, or read `last-prompt`"
+            }
+            Self::Row { problem: RowError::AmbiguousSpan { .. }, .. } => {
+                "make the span's text longer, until it is there once"
             }
             Self::UnboundTensors { .. } => {
                 "the configuration and the weights belong to different models, or the family has parts heirloom lacks"

@@ -213,7 +213,8 @@ impl Words {
     /// `input_ids` are taken as they are.
     ///
     /// # Errors
-    /// Names the row: no tokenizer or template, the template refuses, a span's text is not in the row.
+    /// Names the row: no tokenizer or template, the template refuses, a span's text is not in the row or is there
+    /// more than once.
     pub fn prepare(&self, row: &DataRow, clock: Clock) -> Result<TokenRow> {
         let mut out = TokenRow::from_ids(&row.id, Vec::new());
         out.group.clone_from(&row.group);
@@ -248,6 +249,12 @@ impl Words {
             let range = covered(&out.offsets, &(start..start + text.len()));
             if range.is_empty() {
                 return Err(fail(RowError::EmptySpan { name: name.clone() }));
+            }
+            // Overlapping ones, too: `aa` is twice in `aaa`.
+            let count = out.text.char_indices().filter(|(at, _)| out.text[*at..].starts_with(text)).count();
+            if count > 1 {
+                let (name, text) = (name.clone(), text.clone());
+                return Err(fail(RowError::AmbiguousSpan { name, text, count }));
             }
             out.spans.insert(name.clone(), range);
         }
@@ -366,5 +373,37 @@ pub(crate) fn gguf_special(gguf: &Gguf, name: &str) -> Result<Option<(String, u3
     match (token, u32::try_from(id)) {
         (Some(token), Ok(id)) => Ok(Some(((*token).to_owned(), id))),
         _ => Err(gguf.wrong(&key, &format!("below the vocabulary's {}, found {id}", tokens.len()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heirloom_record::Message;
+
+    use super::*;
+
+    #[test]
+    fn a_span_that_could_be_in_two_places_is_refused() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat-llama");
+        let words = Words::from_folder(&folder).unwrap();
+        let prepare = |span: &str| {
+            let said = "Ann met Bob. Then Ann left, and aaa was all.";
+            let mut row = DataRow::chat("r", vec![Message::new("user", said)]);
+            row.spans.insert("who".into(), span.into());
+            words.prepare(&row, "2026-01-15".parse().unwrap())
+        };
+        for (span, count) in [("Ann", 2), ("aa", 2), ("nn", 2)] {
+            let error = prepare(span).unwrap_err();
+            let expected =
+                format!("row `r`: the text of span `who`, `{span}`, is in the rendered row {count} times");
+            assert_eq!(error.to_string(), expected);
+            assert!(error.hint().unwrap().contains("longer"));
+        }
+        for span in ["Then Ann", "Ann left", "Bob", "aaa"] {
+            let row = prepare(span).unwrap();
+            let tokens = row.spans["who"].clone();
+            let bytes = row.offsets[tokens.start].start..row.offsets[tokens.end - 1].end;
+            assert!(row.text[bytes].contains(span), "{span}");
+        }
     }
 }
