@@ -289,7 +289,12 @@ impl Store {
                 tokens_sha256: tokens_sha256.clone(),
             };
             if plan.readout == Readout::All {
-                rows.extend(read.map(|at| one(format!("{}@{at}", row.id), (at, at + 1))));
+                // Positions of one text are no independent rows: they are resampled together.
+                let pair = row.pair.as_ref().unwrap_or(&row.id);
+                rows.extend(read.map(|at| ActivationRow {
+                    pair: Some(pair.clone()),
+                    ..one(format!("{}@{at}", row.id), (at, at + 1))
+                }));
             } else {
                 rows.push(one(row.id.clone(), (read.start, read.end)));
             }
@@ -341,5 +346,22 @@ mod tests {
         let rows: Vec<TokenRow> = [3, 9, 5, 5, 30, 1].map(row).into();
         assert_eq!(plan_batches(&rows, 12), [vec![4], vec![1], vec![2, 3], vec![0, 5]]);
         assert!(plan_batches(&[], 12).is_empty());
+    }
+
+    #[test]
+    fn positions_of_one_text_are_one_cluster() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat-llama");
+        let source = crate::Source::open(&folder).unwrap();
+        let alone = TokenRow::from_ids("alone", vec![1, 2, 3]);
+        let paired = TokenRow { pair: Some("p".into()), ..TokenRow::from_ids("a/pos", vec![4, 5]) };
+        let pairs = |readout| {
+            let plan = CapturePlan::new(source.config(), &["hook_embed"], readout).unwrap();
+            let store = Store::new(source.config(), &[alone.clone(), paired.clone()], &plan).unwrap();
+            store.rows.into_iter().map(|row| row.pair).collect::<Vec<_>>()
+        };
+        let own = |pair: &str| Some(pair.to_owned());
+        assert_eq!(pairs(Readout::All), [own("alone"), own("alone"), own("alone"), own("p"), own("p")]);
+        // Twin: a text with one row stands for itself.
+        assert_eq!(pairs(Readout::LastPrompt), [None, own("p")]);
     }
 }
