@@ -102,9 +102,9 @@ fn shares(
     let values: Vec<Vec<f64>> = hooks.par_iter().zip(results).map(replicates).collect::<Result<_>>()?;
     let mut shares = vec![0.0; hooks.len()];
     for replicate in 0..resampling.replicates {
-        let value = |index: usize| values[index][replicate];
+        let drawn: Vec<f64> = values.iter().map(|of_hook| of_hook[replicate]).collect();
         let chosen =
-            (0..hooks.len()).fold(0, |best, index| if value(index) > value(best) { index } else { best });
+            (0..drawn.len()).fold(0, |best, index| if drawn[index] > drawn[best] { index } else { best });
         shares[chosen] += 1.0 / resampling.replicates as f64;
     }
     Ok(shares)

@@ -8,8 +8,8 @@ use support::{files, finish, heirloom, put, succeed, tiny_model, utf8, write_exp
 
 /// `text` with what differs from machine to machine replaced.
 fn redacted(text: &str, scratch: &Path) -> String {
-    let line = |line: &str| match line.split_once("capture at least ") {
-        Some((before, _)) => format!("{before}capture at least TIME\n"),
+    let line = |line: &str| match line.split_once("capture about ") {
+        Some((before, _)) => format!("{before}capture about TIME\n"),
         None => format!("{line}\n"),
     };
     text.replace(utf8(scratch), "SCRATCH").lines().map(line).collect()

@@ -69,7 +69,7 @@ fn plan(plan: &Plan, options: &RunOptions, json: bool) -> anyhow::Result<()> {
     if seconds > 0.0 {
         let seconds = seconds.ceil();
         print(format_args!(
-            "  time      capture at least {seconds:.0} s, by a matrix product timed just now\n"
+            "  time      capture about {seconds:.0} s, by a matrix product timed on the machine as it is\n"
         ))?;
     }
     Ok(())
