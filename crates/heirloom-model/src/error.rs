@@ -164,13 +164,13 @@ pub enum Error {
         expected: String,
     },
     /// A device name is not one.
-    #[error("unknown device `{name}`")]
+    #[error("unknown device `{name}`, expected `cpu`, `cuda`, `cuda:N` or `metal`")]
     UnknownDevice {
         /// The name as given.
         name: String,
     },
     /// A dtype name is not one.
-    #[error("unknown dtype `{name}`")]
+    #[error("unknown dtype `{name}`, expected `f32`, `bf16` or `f16`")]
     UnknownDtype {
         /// The name as given.
         name: String,
@@ -424,8 +424,6 @@ impl Error {
             Self::NoTemplate { .. } => {
                 "give rows as `text` or `input_ids`, or put `chat_template.jinja` beside the weights"
             }
-            Self::UnknownDevice { .. } => "devices are `cpu`, `cuda`, `cuda:N` and `metal`",
-            Self::UnknownDtype { .. } => "dtypes are `f32`, `bf16` and `f16`",
             Self::Device { .. } => "build with `--features cuda` or `--features metal`, or use `cpu`",
             Self::Row { problem: RowError::NotAPrefix, .. } => {
                 "the template changes earlier turns; mark the response with `{% generation %}` in the template"

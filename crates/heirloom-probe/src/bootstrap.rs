@@ -170,7 +170,7 @@ pub fn tpr_at_fpr_interval(
     rng: &ChaCha8Rng,
 ) -> Result<Interval> {
     check_rows("clusters", labels.len(), clusters.len())?;
-    let value = tpr_at_fpr(scores, labels, limit, resampling.level)?.tpr.value;
+    let known = tpr_at_fpr(scores, labels, limit, resampling.level)?.tpr;
     let mut rows: Vec<usize> = (0..scores.len()).collect();
     rows.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
     // Descending order, so "not smaller" is a tie.
@@ -194,11 +194,16 @@ pub fn tpr_at_fpr_interval(
         }
         Some(best / positives)
     };
-    cluster_bootstrap(clusters, resampling.replicates, rng, statistic)?.interval(
-        value,
-        labels.len(),
-        resampling.level,
-    )
+    let replicates = cluster_bootstrap(clusters, resampling.replicates, rng, statistic)?;
+    let bootstrap = replicates.interval(known.value, labels.len(), resampling.level)?;
+    // At 0 and 1 resamples hardly vary; Wilson's interval, which takes the threshold as known, is the least there is.
+    let Replicates { redrawn, clusters, values } = replicates;
+    Ok(Interval {
+        low: bootstrap.low.min(known.low),
+        high: bootstrap.high.max(known.high),
+        kind: Kind::BootstrapOrWilson { clusters, replicates: values.len(), redrawn },
+        ..bootstrap
+    })
 }
 
 /// Difference of two AUROCs of the same rows, from the same resamples.

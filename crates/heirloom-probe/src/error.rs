@@ -228,6 +228,9 @@ impl Error {
             Self::TooFew { unit: "group", .. } => {
                 "give rows more groups: prompt families that splits keep whole"
             }
+            Self::NoDirection { .. } => {
+                "the classes have the same activations: pairs that share a prompt do at the last prompt token; read their answers with `response-mean`"
+            }
             _ => return None,
         };
         Some(hint.into())

@@ -37,6 +37,15 @@ pub enum Kind {
         /// Resamples thrown away because they held one class only.
         redrawn: usize,
     },
+    /// The wider end, on each side, of the cluster bootstrap and Wilson's interval.
+    BootstrapOrWilson {
+        /// Clusters drawn from.
+        clusters: usize,
+        /// Replicates.
+        replicates: usize,
+        /// Resamples thrown away because they held one class only.
+        redrawn: usize,
+    },
     /// The wider end, on each side, of the cluster bootstrap and Newcombe's interval on clusters.
     BootstrapOrNewcombe {
         /// Clusters drawn from.
@@ -56,6 +65,7 @@ impl fmt::Display for Kind {
             Self::DeLongLogit { .. } => "delong-logit",
             Self::Newcombe { .. } => "newcombe",
             Self::ClusterBootstrap { .. } => "cluster-bootstrap",
+            Self::BootstrapOrWilson { .. } => "cluster-bootstrap-or-wilson",
             Self::BootstrapOrNewcombe { .. } => "cluster-bootstrap-or-newcombe",
         })
     }
@@ -83,6 +93,7 @@ impl Interval {
     pub fn units(&self) -> usize {
         match self.kind {
             Kind::ClusterBootstrap { clusters, .. }
+            | Kind::BootstrapOrWilson { clusters, .. }
             | Kind::BootstrapOrNewcombe { clusters, .. }
             | Kind::DeLong { clusters }
             | Kind::DeLongLogit { clusters } => clusters,
@@ -99,7 +110,8 @@ impl Interval {
             Kind::DeLongLogit { .. } => ("clustered DeLong on the logit scale", clusters),
             Kind::Newcombe { .. } => ("Newcombe", "rows"),
             Kind::ClusterBootstrap { .. } => ("cluster bootstrap", clusters),
-            Kind::BootstrapOrNewcombe { .. } => ("cluster bootstrap or Newcombe, the wider,", clusters),
+            Kind::BootstrapOrNewcombe { .. } => ("cluster bootstrap, or Newcombe where wider,", clusters),
+            Kind::BootstrapOrWilson { .. } => ("cluster bootstrap, or Wilson where wider,", clusters),
         };
         format!("{percent} % {method} over {unit}")
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::near::unknown_key;
+use crate::near::{near, unknown_key};
 use crate::{Error, Result};
 
 /// One message of a chat, as Hugging Face writes them. Another key would not be rendered, so it is refused.
@@ -71,6 +71,7 @@ impl DataRow {
 
 /// A row as it stands in a file, before it is checked.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object with `messages`, `text` or `input_ids`")]
 struct RawRow {
     id: Option<serde_json::Value>,
     group: Option<String>,
@@ -81,7 +82,12 @@ struct RawRow {
     messages: Option<Vec<Message>>,
     text: Option<String>,
     input_ids: Option<Vec<u32>>,
+    #[serde(flatten)]
+    others: BTreeMap<String, serde_json::Value>,
 }
+
+/// The keys of a data row.
+const KEYS: [&str; 8] = ["id", "group", "pair", "label", "spans", "messages", "text", "input_ids"];
 
 /// `true`/`false` or `1`/`0`; anything else is refused by the parser with the line's number.
 #[derive(Deserialize)]
@@ -180,6 +186,11 @@ fn explain(source: serde_json::Error, line: usize, path: &Path) -> Error {
 }
 
 fn check(raw: RawRow, line: usize, path: &Path) -> Result<DataRow> {
+    // Data sets keep keys of their own, but one like a known key is a typo that would silently drop a pair or a label.
+    if let Some(key) = raw.others.keys().find(|key| !near(key, KEYS).is_empty()) {
+        let known = KEYS.map(str::to_owned).into();
+        return Err(Error::UnknownKey { path: path.into(), line, key: key.clone(), known });
+    }
     let inputs = [raw.messages.is_some(), raw.text.is_some(), raw.input_ids.is_some()];
     let found = inputs.into_iter().filter(|given| *given).count();
     let (input, field, empty) = match (raw.messages, raw.text, raw.input_ids) {
@@ -244,6 +255,8 @@ mod tests {
             (r#"{"id":"a"}"#, "exactly one of"),
             (r#"{"text":"a","input_ids":[1]}"#, "found 2"),
             (r#"{"messages":[]}"#, "`messages` is empty"),
+            (r#"{"text":"a","pairs":"p"}"#, "unknown key `pairs`"),
+            (r#"{"text":"a","lable":true}"#, "unknown key `lable`"),
             ("{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"a\",\"text\":\"y\"}", "used on line 1 before"),
             ("\n\n", "has no rows"),
         ];

@@ -48,7 +48,7 @@ pub enum Error {
         source: glob::PatternError,
     },
     /// A readout has another name.
-    #[error("unknown readout `{name}`")]
+    #[error("unknown readout `{name}`, expected `last-prompt`, `response-mean`, `span:NAME` or `all`")]
     UnknownReadout {
         /// The readout as given.
         name: String,
@@ -283,9 +283,10 @@ impl Error {
                 }
                 _ => None,
             },
-            Self::UnknownReadout { .. } => {
-                Some("readouts are `last-prompt`, `response-mean`, `span:NAME` and `all`".into())
+            Self::UnknownHook { pattern, .. } if pattern.contains(',') => {
+                Some("give several patterns one by one: repeat `--hooks`".into())
             }
+            Self::Line { .. } => Some("the file is read as JSONL: one JSON object a line".into()),
             Self::RowInput { .. } => Some(
                 "`messages` gets the chat template, `text` is tokenized as it stands, `input_ids` are taken as given".into(),
             ),

@@ -66,6 +66,11 @@ impl Behavior {
     /// Names the file, and the line, key or rule: a file is missing, a line or key is not what it should be, an
     /// id is used twice, an answer is not the assistant's, a rule cannot be used, or the name is not the folder's.
     pub fn load(folder: &Path) -> Result<Self> {
+        let missing: Vec<String> =
+            FILES.into_iter().filter(|name| !folder.join(name).is_file()).map(str::to_owned).collect();
+        if !missing.is_empty() {
+            return Err(Error::MissingFiles { folder: folder.into(), missing });
+        }
         let [description, pairs, topic, scenarios, transcripts, heldout, card] =
             FILES.map(|name| folder.join(name));
         let mut hasher = Hasher::default();

@@ -14,6 +14,14 @@ pub enum Error {
     /// A file could not be read, or a line of it could not be understood.
     #[error(transparent)]
     Record(#[from] heirloom_record::Error),
+    /// A behavior's folder lacks files.
+    #[error("`{}` lacks {}", folder.display(), quoted(missing))]
+    MissingFiles {
+        /// The folder.
+        folder: PathBuf,
+        /// Every file that is not there.
+        missing: Vec<String>,
+    },
     /// A file of a behavior's folder could not be read.
     #[error("could not read `{}`", path.display())]
     Io {
@@ -153,7 +161,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Record(source) => source.hint(),
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Self::MissingFiles { .. } => {
                 Some(format!("a behavior is a folder that holds {}", quoted(&crate::behavior::FILES)))
             }
             Self::UnknownKey { key, known, .. } => {

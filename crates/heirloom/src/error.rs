@@ -42,6 +42,9 @@ pub enum Error {
         /// The parser's reason, with line and column.
         source: Box<toml::de::Error>,
     },
+    /// A record could not be written as JSON.
+    #[error("could not write a record as JSON")]
+    Json(#[source] serde_json::Error),
     /// The model's file is not there.
     #[error("the model `{}` is not there", path.display())]
     NoModel {

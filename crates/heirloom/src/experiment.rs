@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use heirloom_model::{CapturePlan, Device, LoadOptions, Source};
-use heirloom_record::{Histogram, Metric, RunFolder, RunRecord, Table};
+use heirloom_record::{Histogram, Metric, RunFolder, RunRecord, Table, write_file};
 use heirloom_rollout::Behavior;
 
 use crate::spec::twice;
@@ -159,6 +159,8 @@ impl Experiment {
         if options.until >= Stage::Transfer {
             let between = transfer::transfer(&self.spec, &run, &ready, progress)?;
             metrics.extend(Table::<Metric>::read(&between.join("table"))?.0);
+            let made_from = self.made_from(&ready, &between, &options.out)?;
+            write_file(&options.out.join("made-from.json"), made_from.as_bytes())?;
             // A run that stops earlier has fewer numbers than these tables may hold already.
             Table(metrics.clone()).write(&options.out.join("table"))?;
             Table(histograms.clone()).write(&options.out.join("histograms"))?;
@@ -168,6 +170,17 @@ impl Experiment {
         }
         outcome.metrics = metrics;
         Ok(outcome)
+    }
+
+    /// What the tables at the root of a run were made from: the experiment as it was read, and the artifacts. Others
+    /// beside them are left over from other settings.
+    fn made_from(&self, ready: &[Ready<'_>], between: &Path, out: &Path) -> Result<String> {
+        let stores = ready.iter().flat_map(|ready| [&ready.captured.pairs.path, &ready.captured.topic.path]);
+        let paths =
+            stores.chain(ready.iter().map(|ready| &ready.probed.path)).map(PathBuf::as_path).chain([between]);
+        let artifacts: Vec<&Path> = paths.map(|path| path.strip_prefix(out).unwrap_or(path)).collect();
+        let made_from = serde_json::json!({ "experiment": self.spec, "artifacts": artifacts });
+        serde_json::to_string_pretty(&made_from).map_err(Error::Json)
     }
 }
 

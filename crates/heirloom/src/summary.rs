@@ -48,6 +48,9 @@ pub(crate) fn summary(outcome: &Outcome) -> String {
     if !outcome.metrics.is_empty() {
         let _ = writeln!(out, "{LEGEND}\n");
     }
+    if !outcome.metrics.iter().any(|row| row.metric == "auroc_of_words") {
+        let _ = writeln!(out, "No baseline of words alone: add `hook_embed` to `hooks` to measure it.\n");
+    }
     let _ = writeln!(out, "{}", outcome.folder.display());
     if outcome.folder.join("table.csv").is_file() {
         let _ = writeln!(out, "  table.csv, table.parquet   every number with n and interval");
@@ -70,15 +73,15 @@ fn block(out: &mut String, behavior: &str, headline: &str, metrics: &[Metric]) {
         metrics.iter().filter(|row| row.behavior == behavior && row.metric == metric).filter(whole).collect()
     };
     let chosen = of("auroc_at_chosen_layer");
-    let _ = write!(out, "{behavior}\n  {:<10}{:<22}", "method", "chosen hook point");
+    let _ = write!(out, "{behavior}\n  {:<10}{:<26}", "method", "chosen hook point");
     for (_, title, width) in COLUMNS {
         let _ = write!(out, "{title:>width$}");
     }
     out.push('\n');
     for row in &chosen {
         let method = row.method.as_deref();
-        let hook = row.hook.map(|hook| hook.to_string()).unwrap_or_default().replace("hook_", "");
-        let _ = write!(out, "  {:<10}{hook:<22}", method.unwrap_or_default());
+        let hook = row.hook.map(|hook| hook.to_string()).unwrap_or_default();
+        let _ = write!(out, "  {:<10}{hook:<26}", method.unwrap_or_default());
         for (metric, _, width) in COLUMNS {
             let found = of(metric).into_iter().find(|row| row.method.as_deref() == method).map(cell);
             let _ = write!(out, "{:>width$}", found.unwrap_or_default());
@@ -98,7 +101,7 @@ fn block(out: &mut String, behavior: &str, headline: &str, metrics: &[Metric]) {
     if let Some(other) = best_other(behavior, metrics) {
         let from =
             other.fit_on.as_deref().and_then(|fit_on| fit_on.strip_prefix("behavior:")).unwrap_or_default();
-        let hook = other.hook.map(|hook| hook.to_string()).unwrap_or_default().replace("hook_", "");
+        let hook = other.hook.map(|hook| hook.to_string()).unwrap_or_default();
         let method = other.method.as_deref().unwrap_or_default();
         let _ = writeln!(
             out,

@@ -89,7 +89,7 @@ pub(crate) fn probe(
 pub(crate) fn key(spec: &Spec, behavior: &Behavior, captured: &Captured) -> String {
     let settings = serde_json::json!({ "seed": spec.seed, "split": spec.split, "probe": spec.probe });
     Hasher::default()
-        .part("stage", "probe 2")
+        .part("stage", "probe 3")
         .part("behavior", &behavior.name)
         .part("arm", arm(spec))
         .part("settings", settings.to_string())

@@ -63,5 +63,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     let (rows, hooks) = (captured.rows.len(), captured.tensors.len());
-    print(format_args!("{rows} rows at {hooks} hook points in {}\n", args.out.display()))
+    // The capture fails when a point fires another number of times.
+    let batches = captured.header.batch_plan.batches;
+    print(format_args!(
+        "{rows} rows at {hooks} hook points, each fired {batches} times, once a batch, in {}\n",
+        args.out.display()
+    ))
 }

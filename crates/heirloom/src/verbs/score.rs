@@ -8,8 +8,8 @@ use clap::builder::RangedU64ValueParser;
 use heirloom::activations::{check_foreign, dataset, groups};
 use heirloom::prelude::*;
 use heirloom::streams::stream;
+use heirloom_probe::bootstrap::tpr_at_fpr_interval;
 use heirloom_probe::control::{random_directions, unsigned_band};
-use heirloom_probe::score::tpr_at_fpr;
 use heirloom_probe::{Interval, auroc_interval};
 use serde::Serialize;
 
@@ -68,14 +68,11 @@ struct Measured {
     interval: String,
 }
 
-impl From<Interval> for Measured {
-    fn from(interval: Interval) -> Self {
-        Self {
-            value: interval.value,
-            low: interval.low,
-            high: interval.high,
-            interval: interval.describe("pairs"),
-        }
+impl Measured {
+    /// `clusters` says what the bootstrap drew, in the plural.
+    fn new(interval: Interval, clusters: &str) -> Self {
+        let Interval { value, low, high, .. } = interval;
+        Self { value, low, high, interval: interval.describe(clusters) }
     }
 }
 
@@ -133,7 +130,10 @@ fn lines(args: &Args, directions: &Directions, table: &[Scored]) -> String {
         );
     }
     if let Some(first) = table.first() {
-        let _ = writeln!(out, "{} rows, {} pairs; {}", first.rows, first.pairs, first.auroc.interval);
+        let pairs =
+            if first.pairs < first.rows { format!("{} pairs", first.pairs) } else { "none paired".into() };
+        let _ = writeln!(out, "{} rows, {pairs}", first.rows);
+        let _ = writeln!(out, "AUROC: {}; TPR: {}", first.auroc.interval, first.tpr_at_1pct_fpr.interval);
     }
     let _ = writeln!(
         out,
@@ -157,10 +157,13 @@ fn score(
     let auroc = auroc_interval(&scores, data.labels(), data.clusters(), resampling, &rng)?;
     let random = random_directions(data.d_model(), args.null_draws, &stream(args.seed, "random directions"));
     let band = unsigned_band(random.view(), data)?;
+    let tpr = tpr_at_fpr_interval(&scores, data.labels(), data.clusters(), 0.01, resampling, &rng)?;
+    // Rows without a `pair` are their own clusters.
+    let drawn = if data.present_clusters().len() < data.n_rows() { "pairs" } else { "rows" };
     Ok(Scored {
         hook,
-        auroc: auroc.into(),
-        tpr_at_1pct_fpr: tpr_at_fpr(&scores, data.labels(), 0.01, resampling.level)?.tpr.into(),
+        auroc: Measured::new(auroc, drawn),
+        tpr_at_1pct_fpr: Measured::new(tpr, drawn),
         null_random_direction: (band.low, band.high),
         rows: data.n_rows(),
         pairs: data.present_clusters().len(),
