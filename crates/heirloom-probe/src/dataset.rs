@@ -157,29 +157,6 @@ impl Dataset {
     }
 }
 
-/// Labels of rows that may lack one, as a data file gives them.
-///
-/// **Errors** name the first row without a label, its group, and how much of the group is unlabelled.
-pub fn known_labels<G: AsRef<str>>(labels: &[Option<bool>], groups: &[G]) -> Result<Vec<bool>> {
-    check_rows("groups", labels.len(), groups.len())?;
-    labels
-        .iter()
-        .enumerate()
-        .map(|(row, label)| {
-            label.ok_or_else(|| {
-                let group = groups[row].as_ref();
-                let of_group = || groups.iter().zip(labels).filter(|(g, _)| g.as_ref() == group);
-                Error::MissingLabel {
-                    row,
-                    group: group.to_owned(),
-                    missing: of_group().filter(|(_, label)| label.is_none()).count(),
-                    rows: of_group().count(),
-                }
-            })
-        })
-        .collect()
-}
-
 /// Errors unless the matrix has rows, columns and only finite values.
 pub(crate) fn check_finite(x: ArrayView2<f32>) -> Result<()> {
     if x.is_empty() {

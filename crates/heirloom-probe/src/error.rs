@@ -50,20 +50,6 @@ pub enum Error {
         /// Columns of the matrix.
         columns: usize,
     },
-    /// A row without a label.
-    #[error(
-        "row {row} of group `{group}`: the label is missing ({missing} of the group's {rows} rows have none)"
-    )]
-    MissingLabel {
-        /// First row without a label.
-        row: usize,
-        /// Its group.
-        group: String,
-        /// Rows of the group without a label.
-        missing: usize,
-        /// Rows of the group.
-        rows: usize,
-    },
     /// Only positives or only negatives where both are needed.
     #[error("`{what}`: expected rows of both classes, found {positives} positive and {negatives} negative")]
     OneClass {

@@ -2,7 +2,6 @@
 
 use heirloom_probe::bootstrap::cluster_bootstrap;
 use heirloom_probe::control::{direction_band, random_difference_directions, shuffled_labels};
-use heirloom_probe::dataset::known_labels;
 use heirloom_probe::delong::{DeLong, delong_test};
 use heirloom_probe::direction::project;
 use heirloom_probe::fragility::fragility;
@@ -54,11 +53,6 @@ fn datasets() {
         four(x.clone(), BOTH, PAIRS, ["office", "school", "school", "school"]),
         "cluster `p1`: expected one group, found `office` and `school`",
     );
-    refuses(
-        known_labels(&[Some(true), None, Some(false), None], &["a", "b", "a", "b"]),
-        "row 1 of group `b`: the label is missing (2 of the group's 2 rows have none)",
-    );
-    assert_eq!(known_labels(&[Some(true), Some(false)], &["a", "b"]).unwrap(), [true, false]);
     let data = four(x, BOTH, PAIRS, GROUPS).unwrap();
     refuses(data.select("part", &[0, 9]), "row 9 is outside the 4 rows");
     refuses(
