@@ -60,12 +60,12 @@ pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> 
 
 /// `a + b`. `[t, d]`
 pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if fused(a) { a.apply_op2_no_bwd(b, &Add) } else { a + b }
+    if fused(a) { a.apply_op2_no_bwd(b, &ADD) } else { a + b }
 }
 
 /// `silu(gate) · linear`. `[t, m]`
 pub(crate) fn silu_mul(gate: &Tensor, linear: &Tensor) -> Result<Tensor> {
-    if fused(gate) { gate.apply_op2_no_bwd(linear, &SiluMul) } else { gate.silu()? * linear }
+    if fused(gate) { gate.apply_op2_no_bwd(linear, &SILU_MUL) } else { gate.silu()? * linear }
 }
 
 /// Rotary embedding. `x` `[t, heads, e]`, `cos` and `sin` `[t, e / 2]`.
@@ -223,30 +223,18 @@ impl CustomOp2 for RmsNorm {
     }
 }
 
-struct Add;
-
-impl CustomOp2 for Add {
-    fn name(&self) -> &'static str {
-        "add-rows"
-    }
-
-    fn cpu_fwd(
-        &self,
-        a: &CpuStorage,
-        l: &Layout,
-        b: &CpuStorage,
-        lb: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((n, a), (_, b)) = (rows(a, l)?, rows(b, lb)?);
-        Ok(run(n, a.width, l.shape(), |out| kernels::add(a, b, out)))
-    }
+/// A kernel that works row by row on two inputs of one shape.
+struct Rowwise {
+    name: &'static str,
+    kernel: fn(Rows<'_>, Rows<'_>, &mut [f32]),
 }
 
-struct SiluMul;
+const ADD: Rowwise = Rowwise { name: "add-rows", kernel: kernels::add };
+const SILU_MUL: Rowwise = Rowwise { name: "silu-mul", kernel: kernels::silu_mul };
 
-impl CustomOp2 for SiluMul {
+impl CustomOp2 for Rowwise {
     fn name(&self) -> &'static str {
-        "silu-mul"
+        self.name
     }
 
     fn cpu_fwd(
@@ -257,7 +245,7 @@ impl CustomOp2 for SiluMul {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let ((n, a), (_, b)) = (rows(a, l)?, rows(b, lb)?);
-        Ok(run(n, a.width, l.shape(), |out| kernels::silu_mul(a, b, out)))
+        Ok(run(n, a.width, l.shape(), |out| (self.kernel)(a, b, out)))
     }
 }
 

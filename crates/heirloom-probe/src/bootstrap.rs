@@ -149,12 +149,8 @@ pub fn ranked_interval(
     }
     let newcombe = newcombe_auroc(value, positives, negatives, labels.len(), resampling.level)?;
     let Replicates { redrawn, clusters, values } = replicates;
-    Ok(Interval {
-        low: bootstrap.low.min(newcombe.low),
-        high: bootstrap.high.max(newcombe.high),
-        kind: Kind::BootstrapOrNewcombe { clusters, replicates: values.len(), redrawn },
-        ..bootstrap
-    })
+    let kind = Kind::BootstrapOrNewcombe { clusters, replicates: values.len(), redrawn };
+    Ok(bootstrap.widened(&newcombe, kind))
 }
 
 /// True positive rate at a bound on the false positive rate, with the interval to publish: each resample finds its own threshold, so the interval
@@ -198,12 +194,8 @@ pub fn tpr_at_fpr_interval(
     let bootstrap = replicates.interval(known.value, labels.len(), resampling.level)?;
     // At 0 and 1 resamples hardly vary; Wilson's interval, which takes the threshold as known, is the least there is.
     let Replicates { redrawn, clusters, values } = replicates;
-    Ok(Interval {
-        low: bootstrap.low.min(known.low),
-        high: bootstrap.high.max(known.high),
-        kind: Kind::BootstrapOrWilson { clusters, replicates: values.len(), redrawn },
-        ..bootstrap
-    })
+    let kind = Kind::BootstrapOrWilson { clusters, replicates: values.len(), redrawn };
+    Ok(bootstrap.widened(&known, kind))
 }
 
 /// Difference of two AUROCs of the same rows, from the same resamples.

@@ -106,6 +106,11 @@ impl Dataset {
         present(&self.groups, self.group_names.len())
     }
 
+    /// Names of the groups that have rows here, sorted.
+    pub fn present_group_names(&self) -> Vec<String> {
+        self.present_groups().into_iter().map(|group| self.group_names[group].clone()).collect()
+    }
+
     /// Numbers of the clusters that have rows here, ascending.
     pub fn present_clusters(&self) -> Vec<usize> {
         present(&self.clusters, self.cluster_names.len())

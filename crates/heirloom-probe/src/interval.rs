@@ -89,6 +89,12 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The wider end, on each side, of this interval and another of the same value; `kind` says which two they are.
+    #[must_use]
+    pub(crate) fn widened(self, other: &Self, kind: Kind) -> Self {
+        Self { low: self.low.min(other.low), high: self.high.max(other.high), kind, ..self }
+    }
+
     /// What it was drawn over: clusters for a cluster bootstrap and DeLong, rows or trials for the rest.
     pub fn units(&self) -> usize {
         match self.kind {

@@ -93,7 +93,7 @@ impl Split {
                 if of_group.is_empty() {
                     return Err(Error::UnknownGroup {
                         group: name.as_ref().to_owned(),
-                        known: data.present_groups().iter().map(|g| data.group_names()[*g].clone()).collect(),
+                        known: data.present_group_names(),
                     });
                 }
                 rows.extend(of_group);

@@ -91,11 +91,8 @@ pub fn between_behaviors(
 
 /// Errors when fit and report rows share a group.
 pub fn check_disjoint(fit: &Dataset, report: &Dataset) -> Result<()> {
-    let names = |data: &Dataset| -> Vec<String> {
-        data.present_groups().iter().map(|group| data.group_names()[*group].clone()).collect()
-    };
-    let fit = names(fit);
-    match names(report).into_iter().find(|name| fit.contains(name)) {
+    let fit = fit.present_group_names();
+    match report.present_group_names().into_iter().find(|name| fit.contains(name)) {
         Some(group) => Err(Error::GroupOnBothSides { group, first: "fit", second: "report" }),
         None => Ok(()),
     }

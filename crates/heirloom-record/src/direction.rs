@@ -45,7 +45,7 @@ pub struct DirectionHeader {
 }
 
 /// One fitted direction. The score of an activation `x` is `scale · (x · vector) + intercept`; a row is called
-/// positive when its score is above `threshold`.
+/// positive when its score is at least `threshold`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Direction {
     /// Unit vector, `[width]`.
@@ -54,7 +54,7 @@ pub struct Direction {
     pub scale: f64,
     /// Added to the scaled projection.
     pub intercept: f64,
-    /// Scores above it are called positive.
+    /// Scores of at least this are called positive.
     pub threshold: f64,
 }
 

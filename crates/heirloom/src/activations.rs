@@ -93,8 +93,7 @@ pub fn direction_header(
     towards: &str,
     fit_on: &Dataset,
 ) -> DirectionHeader {
-    let groups: Vec<String> =
-        fit_on.present_groups().into_iter().map(|group| fit_on.group_names()[group].clone()).collect();
+    let groups = fit_on.present_group_names();
     DirectionHeader {
         behavior: behavior.into(),
         method: method.into(),

@@ -45,6 +45,12 @@ fn capture(folder: &Path, data: &str) -> std::path::PathBuf {
     out
 }
 
+/// Fits `dom` on group `a`, so that `b` stays for `score`.
+fn fit_on_a(store: &Path, file: &Path) {
+    let (store, file) = (utf8(store), utf8(file));
+    succeed(&["fit", "--activations", store, "--method", "dom", "--groups", "a", "--out", file]);
+}
+
 #[test]
 fn capture_fit_score_and_inspect_work_one_after_the_other() {
     let scratch = tempfile::tempdir().unwrap();
@@ -444,17 +450,7 @@ fn score_names_what_the_activations_lack() {
     let scratch = tempfile::tempdir().unwrap();
     let store = capture(scratch.path(), &rows());
     let file = scratch.path().join("dom.safetensors");
-    succeed(&[
-        "fit",
-        "--activations",
-        utf8(&store),
-        "--method",
-        "dom",
-        "--groups",
-        "a",
-        "--out",
-        utf8(&file),
-    ]);
+    fit_on_a(&store, &file);
     let mut directions = heirloom_record::Directions::read(&file).unwrap();
     let direction = directions.by_hook.values().next().unwrap().clone();
     directions.by_hook.insert(heirloom_record::HookPoint::Embed, direction);
@@ -492,17 +488,7 @@ fn score_refuses_other_models_and_groups_that_a_hook_point_was_chosen_on() {
     let scratch = tempfile::tempdir().unwrap();
     let store = capture(scratch.path(), &rows());
     let file = scratch.path().join("dom.safetensors");
-    succeed(&[
-        "fit",
-        "--activations",
-        utf8(&store),
-        "--method",
-        "dom",
-        "--groups",
-        "a",
-        "--out",
-        utf8(&file),
-    ]);
+    fit_on_a(&store, &file);
     let mut directions = heirloom_record::Directions::read(&file).unwrap();
     directions.header.select_groups = vec!["b".into()];
     directions.write(&file).unwrap();

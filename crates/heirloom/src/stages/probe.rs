@@ -387,14 +387,11 @@ impl<'a> Bench<'a> {
         towards: &str,
     ) -> Result<DirectionHeader> {
         let data = &self.hooks[choice.chosen].1;
-        let groups = |part: &Dataset| -> Vec<String> {
-            part.present_groups().into_iter().map(|group| part.group_names()[group].clone()).collect()
-        };
         let method = choice.best().probe.method.name();
         let fit = self.split.fit_of(data)?;
         Ok(DirectionHeader {
-            select_groups: groups(&self.split.select_of(data)?),
-            report_groups: groups(&self.split.report_of(data)?),
+            select_groups: self.split.select_of(data)?.present_group_names(),
+            report_groups: self.split.report_of(data)?.present_group_names(),
             chosen_hook: Some(self.hooks[choice.chosen].0),
             ..activations::direction_header(store, self.behavior, method, towards, &fit)
         })
