@@ -186,11 +186,7 @@ fn explain(source: serde_json::Error, line: usize, path: &Path) -> Error {
 }
 
 fn check(raw: RawRow, line: usize, path: &Path) -> Result<DataRow> {
-    // Data sets keep keys of their own, but one like a known key is a typo that would silently drop a pair or a label.
-    if let Some(key) = raw.others.keys().find(|key| !near(key, KEYS).is_empty()) {
-        let known = KEYS.map(str::to_owned).into();
-        return Err(Error::UnknownKey { path: path.into(), line, key: key.clone(), known });
-    }
+    refuse_typos(&raw.others, &KEYS, line, path)?;
     let inputs = [raw.messages.is_some(), raw.text.is_some(), raw.input_ids.is_some()];
     let found = inputs.into_iter().filter(|given| *given).count();
     let (input, field, empty) = match (raw.messages, raw.text, raw.input_ids) {
@@ -211,19 +207,37 @@ fn check(raw: RawRow, line: usize, path: &Path) -> Result<DataRow> {
     if empty {
         return Err(Error::RowEmpty { path: path.into(), line, field });
     }
-    let id = match raw.id {
-        None | Some(serde_json::Value::Null) => format!("row-{line}"),
-        Some(serde_json::Value::String(id)) => id,
-        Some(other) => other.to_string(),
-    };
     Ok(DataRow {
-        id,
+        id: id_text(raw.id).unwrap_or_else(|| format!("row-{line}")),
         group: raw.group,
         pair: raw.pair,
         label: raw.label.map(|label| label.0),
         spans: raw.spans,
         input,
     })
+}
+
+/// Data sets keep keys of their own, but one like a known key is a typo that would silently drop what it holds.
+pub(crate) fn refuse_typos(
+    others: &BTreeMap<String, serde_json::Value>,
+    known: &[&str],
+    line: usize,
+    path: &Path,
+) -> Result<()> {
+    let typo = others.keys().find(|key| !near(key, known.iter().copied()).is_empty());
+    typo.map_or(Ok(()), |key| {
+        let known = known.iter().map(|known| (*known).to_owned()).collect();
+        Err(Error::UnknownKey { path: path.into(), line, key: key.clone(), known })
+    })
+}
+
+/// An id as text, whether it stands as text or as a number; `None` where there is none.
+pub(crate) fn id_text(id: Option<serde_json::Value>) -> Option<String> {
+    match id? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(id) => Some(id),
+        other => Some(other.to_string()),
+    }
 }
 
 #[cfg(test)]

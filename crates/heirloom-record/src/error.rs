@@ -105,6 +105,64 @@ pub enum Error {
         /// Which of the three inputs.
         field: &'static str,
     },
+    /// A prompt holds its answer.
+    #[error("`{}` line {line}: `messages` holds the answer already", path.display())]
+    Answered {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A rollout does not end in an answer.
+    #[error("`{}` line {line}: `messages` ends in a message of `{found}`, expected `assistant`", path.display())]
+    NotAnswered {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The role of the last message.
+        found: String,
+    },
+    /// A rollout counts other tokens than it holds.
+    #[error("`{}` line {line}: `n_tokens` is {n_tokens}, but there are {found} `ids`", path.display())]
+    TokenCount {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The number given.
+        n_tokens: usize,
+        /// The ids given.
+        found: usize,
+    },
+    /// Two rollouts are the same sample of one teacher on one prompt.
+    #[error("`{}` line {line}: sample {sample} of `{teacher}` on prompt `{prompt}` stands on line {first} already", path.display())]
+    RepeatedSample {
+        /// The file.
+        path: PathBuf,
+        /// The second line with it, counted from 1.
+        line: usize,
+        /// The first line with it.
+        first: usize,
+        /// Who answered.
+        teacher: String,
+        /// The prompt's id.
+        prompt: String,
+        /// Which of its answers.
+        sample: usize,
+    },
+    /// A score is not a finite number.
+    #[error("`{}` line {line}: score `{score}` of prompt `{prompt}` is not a finite number", path.display())]
+    Score {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The prompt's id.
+        prompt: String,
+        /// The score as given.
+        score: String,
+    },
     /// Two rows share an id.
     #[error("`{}` line {line}: id `{id}` was used on line {first} before", path.display())]
     DuplicateId {
@@ -290,6 +348,13 @@ impl Error {
             Self::RowInput { .. } => Some(
                 "`messages` gets the chat template, `text` is tokenized as it stands, `input_ids` are taken as given".into(),
             ),
+            Self::Answered { .. } => Some("a prompt ends before the answer: remove the last message".into()),
+            Self::NotAnswered { .. } => {
+                Some("a rollout is a prompt and its answer; where there is none yet, read it as prompts".into())
+            }
+            Self::RepeatedSample { .. } => {
+                Some("number a teacher's answers to one prompt from 0, or leave `sample` out".into())
+            }
             Self::MissingShard { .. } | Self::ForeignShard { .. } => {
                 Some("copy the whole folder again, or capture again".into())
             }

@@ -1,5 +1,7 @@
 //! The one metadata key that every heirloom tensor file carries.
 //!
+//! JSON documents carry the same stamp: their `kind` and `format`.
+//!
 //! safetensors writes several keys in random order; one key with sorted JSON gives the same bytes each time.
 
 use std::collections::HashMap;
@@ -11,7 +13,7 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
+use crate::{Error, Result, write_file};
 
 const KEY: &str = "heirloom";
 
@@ -72,6 +74,24 @@ fn of<T: DeserializeOwned>(metadata: &Metadata, kind: &str, version: u32, path: 
     let json = metadata.metadata().as_ref().and_then(|all| all.get(KEY));
     let json = json.ok_or_else(|| Error::NoHeader { path: path.into() })?;
     check(json, kind, version, path)
+}
+
+/// Writes `value`, an object, as JSON with sorted keys, its `kind` and `format` among them.
+pub fn write_json(path: &Path, kind: &str, format: u32, value: &impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Stamped<'a, T> {
+        kind: &'a str,
+        format: u32,
+        #[serde(flatten)]
+        value: &'a T,
+    }
+    write_file(path, sorted_json(&Stamped { kind, format, value }, path)?.as_bytes())
+}
+
+/// Reads what [`write_json`] wrote, after checking that it is of `kind` and `format`.
+pub fn read_json<T: DeserializeOwned>(path: &Path, kind: &str, format: u32) -> Result<T> {
+    let json = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    check(&json, kind, format, path)
 }
 
 /// Parses `json` after checking that it is of `kind` and `version`.

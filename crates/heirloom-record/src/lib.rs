@@ -1,7 +1,7 @@
 //! What is written to disk and what its words mean.
 //!
-//! Every other crate speaks in these types: hook points, readouts, data rows, activations, directions and
-//! result tables. The only functions of heirloom that open a file for writing are here, in [`write_file`] and
+//! Every other crate speaks in these types: hook points, readouts, data rows, prompts, rollouts, grades,
+//! activations, directions and result tables. The only functions of heirloom that open a file for writing are here, in [`write_file`] and
 //! [`NewFolder`]; both write to a temporary sibling and rename, so a reader never sees half an artifact.
 
 mod activations;
@@ -14,7 +14,9 @@ mod header;
 mod hook;
 mod near;
 mod readout;
+mod rollout;
 mod run;
+mod score;
 mod table;
 mod write;
 
@@ -23,9 +25,12 @@ pub use data::{DataRow, Input, Message, parse_jsonl, parse_rows, read_jsonl, rea
 pub use direction::{Direction, DirectionHeader, Directions};
 pub use error::{Error, Result};
 pub use hash::{Hasher, sha256_file, sha256_hex};
+pub use header::{read_json, write_json};
 pub use hook::{HookPoint, Site, match_hooks};
 pub use near::{near, unknown_key};
 pub use readout::Readout;
+pub use rollout::{GradeRow, Prompt, Rollout, Rollouts, Sampling, read_prompts};
 pub use run::{RunFolder, RunRecord};
+pub use score::read_scores;
 pub use table::{Histogram, Metric, Row, Table};
 pub use write::{NewFolder, write_file};

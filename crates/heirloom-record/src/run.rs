@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::write::is_partial;
-use crate::{Error, Result, header, write_file};
+use crate::{Error, Result, header};
 
 const KIND: &str = "run";
 const FORMAT: u32 = 1;
@@ -21,14 +21,6 @@ pub struct RunRecord {
     pub experiment: String,
     /// Version of heirloom that last wrote here.
     pub version: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stamped {
-    kind: String,
-    format: u32,
-    #[serde(flatten)]
-    record: RunRecord,
 }
 
 /// The folder of one run. An artifact lives at `STAGE/NAME-KEY/`, where KEY is the start of a hash over
@@ -58,8 +50,7 @@ impl RunFolder {
         check(path, record)?;
         clear(path)?;
         let file = path.join(RECORD);
-        let stamped = Stamped { kind: KIND.into(), format: FORMAT, record: record.clone() };
-        write_file(&file, header::sorted_json(&stamped, &file)?.as_bytes())?;
+        header::write_json(&file, KIND, FORMAT, record)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -80,11 +71,11 @@ fn check(path: &Path, record: &RunRecord) -> Result<()> {
     let file = path.join(RECORD);
     match std::fs::read_to_string(&file) {
         Ok(json) => {
-            let found: Stamped = header::check(&json, KIND, FORMAT, &file)?;
-            if found.record.experiment == record.experiment {
+            let found: RunRecord = header::check(&json, KIND, FORMAT, &file)?;
+            if found.experiment == record.experiment {
                 return Ok(());
             }
-            occupied(format!("holds a run of `{}`, not of `{}`", found.record.experiment, record.experiment))
+            occupied(format!("holds a run of `{}`, not of `{}`", found.experiment, record.experiment))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let foreign = entries(path)?
@@ -141,6 +132,7 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write_file;
 
     fn record(experiment: &str) -> RunRecord {
         RunRecord { experiment: experiment.into(), version: "0.1.0".into() }
