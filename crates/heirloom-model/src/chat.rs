@@ -85,14 +85,9 @@ impl ChatTemplate {
         Self { sources, chosen: DEFAULT.into(), tokens }
     }
 
-    /// `chat_template.jinja`, or else `chat_template` of `tokenizer_config.json`: a text or a list of named ones.
-    pub(crate) fn from_folder(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join("tokenizer_config.json");
-        let mut config = json!({});
-        if path.is_file() {
-            let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-            config = serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })?;
-        }
+    /// `chat_template.jinja`, or else `chat_template` of `tokenizer_config.json` (`config`): a text or a list of
+    /// named ones.
+    pub(crate) fn from_folder(folder: &Path, config: &serde_json::Value) -> Result<Option<Self>> {
         let mut sources = BTreeMap::new();
         match &config["chat_template"] {
             serde_json::Value::String(source) => {
@@ -139,6 +134,11 @@ impl ChatTemplate {
         Ok(Some(Self::new(source, variables)))
     }
 
+    /// All templates by name.
+    pub(crate) fn sources(&self) -> &BTreeMap<String, String> {
+        &self.sources
+    }
+
     /// The names of all templates of the model.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sources.keys().map(String::as_str)
@@ -147,6 +147,11 @@ impl ChatTemplate {
     /// A variable such as `eos_token`.
     pub(crate) fn token(&self, name: &str) -> Option<&str> {
         self.tokens.get(name)?.as_str()
+    }
+
+    /// All variables such as `eos_token`.
+    pub(crate) fn tokens(&self) -> &Map<String, serde_json::Value> {
+        &self.tokens
     }
 
     /// The source of the template in use.

@@ -203,6 +203,32 @@ pub enum Error {
         /// The library's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A text has a word that is not in a word-level vocabulary.
+    #[error("the word `{word}` is not in the vocabulary of {n_tokens} words")]
+    UnknownWord {
+        /// The word.
+        word: String,
+        /// Words there are.
+        n_tokens: usize,
+        /// Words close to it.
+        near: Vec<String>,
+    },
+    /// A vocabulary cannot be one.
+    #[error("the vocabulary: {problem}")]
+    Vocabulary {
+        /// What is wrong, with the word.
+        problem: String,
+    },
+    /// Two models that must read the same tokens do not.
+    #[error("`{first}` and `{second}` do not read the same tokens: {difference}")]
+    OtherWords {
+        /// One model.
+        first: String,
+        /// The other.
+        second: String,
+        /// Where they differ, with both values.
+        difference: String,
+    },
     /// The model came without a chat template.
     #[error("the model at `{}` has no chat template", path.display())]
     NoTemplate {
@@ -409,7 +435,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Hooks(error) => return error.hint(),
-            Self::MissingTensor { near, .. } if !near.is_empty() => {
+            Self::MissingTensor { near, .. } | Self::UnknownWord { near, .. } if !near.is_empty() => {
                 return Some(format!("near names: {}", quoted(near)));
             }
             Self::NoVectors { .. } => {

@@ -13,13 +13,16 @@ use crate::batch::{Batch, Cache};
 use crate::config::Activation;
 use crate::hooks::{Halt, Hooks};
 use crate::kernels::Sizes;
+use crate::layout::{HEAD, Role, Slot, Weight, slots};
 use crate::ops::{self, Linear};
-use crate::weights::{Checkpoint, Files};
+use crate::weights::Files;
 use crate::{Config, Error, Result, rope};
 
 /// A model on its device.
 pub(crate) struct Model {
     config: Config,
+    /// Every tensor below, with its names.
+    weights: Vec<Weight>,
     embed: Tensor,
     blocks: Vec<Block>,
     norm: Norm,
@@ -140,6 +143,29 @@ impl Block {
     }
 }
 
+impl Block {
+    fn assemble<F: FnMut() -> Tensor>(c: &Config, layer: usize, next: &mut F) -> Self {
+        let linear = |bias: bool, next: &mut F| Linear { weight: next(), bias: bias.then(next) };
+        Self {
+            layer,
+            ln1: Norm { weight: next(), eps: c.norm_eps },
+            qkv: linear(c.attention_bias, next),
+            o: linear(c.attention_bias, next),
+            ln2: Norm { weight: next(), eps: c.norm_eps },
+            gate_up: linear(c.mlp_bias, next),
+            down: linear(c.mlp_bias, next),
+            heads: Sizes {
+                n_heads: c.n_heads,
+                n_kv_heads: c.n_kv_heads,
+                d_head: c.d_head,
+                scale: 1.0 / (c.d_head as f32).sqrt(),
+                window: c.sliding_window,
+            },
+            activation: c.activation,
+        }
+    }
+}
+
 impl Norm {
     /// RMS norm; `point` sees the stream divided by its root mean square, before the weight.
     fn forward(&self, x: &Tensor, point: HookPoint, hooks: &mut Hooks<'_>) -> Result<Tensor, Halt> {
@@ -151,87 +177,65 @@ impl Norm {
     }
 }
 
-/// Takes weights out of a checkpoint onto a device.
-struct Loader<'a> {
-    checkpoint: Checkpoint,
-    config: &'a Config,
-    dtype: DType,
-    device: &'a Device,
-}
-
-impl Loader<'_> {
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let values = self.checkpoint.take(name, shape)?;
-        self.place(values, shape)
-    }
-
-    fn place(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
-        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(self.device)?)
-    }
-
-    fn norm(&mut self, name: &str) -> Result<Norm> {
-        let weight = self.tensor(name, &[self.config.d_model])?;
-        Ok(Norm { weight, eps: self.config.norm_eps })
-    }
-
-    /// Projections of one input, stacked: `parts` are their paths and output widths.
-    fn linear(&mut self, parts: &[(String, usize)], d_in: usize, bias: bool) -> Result<Linear> {
-        let d_out: usize = parts.iter().map(|(_, d_out)| d_out).sum();
-        let mut weight = Vec::new();
-        for (path, d_out) in parts {
-            self.checkpoint.take_into(&mut weight, &format!("{path}.weight"), &[*d_out, d_in])?;
-        }
-        let mut values = Vec::new();
-        for (path, d_out) in parts.iter().filter(|_| bias) {
-            self.checkpoint.take_into(&mut values, &format!("{path}.bias"), &[*d_out])?;
-        }
-        let bias = bias.then(|| self.place(values, &[d_out])).transpose()?;
-        Ok(Linear { weight: self.place(weight, &[d_out, d_in])?, bias })
-    }
-
-    fn block(&mut self, layer: usize) -> Result<Block> {
-        let c = self.config;
-        let (d, m, q, kv) = (c.d_model, c.d_mlp, c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
-        let at = |part: &str| format!("model.layers.{layer}.{part}");
-        let attn = |letter: char| at(&format!("self_attn.{letter}_proj"));
-        let mlp = |name: &str| at(&format!("mlp.{name}_proj"));
-        Ok(Block {
-            layer,
-            ln1: self.norm(&at("input_layernorm.weight"))?,
-            qkv: self.linear(&[(attn('q'), q), (attn('k'), kv), (attn('v'), kv)], d, c.attention_bias)?,
-            o: self.linear(&[(attn('o'), d)], q, c.attention_bias)?,
-            ln2: self.norm(&at("post_attention_layernorm.weight"))?,
-            gate_up: self.linear(&[(mlp("gate"), m), (mlp("up"), m)], d, c.mlp_bias)?,
-            down: self.linear(&[(mlp("down"), d)], m, c.mlp_bias)?,
-            heads: Sizes {
-                n_heads: c.n_heads,
-                n_kv_heads: c.n_kv_heads,
-                d_head: c.d_head,
-                scale: 1.0 / (c.d_head as f32).sqrt(),
-                window: c.sliding_window,
-            },
-            activation: c.activation,
-        })
-    }
-}
-
 impl Model {
     /// Binds every tensor of the files, or says which one does not fit.
-    pub(crate) fn load(files: &Files, config: Config, dtype: DType, device: Device) -> Result<Self> {
-        let checkpoint = files.checkpoint(&config)?;
-        let mut loader = Loader { checkpoint, config: &config, dtype, device: &device };
-        let table = [config.d_vocab, config.d_model];
-        let embedding = loader.checkpoint.take("model.embed_tokens.weight", &table)?;
-        if config.tied {
-            loader.checkpoint.check_tied("lm_head.weight", &table, &embedding)?;
-        }
-        let embed = loader.place(embedding, &table)?;
-        let head = if config.tied { embed.clone() } else { loader.tensor("lm_head.weight", &table)? };
-        let blocks = (0..config.n_layers).map(|layer| loader.block(layer)).collect::<Result<_>>()?;
-        let norm = loader.norm("model.norm.weight")?;
-        loader.checkpoint.finish()?;
+    pub(crate) fn load(files: &Files, config: &Config, dtype: DType, device: Device) -> Result<Self> {
+        let mut checkpoint = files.checkpoint(config)?;
+        let take = |slot: Slot| {
+            let mut values = Vec::with_capacity(slot.shape().iter().product());
+            for (name, rows) in &slot.parts {
+                checkpoint.take_into(&mut values, name, &slot.shape_of(*rows))?;
+            }
+            if config.tied && slot.role == Role::Table {
+                checkpoint.check_tied(HEAD, &slot.shape(), &values)?;
+            }
+            Ok((slot, values))
+        };
+        let model = Self::place(config, slots(config).into_iter().map(take), dtype, device)?;
+        checkpoint.finish()?;
+        Ok(model)
+    }
+
+    /// Puts numbers on a device, one tensor at a time.
+    pub(crate) fn place(
+        config: &Config,
+        values: impl Iterator<Item = Result<(Slot, Vec<f32>)>>,
+        dtype: DType,
+        device: Device,
+    ) -> Result<Self> {
+        let place = |found: Result<(Slot, Vec<f32>)>| {
+            let (slot, values) = found?;
+            let tensor = Tensor::from_vec(values, slot.shape(), &Device::Cpu)?;
+            Ok(Weight { tensor: tensor.to_dtype(dtype)?.to_device(&device)?, slot })
+        };
+        let weights = values.map(place).collect::<Result<_>>()?;
+        Ok(Self::assemble(config.clone(), weights, dtype, device))
+    }
+
+    /// The same model with other tensors: variables, copies, other numbers, or the same ones detached.
+    pub(crate) fn map(&self, mut f: impl FnMut(&Weight) -> Result<Tensor>) -> Result<Self> {
+        let weights = self.weights.iter();
+        let weights = weights.map(|weight| Ok(Weight { tensor: f(weight)?, slot: weight.slot.clone() }));
+        let weights = weights.collect::<Result<Vec<_>>>()?;
+        let dtype = weights.first().map_or(self.dtype, |weight| weight.tensor.dtype());
+        Ok(Self::assemble(self.config.clone(), weights, dtype, self.device.clone()))
+    }
+
+    /// A model of `weights`, one per slot in the order of [`slots`].
+    fn assemble(config: Config, weights: Vec<Weight>, dtype: DType, device: Device) -> Self {
+        let mut tensors = weights.iter().map(|weight| weight.tensor.clone());
+        let mut next = || tensors.next().expect("one tensor per slot");
+        let embed = next();
+        let blocks = (0..config.n_layers).map(|layer| Block::assemble(&config, layer, &mut next)).collect();
+        let norm = Norm { weight: next(), eps: config.norm_eps };
+        let head = if config.tied { embed.clone() } else { next() };
         let frequencies = rope::inverse_frequencies(&config.rope, config.d_head);
-        Ok(Self { config, embed, blocks, norm, head, frequencies, device, dtype })
+        Self { config, weights, embed, blocks, norm, head, frequencies, device, dtype }
+    }
+
+    /// Every weight, in the order of [`slots`].
+    pub(crate) fn weights(&self) -> &[Weight] {
+        &self.weights
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -30,11 +30,13 @@ mod config;
 mod device;
 
 mod gguf;
+mod layout;
 mod weights;
 
 mod chat;
 mod python;
 mod tokens;
+mod word_level;
 
 mod forward;
 mod hooks;
@@ -48,6 +50,9 @@ mod capture;
 mod generate;
 mod intervene;
 
+mod init;
+mod random;
+mod save;
 mod student;
 
 pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
@@ -56,6 +61,8 @@ pub use config::{Activation, Config, Family, Rope, RopeScaling};
 pub use device::{Device, Dtype};
 pub use error::{Error, Result, RowError};
 pub use generate::{GenerateOptions, Generated};
+pub use init::Init;
 pub use intervene::{Edit, Intervention, Positions};
 pub use student::{Description, LoadOptions, Source, Student};
 pub use tokens::{Shown, ShownToken, TokenRow, Words};
+pub use word_level::Special;

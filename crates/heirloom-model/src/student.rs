@@ -1,7 +1,7 @@
-//! The student: a model with its words, loaded from a folder or a file.
+//! The student: a model with its words, loaded from files or made in memory.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use heirloom_record::{DataRow, HookPoint, Readout};
 use serde_json::Value;
@@ -10,6 +10,7 @@ use crate::batch::check_row;
 use crate::chat::Clock;
 use crate::device::{Device, Dtype};
 use crate::forward::Model;
+use crate::init::Init;
 use crate::tokens::{Shown, TokenRow, Words};
 use crate::weights::Files;
 use crate::{Config, Error, Result};
@@ -43,7 +44,7 @@ pub struct Source {
 pub struct Description {
     /// The folder's or file's name.
     pub name: String,
-    /// `huggingface` or `gguf`.
+    /// `huggingface`, `gguf`, or `memory` of weights that are in no file.
     pub format: &'static str,
     /// The family's name.
     pub family: &'static str,
@@ -71,6 +72,28 @@ pub struct Description {
     pub tied: bool,
     /// Hook points, in execution order.
     pub hooks: Vec<String>,
+}
+
+impl Description {
+    fn new(c: &Config, name: String, format: &'static str) -> Self {
+        Self {
+            name,
+            format,
+            family: c.family.name(),
+            n_parameters: c.n_parameters(),
+            n_layers: c.n_layers,
+            d_model: c.d_model,
+            n_heads: c.n_heads,
+            n_kv_heads: c.n_kv_heads,
+            d_head: c.d_head,
+            d_mlp: c.d_mlp,
+            d_vocab: c.d_vocab,
+            n_ctx: c.n_ctx,
+            sliding_window: c.sliding_window,
+            tied: c.tied,
+            hooks: HookPoint::all(c.n_layers).iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 impl Source {
@@ -118,24 +141,8 @@ impl Source {
 
     /// What the model is, for people and for `--json`.
     pub fn describe(&self) -> Description {
-        let c = &self.config;
-        Description {
-            name: self.name(),
-            format: if matches!(self.files, Files::Gguf(_)) { "gguf" } else { "huggingface" },
-            family: c.family.name(),
-            n_parameters: c.n_parameters(),
-            n_layers: c.n_layers,
-            d_model: c.d_model,
-            n_heads: c.n_heads,
-            n_kv_heads: c.n_kv_heads,
-            d_head: c.d_head,
-            d_mlp: c.d_mlp,
-            d_vocab: c.d_vocab,
-            n_ctx: c.n_ctx,
-            sliding_window: c.sliding_window,
-            tied: c.tied,
-            hooks: HookPoint::all(c.n_layers).iter().map(ToString::to_string).collect(),
-        }
+        let format = if matches!(self.files, Files::Gguf(_)) { "gguf" } else { "huggingface" };
+        Description::new(&self.config, self.name(), format)
     }
 
     /// Loads the weights.
@@ -145,9 +152,17 @@ impl Source {
     pub fn load(self, options: &LoadOptions) -> Result<Student> {
         let words = self.words()?;
         let device = options.device.open()?;
-        let model = Model::load(&self.files, self.config.clone(), options.dtype.candle(), device)?;
+        let model = Model::load(&self.files, &self.config, options.dtype.candle(), device)?;
         let stop = self.stop_tokens(&words)?;
-        Ok(Student { source: self, model, words, stop, options: *options, sha256: OnceLock::new() })
+        Ok(Student {
+            name: self.name(),
+            origin: Origin::Files(Arc::new(self)),
+            model,
+            words: Arc::new(words),
+            stop,
+            options: *options,
+            sha256: OnceLock::new(),
+        })
     }
 
     /// Tokens that end a text: of `config.json`, of `generation_config.json`, and the template's `eos_token`.
@@ -173,11 +188,21 @@ impl Source {
     }
 }
 
+/// Where a student's weights come from.
+#[derive(Clone)]
+enum Origin {
+    /// They are those of the files.
+    Files(Arc<Source>),
+    /// They were drawn or trained here and are in no file.
+    Memory,
+}
+
 /// A model you can look into: one forward pass with hook points, and the words it reads.
 pub struct Student {
-    source: Source,
+    name: String,
+    origin: Origin,
     model: Model,
-    words: Words,
+    words: Arc<Words>,
     stop: Vec<u32>,
     options: LoadOptions,
     sha256: OnceLock<String>,
@@ -187,6 +212,65 @@ impl Student {
     /// Loads a Hugging Face folder or a GGUF file.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
         Source::open(path)?.load(options)
+    }
+
+    /// A student that was never trained: fresh weights by the rule of `init`.
+    ///
+    /// # Errors
+    /// Sizes do not fit together, or the words have more tokens than the embedding has rows.
+    ///
+    /// # Example
+    /// ```
+    /// use heirloom_model::{Config, Init, LoadOptions, Special, Student, Words};
+    ///
+    /// # fn main() -> heirloom_model::Result<()> {
+    /// let vocabulary = ["<pad>", "<end>", "hello", "there"].map(String::from);
+    /// let special = Special::new("<end>").pad("<pad>");
+    /// let words = Words::word_level(&vocabulary, "{{ messages[0].content }}", &special)?;
+    /// let config = Config::from_json(&serde_json::json!({
+    ///     "model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+    ///     "num_attention_heads": 2, "vocab_size": 4, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+    /// }))?;
+    /// let options = LoadOptions::new("2026-01-15".parse()?);
+    /// let student = Student::create("tiny", &config, words, &Init::new(7), &options)?;
+    /// assert_eq!(student.describe().format, "memory");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn create(
+        name: impl Into<String>,
+        config: &Config,
+        words: impl Into<Arc<Words>>,
+        init: &Init,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let words = words.into();
+        if words.n_tokens() > config.d_vocab {
+            return Err(Error::ConfigValue {
+                key: "vocab_size".into(),
+                expected: format!("at least {}, the tokens of its words", words.n_tokens()),
+                found: config.d_vocab.to_string(),
+            });
+        }
+        let mut stop: Vec<u32> = config.eos.iter().copied().chain(words.eos()).collect();
+        stop.sort_unstable();
+        stop.dedup();
+        let model = init.model(config.clone(), options.dtype.candle(), options.device.open()?)?;
+        let (name, origin, sha256) = (name.into(), Origin::Memory, OnceLock::new());
+        Ok(Self { name, origin, model, words, stop, options: *options, sha256 })
+    }
+
+    /// A student of its own with the same weights, copied in memory, under another name.
+    pub fn fork(&self, name: impl Into<String>) -> Result<Self> {
+        Ok(Self {
+            name: name.into(),
+            origin: self.origin.clone(),
+            model: self.model.map(|weight| Ok(weight.tensor.copy()?))?,
+            words: Arc::clone(&self.words),
+            stop: self.stop.clone(),
+            options: self.options,
+            sha256: self.sha256.clone(),
+        })
     }
 
     /// What the model is.
@@ -199,9 +283,9 @@ impl Student {
         &self.words
     }
 
-    /// The folder's or file's name.
+    /// The folder's or file's name, or the one it was given.
     pub fn name(&self) -> String {
-        self.source.name()
+        self.name.clone()
     }
 
     /// Where it computes.
@@ -226,15 +310,23 @@ impl Student {
 
     /// What the model is, for people and for `--json`.
     pub fn describe(&self) -> Description {
-        self.source.describe()
+        let format = match &self.origin {
+            Origin::Files(source) => source.describe().format,
+            Origin::Memory => "memory",
+        };
+        Description::new(self.config(), self.name(), format)
     }
 
-    /// [`Source::sha256`], computed once.
+    /// [`Source::sha256`], computed once; of weights in no file, that of the folder [`Student::save`] would
+    /// write.
     pub fn sha256(&self) -> Result<&str> {
         if let Some(sha256) = self.sha256.get() {
             return Ok(sha256);
         }
-        let sha256 = self.source.sha256()?;
+        let sha256 = match &self.origin {
+            Origin::Files(source) => source.sha256()?,
+            Origin::Memory => self.saved_sha256()?,
+        };
         Ok(self.sha256.get_or_init(|| sha256))
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use heirloom_record::{DataRow, Input, Readout};
+use serde_json::{Map, Value};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::{
     PreTokenizerWrapper,
@@ -129,11 +130,16 @@ impl fmt::Display for Shown {
     }
 }
 
+/// transformers' class for any `tokenizer.json`.
+pub(crate) const CLASS: &str = "PreTrainedTokenizerFast";
+
 /// A model's words: its tokenizer and its chat templates.
 pub struct Words {
-    tokenizer: Option<Tokenizer>,
-    template: Option<ChatTemplate>,
-    path: std::path::PathBuf,
+    pub(crate) tokenizer: Option<Tokenizer>,
+    pub(crate) template: Option<ChatTemplate>,
+    /// `tokenizer_config.json` without its templates.
+    pub(crate) config: Map<String, Value>,
+    pub(crate) path: PathBuf,
 }
 
 impl Words {
@@ -146,14 +152,26 @@ impl Words {
                 Tokenizer::from_file(&file).map_err(|source| Error::Tokenizer { path: file.clone(), source })
             })
             .transpose()?;
-        Ok(Self { tokenizer, template: ChatTemplate::from_folder(folder)?, path: folder.to_owned() })
+        let path = folder.join("tokenizer_config.json");
+        let mut config = Value::Null;
+        if path.is_file() {
+            let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+            config = serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })?;
+        }
+        let template = ChatTemplate::from_folder(folder, &config)?;
+        let mut config = if let Value::Object(config) = config { config } else { Map::new() };
+        config.shift_remove("chat_template");
+        Ok(Self { tokenizer, template, config, path: folder.to_owned() })
     }
 
     /// Tokenizer and template of GGUF metadata.
     pub(crate) fn from_gguf(gguf: &Gguf) -> Result<Self> {
         let tokenizer =
             gguf.metadata.contains_key("tokenizer.ggml.model").then(|| gguf_tokenizer(gguf)).transpose()?;
-        Ok(Self { tokenizer, template: ChatTemplate::from_gguf(gguf)?, path: gguf.path.clone() })
+        let template = ChatTemplate::from_gguf(gguf)?;
+        let mut config = Map::from_iter([("tokenizer_class".to_owned(), CLASS.into())]);
+        config.extend(template.iter().flat_map(|template| template.tokens().clone()));
+        Ok(Self { tokenizer, template, config, path: gguf.path.clone() })
     }
 
     /// The chat template.
@@ -179,7 +197,13 @@ impl Words {
         self.token_id(self.template.as_ref()?.token("eos_token")?)
     }
 
-    fn tokenizer(&self) -> Result<&Tokenizer> {
+    /// One more than the largest token id; 0 without a tokenizer.
+    pub fn n_tokens(&self) -> usize {
+        let ids = self.tokenizer.iter().flat_map(|tokenizer| tokenizer.get_vocab(true).into_values());
+        ids.max().map_or(0, |id| id as usize + 1)
+    }
+
+    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer> {
         self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })
     }
 
@@ -188,8 +212,8 @@ impl Words {
     /// `specials` lets the tokenizer add what it adds by itself, such as a beginning-of-text token; a rendered
     /// chat has them already.
     pub fn encode(&self, text: &str, specials: bool) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
-        let encoded =
-            self.tokenizer()?.encode(text, specials).map_err(|source| Error::Tokenize { source })?;
+        let encoded = self.tokenizer()?.encode(text, specials);
+        let encoded = encoded.map_err(|source| self.not_tokenized(text, source))?;
         let offsets = encoded.get_offsets().iter().map(|(start, end)| *start..*end);
         Ok((encoded.get_ids().to_vec(), offsets.collect()))
     }

@@ -20,6 +20,10 @@ use crate::{Config, Error, Result};
 /// Buffers that old checkpoints carry and that are computed, not learned.
 const COMPUTED: [&str; 3] = ["rotary_emb.inv_freq", "self_attn.bias", "self_attn.masked_bias"];
 
+/// Files of a folder that decide its words and sizes: hashed in this order, before the weights.
+pub(crate) const HASHED: [&str; 4] =
+    ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+
 /// The files of one model.
 pub(crate) enum Files {
     /// A Hugging Face folder.
@@ -73,8 +77,7 @@ impl Files {
             Self::Gguf(gguf) => return Ok(heirloom_record::sha256_file(&gguf.path)?),
             Self::Folder(folder) => folder,
         };
-        let words = ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
-        let mut files: Vec<PathBuf> = words.iter().map(|name| folder.join(name)).collect();
+        let mut files: Vec<PathBuf> = HASHED.iter().map(|name| folder.join(name)).collect();
         files.retain(|file| file.is_file());
         files.extend(shards(folder)?);
         let mut hasher = Hasher::default();
@@ -151,7 +154,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// The numbers of the tensor with this Hugging Face name, row-major; it must have this shape.
-    pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let mut values = Vec::new();
         self.take_into(&mut values, name, shape)?;
         Ok(values)

@@ -8,5 +8,6 @@ mod chat;
 mod gguf;
 mod interventions;
 mod parity;
+mod save;
 mod smollm2;
 mod support;

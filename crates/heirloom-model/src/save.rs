@@ -1,0 +1,213 @@
+//! Students as Hugging Face folders that transformers and heirloom load.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::DType;
+use heirloom_record::{Hasher, NewFolder, sha256_hex, write_file};
+use safetensors::SafeTensorError;
+use safetensors::tensor::TensorView;
+use serde_json::{Map, Value, json};
+
+use crate::config::{Activation, Family, RopeScaling};
+use crate::layout::{Slot, Weight};
+use crate::weights::HASHED;
+use crate::{Config, Result, Student};
+
+/// The weights' file.
+const WEIGHTS: &str = "model.safetensors";
+
+impl Student {
+    /// Writes the model as a Hugging Face folder: `config.json`, `model.safetensors`, `generation_config.json`,
+    /// and `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` where it has words.
+    ///
+    /// Determinism: the same student is the same bytes.
+    ///
+    /// Cost: holds the weights a second time while it writes them.
+    ///
+    /// # Errors
+    /// Something that is not an empty folder stands at `folder`; it cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let new = NewFolder::create(folder)?;
+        self.save_into(new.work_path())?;
+        Ok(new.commit()?)
+    }
+
+    /// Writes the files of [`Student::save`] into a folder that is being made.
+    pub(crate) fn save_into(&self, folder: &Path) -> Result<()> {
+        self.files()?.into_iter().try_for_each(|(name, bytes)| Ok(write_file(&folder.join(name), &bytes)?))
+    }
+
+    /// [`crate::Source::sha256`] of the folder that [`Student::save`] would write.
+    pub(crate) fn saved_sha256(&self) -> Result<String> {
+        let files = self.files()?;
+        let mut hasher = Hasher::default();
+        for name in HASHED.into_iter().chain([WEIGHTS]) {
+            if let Some((_, bytes)) = files.iter().find(|(found, _)| *found == name) {
+                hasher = hasher.part(name, sha256_hex(bytes));
+            }
+        }
+        Ok(hasher.finish())
+    }
+
+    fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let config = config_json(self.config(), &self.dtype_name(), self);
+        let mut files = vec![("config.json", pretty(&config))];
+        files.push(("generation_config.json", pretty(&generation_json(self))));
+        if let Some(tokenizer) = self.words().tokenizer_json()? {
+            files.push(("tokenizer.json", tokenizer.into_bytes()));
+            let mut config = self.words().config.clone();
+            if let Ok(template) = self.words().template() {
+                let sources = template.sources();
+                if sources.len() == 1 {
+                    files.push(("chat_template.jinja", template.source().into()));
+                } else {
+                    let named =
+                        sources.iter().map(|(name, source)| json!({"name": name, "template": source}));
+                    config.insert("chat_template".into(), named.collect());
+                }
+            }
+            files.push(("tokenizer_config.json", pretty(&Value::Object(config))));
+        }
+        files.push((WEIGHTS, safetensors_bytes(self.model().weights())?));
+        Ok(files)
+    }
+
+    fn dtype_name(&self) -> String {
+        match self.dtype().candle() {
+            DType::BF16 => "bfloat16",
+            DType::F16 => "float16",
+            _ => "float32",
+        }
+        .into()
+    }
+}
+
+/// JSON for people, with a line break at its end.
+fn pretty(value: &Value) -> Vec<u8> {
+    format!("{value:#}\n").into_bytes()
+}
+
+/// A token's id by the name that tokenizer configurations give it.
+fn special_id(student: &Student, name: &str) -> Option<u32> {
+    let token = student.words().config.get(name)?;
+    student.words().token_id(token.as_str().or_else(|| token["content"].as_str())?)
+}
+
+/// `config.json` in the spelling that transformers 4 and 5 both read.
+fn config_json(c: &Config, dtype: &str, student: &Student) -> Value {
+    let (class, window) = match c.family {
+        Family::Llama => ("LlamaForCausalLM", None),
+        Family::Mistral => ("MistralForCausalLM", Some(json!(c.sliding_window))),
+    };
+    let mut out = Map::new();
+    let mut set = |key: &str, value: Value| out.insert(key.into(), value);
+    set("architectures", json!([class]));
+    set("model_type", c.family.name().into());
+    set("hidden_size", c.d_model.into());
+    set("intermediate_size", c.d_mlp.into());
+    set("num_hidden_layers", c.n_layers.into());
+    set("num_attention_heads", c.n_heads.into());
+    set("num_key_value_heads", c.n_kv_heads.into());
+    set("head_dim", c.d_head.into());
+    set("vocab_size", c.d_vocab.into());
+    set("max_position_embeddings", c.n_ctx.into());
+    set("rms_norm_eps", c.norm_eps.into());
+    set(
+        "hidden_act",
+        match c.activation {
+            Activation::Silu => "silu",
+        }
+        .into(),
+    );
+    set("rope_theta", c.rope.theta.into());
+    set("rope_scaling", scaling_json(c.rope.scaling));
+    if let Some(window) = window {
+        set("sliding_window", window);
+    } else {
+        set("attention_bias", c.attention_bias.into());
+        set("mlp_bias", c.mlp_bias.into());
+    }
+    set("tie_word_embeddings", c.tied.into());
+    set("bos_token_id", json!(special_id(student, "bos_token")));
+    set("eos_token_id", ids_json(student.stop_tokens()));
+    set("pad_token_id", json!(special_id(student, "pad_token")));
+    set("torch_dtype", dtype.into());
+    Value::Object(out)
+}
+
+fn generation_json(student: &Student) -> Value {
+    json!({
+        "bos_token_id": special_id(student, "bos_token"),
+        "eos_token_id": ids_json(student.stop_tokens()),
+        "pad_token_id": special_id(student, "pad_token"),
+    })
+}
+
+/// One id, a list of several, or null.
+fn ids_json(ids: &[u32]) -> Value {
+    match ids {
+        [] => Value::Null,
+        [id] => (*id).into(),
+        ids => ids.into(),
+    }
+}
+
+fn scaling_json(scaling: RopeScaling) -> Value {
+    match scaling {
+        RopeScaling::None => Value::Null,
+        RopeScaling::Linear { factor } => json!({"rope_type": "linear", "factor": factor}),
+        RopeScaling::Llama3 { factor, low, high, original_n_ctx } => json!({
+            "rope_type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
+            "original_max_position_embeddings": original_n_ctx,
+        }),
+    }
+}
+
+/// A safetensors file of the weights under their Hugging Face names; its one metadata key is transformers'.
+fn safetensors_bytes(weights: &[Weight]) -> Result<Vec<u8>> {
+    let parts = weights.iter().map(parts).collect::<Result<Vec<_>>>()?.concat();
+    let fail = |source| heirloom_record::Error::SafeTensors { path: WEIGHTS.into(), source };
+    let views = parts.iter().map(Part::view).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    Ok(safetensors::serialize(views, Some(metadata)).map_err(fail)?)
+}
+
+/// One Hugging Face weight as it stands in a file.
+#[derive(Clone)]
+struct Part {
+    name: String,
+    dtype: safetensors::Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Part {
+    fn view(&self) -> Result<(&str, TensorView<'_>), SafeTensorError> {
+        Ok((&self.name, TensorView::new(self.dtype, self.shape.clone(), &self.bytes)?))
+    }
+}
+
+fn parts(weight: &Weight) -> Result<Vec<Part>> {
+    fn cut<T: Copy, const N: usize>(
+        slot: &Slot,
+        values: &[T],
+        dtype: safetensors::Dtype,
+        bytes: fn(T) -> [u8; N],
+    ) -> Vec<Part> {
+        let part = |(name, shape, values): (&str, Vec<usize>, &[T])| Part {
+            name: name.into(),
+            dtype,
+            shape,
+            bytes: values.iter().flat_map(|x| bytes(*x)).collect(),
+        };
+        slot.split(values).map(part).collect()
+    }
+    use safetensors::Dtype;
+    let (slot, flat) = (&weight.slot, weight.tensor.flatten_all()?);
+    Ok(match flat.dtype() {
+        DType::BF16 => cut(slot, &flat.to_vec1()?, Dtype::BF16, half::bf16::to_le_bytes),
+        DType::F16 => cut(slot, &flat.to_vec1()?, Dtype::F16, half::f16::to_le_bytes),
+        _ => cut(slot, &flat.to_vec1()?, Dtype::F32, f32::to_le_bytes),
+    })
+}
