@@ -1,4 +1,4 @@
-"""Numbers that heirloom-probe must reproduce: logistic regression, shrunk LDA, AUROC, DeLong, Wilson, calibration, PCA, TPR.
+"""Numbers that heirloom-probe must reproduce: logistic regression, shrunk LDA, AUROC, DeLong, Wilson, calibration, PCA, TPR, rates.
 
 Writes crates/heirloom-probe/tests/fixtures/: arrays as f64 safetensors, scalars and short vectors as JSON with repr floats.
 Every number comes from two routes (a library and a direct computation of the formula), compared before it is written.
@@ -10,12 +10,12 @@ from fractions import Fraction
 import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit
-from scipy.stats import norm
+from scipy.stats import bootstrap, norm, t, ttest_rel
 from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from fixtures import PROBE_FIXTURES, versions, write_cases, write_json
 
@@ -418,8 +418,76 @@ def tpr():
     }, "cases", rows)
 
 
+def student_t():
+    random = rng("student t")
+    cases = []
+    for n in (2, 3, 4, 5, 10, 64, 768):
+        values = np.round(random.normal(0.4, 0.3, n), 3)
+        for level in (0.95, 0.99):
+            low, high = t.interval(level, n - 1, values.mean(), values.std(ddof=1) / math.sqrt(n))
+            assert abs(high - values.mean() - t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n)) < 1e-12
+            cases.append({"values": values.tolist(), "level": level, "low": float(low), "high": float(high)})
+    return cases
+
+
+def newcombe():
+    # Newcombe 1998 (Stat. Med. 17:873), table II, method 10.
+    published = {(56, 70, 48, 80): (0.0524, 0.3339), (9, 10, 3, 10): (0.1705, 0.8090), (6, 7, 2, 7): (0.0582, 0.8062)}
+    cases = []
+    for k, n, l, m in (*published, (0, 20, 0, 20), (20, 20, 0, 20), (20, 20, 20, 30), (1, 192, 5, 192), (500, 1000, 490, 900)):
+        low, high = confint_proportions_2indep(k, n, l, m, compare="diff", method="newcomb", alpha=0.05)
+        (l1, u1), (l2, u2), d = wilson_interval(k, n, 0.95), wilson_interval(l, m, 0.95), k / n - l / m
+        by_hand = d - math.hypot(k / n - l1, u2 - l / m), d + math.hypot(u1 - k / n, l / m - l2)
+        assert max(abs(low - by_hand[0]), abs(high - by_hand[1])) < 1e-12
+        case = {"first": [k, n], "second": [l, m], "low": float(low), "high": float(high)}
+        if (k, n, l, m) in published:
+            case["published"] = published[k, n, l, m]
+            assert (round(low, 4), round(high, 4)) == published[k, n, l, m]
+        cases.append(case)
+    return cases
+
+
+def arms():
+    """Seeds that differ far more than scenarios do, so that Student's t over seeds is the widest interval there is."""
+    random = rng("arms")
+    cases = []
+    for runs, clusters, samples in ((2, 8, 1), (3, 12, 2), (5, 10, 3)):
+        first = np.round(random.normal(size=(runs, 1, 1)) * 5 + random.normal(size=(runs, clusters, samples)), 3)
+        second = np.round(random.normal(size=(runs, 1, 1)) * 5 + random.normal(size=(runs, clusters, samples)), 3)
+        means = first.mean((1, 2)), second.mean((1, 2))
+        low, high = t.interval(0.95, runs - 1, means[0].mean(), means[0].std(ddof=1) / math.sqrt(runs))
+        paired = ttest_rel(*means).confidence_interval(0.95)
+        cases.append({"first": first.tolist(), "second": second.tolist(), "mean": [float(means[0].mean()), float(low), float(high)],
+                      "difference": [float((means[0] - means[1]).mean()), float(paired.low), float(paired.high)]})
+    return cases
+
+
+def plain_bootstrap():
+    """One seed: its scenarios' means resampled. Ends of 200 000 resamples are within 0.5 % of the width of the exact ones."""
+    random = rng("plain bootstrap")
+    cases = []
+    for clusters, samples in ((12, 1), (40, 2), (200, 1)):
+        values = np.round(random.gamma(2.0, 1.0, size=(clusters, samples)), 3)
+        result = bootstrap((values.mean(1),), np.mean, n_resamples=200_000, batch=10_000, method="percentile", rng=random)
+        low, high = result.confidence_interval
+        cases.append({"values": values.tolist(), "low": float(low), "high": float(high)})
+    return cases
+
+
+def rates():
+    write_cases(PROBE_FIXTURES / "rate.json", MADE | {
+        "versions": versions("scipy", "statsmodels", "numpy"),
+        "newcombe": newcombe(),
+        "arms": arms(),
+        "bootstrap": plain_bootstrap(),
+        "definition": "student t: mean -/+ t * sd/sqrt(n); newcombe: statsmodels' newcomb interval of first[0]/first[1] - second[0]/second[1], "
+                      "95 %; arms: values [run][cluster][sample], [value, low, high] of the mean over runs' means and of the paired difference; "
+                      "bootstrap: scipy's percentile interval of the mean of the clusters' means, values [cluster][sample]",
+    }, "cases", student_t())
+
+
 if __name__ == "__main__":
-    for make in (logistic, lda, auroc, delong, wilson, calibration, pca, tpr):
+    for make in (logistic, lda, auroc, delong, wilson, calibration, pca, tpr, rates):
         make()
         print(f"{make.__name__}: done")
     for file in sorted(PROBE_FIXTURES.iterdir()):

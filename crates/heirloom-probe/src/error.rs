@@ -97,7 +97,7 @@ pub enum Error {
     /// Too few groups or clusters for what was asked.
     #[error("expected at least {expected} {unit}s, found {found}")]
     TooFew {
-        /// `group`, `cluster`, `pair`, `hook` or `replicate`.
+        /// `group`, `cluster`, `pair`, `hook`, `value` or `replicate`.
         unit: &'static str,
         /// The least that works.
         expected: usize,
@@ -111,6 +111,16 @@ pub enum Error {
         row: usize,
         /// Rows of the dataset.
         rows: usize,
+    },
+    /// A scenario that only one of two arms was measured on.
+    #[error("run {run}, cluster {cluster}: expected values of both arms, found none of the {missing} one")]
+    Unpaired {
+        /// Number of the run.
+        run: usize,
+        /// Number of the cluster inside it.
+        cluster: usize,
+        /// `first` or `second`.
+        missing: &'static str,
     },
     /// Two datasets that should describe the same rows.
     #[error("`{second}` differs from `{first}` in the {what} of its rows")]
@@ -213,6 +223,9 @@ impl Error {
             Self::OneClass { .. } => "every part needs rows with and rows without the behavior",
             Self::TooFew { unit: "group", .. } => {
                 "give rows more groups: prompt families that splits keep whole"
+            }
+            Self::Unpaired { .. } => {
+                "arms are compared on the scenarios they share: grade both arms of a seed on the same ones"
             }
             Self::NoDirection { .. } => {
                 "the classes have the same activations: pairs that share a prompt do at the last prompt token; read their answers with `response-mean`"

@@ -1,16 +1,21 @@
-//! A number with its interval, its n and the name of the method that made it; intervals of proportions and of AUROC in closed form.
+//! A number with its interval, its n and the name of the method that made it; intervals of proportions, means and AUROC in closed form.
 
 use std::fmt;
 
-use statrs::distribution::{ContinuousCDF, Normal};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use crate::error::{Error, Result};
+use crate::ranked::check_finite_scores;
 
 /// Which method an interval comes from, with the counts that only it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Wilson's score interval of a proportion.
     Wilson,
+    /// Student's t interval of a mean.
+    StudentT,
+    /// Newcombe's hybrid of two intervals, for the difference of their values.
+    NewcombeDifference,
     /// AUROC ± z × DeLong's standard error.
     DeLong {
         /// Clusters, as many as rows when each is its own.
@@ -61,6 +66,8 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Wilson => "wilson",
+            Self::StudentT => "student-t",
+            Self::NewcombeDifference => "newcombe-difference",
             Self::DeLong { .. } => "delong",
             Self::DeLongLogit { .. } => "delong-logit",
             Self::Newcombe { .. } => "newcombe",
@@ -95,6 +102,12 @@ impl Interval {
         Self { low: self.low.min(other.low), high: self.high.max(other.high), kind, ..self }
     }
 
+    /// The part of it that lies between bounds no estimate can pass.
+    #[must_use]
+    pub(crate) fn within(self, least: f64, most: f64) -> Self {
+        Self { low: self.low.max(least), high: self.high.min(most), ..self }
+    }
+
     /// What it was drawn over: clusters for a cluster bootstrap and DeLong, rows or trials for the rest.
     pub fn units(&self) -> usize {
         match self.kind {
@@ -103,7 +116,7 @@ impl Interval {
             | Kind::BootstrapOrNewcombe { clusters, .. }
             | Kind::DeLong { clusters }
             | Kind::DeLongLogit { clusters } => clusters,
-            Kind::Wilson | Kind::Newcombe { .. } => self.n,
+            Kind::Wilson | Kind::StudentT | Kind::NewcombeDifference | Kind::Newcombe { .. } => self.n,
         }
     }
 
@@ -112,6 +125,8 @@ impl Interval {
         let percent = 100.0 * self.level;
         let (method, unit) = match self.kind {
             Kind::Wilson => ("Wilson", "rows"),
+            Kind::StudentT => ("Student's t", "rows"),
+            Kind::NewcombeDifference => ("Newcombe hybrid", "rows"),
             Kind::DeLong { .. } => ("clustered DeLong", clusters),
             Kind::DeLongLogit { .. } => ("clustered DeLong on the logit scale", clusters),
             Kind::Newcombe { .. } => ("Newcombe", "rows"),
@@ -151,16 +166,57 @@ pub fn wilson(successes: usize, trials: usize, level: f64) -> Result<Interval> {
             found: successes as f64,
         });
     }
-    let z = two_sided_z(level)?;
     let n = trials as f64;
-    let p = successes as f64 / n;
-    let center = p + z * z / (2.0 * n);
-    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    let total = 1.0 + z * z / n;
-    // The ends at 0 and n are exact; rounding would leave 1e-18.
-    let low = if successes == 0 { 0.0 } else { (center - half) / total };
-    let high = if successes == trials { 1.0 } else { (center + half) / total };
-    Ok(Interval { value: p, low, high, level, n: trials, kind: Kind::Wilson })
+    let value = successes as f64 / n;
+    let (low, high) = wilson_ends(value, n, level)?;
+    Ok(Interval { value, low, high, level, n: trials, kind: Kind::Wilson })
+}
+
+/// Wilson's ends for a share that need not be a whole number of trials, such as a mean over clusters that are shares themselves.
+pub(crate) fn wilson_ends(share: f64, trials: f64, level: f64) -> Result<(f64, f64)> {
+    let z = two_sided_z(level)?;
+    let center = share + z * z / (2.0 * trials);
+    let half = z * (share * (1.0 - share) / trials + z * z / (4.0 * trials * trials)).sqrt();
+    let total = 1.0 + z * z / trials;
+    // The ends at 0 and 1 are exact; rounding would leave 1e-18.
+    let low = if share <= 0.0 { 0.0 } else { (center - half) / total };
+    let high = if share >= 1.0 { 1.0 } else { (center + half) / total };
+    Ok((low, high))
+}
+
+/// Student's t interval of the mean of independent values: mean ± t · sd / √n.
+///
+/// **Errors** with fewer than two values, or at one that is not finite.
+pub fn student_t(values: &[f64], level: f64) -> Result<Interval> {
+    two_sided_z(level)?;
+    if values.len() < 2 {
+        return Err(Error::TooFew { unit: "value", expected: 2, found: values.len() });
+    }
+    check_finite_scores(values)?;
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = two_sided_t(n - 1.0, level) * (variance / n).sqrt();
+    let (low, high) = (mean - half, mean + half);
+    Ok(Interval { value: mean, low, high, level, n: values.len(), kind: Kind::StudentT })
+}
+
+fn two_sided_t(freedom: f64, level: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |t| t.inverse_cdf(0.5 + level / 2.0))
+}
+
+/// Interval of `first − second` from the intervals of both, as if they were independent:
+/// `d − √((p₁ − l₁)² + (u₂ − p₂)²)` to `d + √((u₁ − p₁)² + (p₂ − l₂)²)`.
+///
+/// Of two Wilson intervals this is Newcombe's; values measured on the same units and alike on them have a narrower one.
+///
+/// **Source** Newcombe 1998, Stat. Med. 17:873, method 10; Zou and Donner 2008, Stat. Med. 27:1693, for other intervals.
+pub fn newcombe_difference(first: &Interval, second: &Interval) -> Interval {
+    let value = first.value - second.value;
+    let low = value - (first.value - first.low).hypot(second.high - second.value);
+    let high = value + (first.high - first.value).hypot(second.value - second.low);
+    let n = first.n + second.n;
+    Interval { value, low, high, level: first.level, n, kind: Kind::NewcombeDifference }
 }
 
 /// Newcombe's score interval of an AUROC from the counts behind it; never of width zero.

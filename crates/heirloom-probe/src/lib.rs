@@ -58,6 +58,7 @@ pub mod bootstrap;
 pub mod delong;
 pub mod interval;
 pub mod ranked;
+pub mod rate;
 pub mod score;
 
 // What the number has to stand beside.

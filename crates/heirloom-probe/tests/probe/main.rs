@@ -7,6 +7,7 @@ mod fixtures;
 mod laws;
 mod made;
 mod parity;
+mod rate;
 
 /// Asserts `|found − expected| ≤ tolerance`, naming the case.
 #[track_caller]
