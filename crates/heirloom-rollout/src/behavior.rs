@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use heirloom_record::{DataRow, Hasher, unknown_key};
+use heirloom_record::{DataRow, Hasher};
 use serde::Deserialize;
 
 use crate::grader::GraderFile;
 use crate::{
     Agreement, ContrastPair, Effect, Error, Finding, Grader, Limits, Result, Scenario, Summary, TopicText,
-    Transcript, lines, lint,
+    Transcript, error, lines, lint,
 };
 
 /// The files of a behavior's folder.
@@ -150,14 +150,7 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
 }
 
 fn parse(text: &str, path: &Path) -> Result<BehaviorFile> {
-    let file: BehaviorFile = toml::from_str(text).map_err(|source| {
-        let start = source.span().map_or(0, |span| span.start);
-        let line = text[..start].matches('\n').count() + 1;
-        match unknown_key(source.message()) {
-            Some((key, known)) => Error::UnknownKey { path: path.into(), line, key, known },
-            None => Error::Toml { path: path.into(), line, source: Box::new(source) },
-        }
-    })?;
+    let file: BehaviorFile = toml::from_str(text).map_err(|source| error::in_toml(path, text, source))?;
     let filled = [
         ("name", &file.name),
         ("definition", &file.definition),

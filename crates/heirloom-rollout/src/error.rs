@@ -1,13 +1,15 @@
-//! What can go wrong with a behavior.
+//! What can go wrong with a behavior, a pool of rollouts or an arm.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use heirloom_record::near;
+use heirloom_record::{near, unknown_key};
 
-/// The result of reading a behavior.
+use crate::{ArmProblem, PoolProblem};
+
+/// The result of what can go wrong with text.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with a behavior. [`Error::hint`] says what to do about it.
+/// What can go wrong with a behavior, a pool of rollouts or an arm. [`Error::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -22,7 +24,7 @@ pub enum Error {
         /// Every file that is not there.
         missing: Vec<String>,
     },
-    /// A file of a behavior's folder could not be read.
+    /// A file could not be read.
     #[error("could not read `{}`", path.display())]
     Io {
         /// The file.
@@ -30,7 +32,7 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// `behavior.toml` is not what it should be.
+    /// A TOML file is not what it should be.
     #[error("`{}` line {line}: could not be read", path.display())]
     Toml {
         /// The file.
@@ -40,7 +42,7 @@ pub enum Error {
         /// The parser's reason.
         source: Box<toml::de::Error>,
     },
-    /// A key of `behavior.toml` that heirloom does not know.
+    /// A key of a TOML file that heirloom does not know.
     #[error("`{}` line {line}: unknown key `{key}`, expected {}", path.display(), quoted(known))]
     UnknownKey {
         /// The file.
@@ -99,6 +101,58 @@ pub enum Error {
         id: String,
         /// Why.
         source: RowProblem,
+    },
+    /// Prompts and rollouts do not fit together.
+    #[error("prompts and rollouts do not fit together")]
+    Pool {
+        /// Why.
+        source: Box<PoolProblem>,
+    },
+    /// An arm cannot be made.
+    #[error("arm `{arm}` cannot be made")]
+    Arm {
+        /// The arm's name.
+        arm: String,
+        /// Why.
+        source: Box<ArmProblem>,
+    },
+    /// An intervention of an arm cannot be made.
+    #[error("arm `{arm}`: intervention {number}, {intervention}, cannot be made")]
+    Intervention {
+        /// The arm's name.
+        arm: String,
+        /// Which of its interventions, counted from 1.
+        number: usize,
+        /// The intervention, in words.
+        intervention: String,
+        /// Why.
+        source: Box<ArmProblem>,
+    },
+    /// The rows beside a manifest's settings are others than it was written with.
+    #[error("`{}` was changed after its manifest was written", path.display())]
+    ManifestRows {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A manifest's rollouts are not those of a pool.
+    #[error("arm `{arm}`: the pool lacks {} of its rollouts, or has them with another text: {}", rollouts.len(), listed(rollouts))]
+    ForeignManifest {
+        /// The arm's name.
+        arm: String,
+        /// Their ids.
+        rollouts: Vec<String>,
+    },
+    /// Two arms differ in more than was meant.
+    #[error("arm `{arm}` differs from `{against}` not only on {on}: {}", listed_as_they_are(differences))]
+    Unmeant {
+        /// The second arm.
+        arm: String,
+        /// The first arm.
+        against: String,
+        /// The subset that was meant, in words.
+        on: String,
+        /// Everything else that differs, in words.
+        differences: Vec<String>,
     },
 }
 
@@ -164,10 +218,7 @@ impl Error {
             Self::MissingFiles { .. } => {
                 Some(format!("a behavior is a folder that holds {}", quoted(&crate::behavior::FILES)))
             }
-            Self::UnknownKey { key, known, .. } => {
-                let near = near(key, known.iter().map(String::as_str));
-                (!near.is_empty()).then(|| format!("near names: {}", quoted(&near)))
-            }
+            Self::UnknownKey { key, known, .. } => near_names(&near(key, known.iter().map(String::as_str))),
             Self::Name { folder, .. } => Some(format!("write `name = \"{folder}\"`, or rename the folder")),
             Self::Rule { source: RuleProblem::Pattern { .. }, .. } => {
                 Some("patterns are those of Rust's `regex`: no look-around, no backreferences".into())
@@ -175,11 +226,59 @@ impl Error {
             Self::Row { source: RowProblem::NoThought, .. } => Some(
                 "a thought is a leading `<think>…</think>`; leave `thought` out where there is none".into(),
             ),
+            Self::Pool { source } => source.hint(),
+            Self::Arm { source, .. } | Self::Intervention { source, .. } => source.hint(),
+            Self::ForeignManifest { .. } => {
+                Some("make the pool from the prompts and rollouts that the arm was made from".into())
+            }
             _ => None,
         }
     }
 }
 
-fn quoted(names: &[impl AsRef<str>]) -> String {
+/// The error of `text`, read from `path` as TOML.
+pub(crate) fn in_toml(path: &Path, text: &str, source: toml::de::Error) -> Error {
+    let start = source.span().map_or(0, |span| span.start);
+    let line = text[..start].matches('\n').count() + 1;
+    match unknown_key(source.message()).or_else(|| unexpected_key(source.message())) {
+        Some((key, known)) => Error::UnknownKey { path: path.into(), line, key, known },
+        None => Error::Toml { path: path.into(), line, source: Box::new(source) },
+    }
+}
+
+/// As [`unknown_key`], in the words that the `toml` crate has for variants of an enum.
+fn unexpected_key(message: &str) -> Option<(String, Vec<String>)> {
+    let (found, known) =
+        message.strip_prefix("unexpected keys in table: ")?.split_once(", available keys: ")?;
+    let first = found.split(", ").next()?.to_owned();
+    Some((first, known.split(", ").map(str::to_owned).collect()))
+}
+
+/// Names in a sentence: "`a`, `b`".
+pub(crate) fn quoted(names: &[impl AsRef<str>]) -> String {
     names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// Names in a sentence: "`a`, `b` or `c`".
+pub(crate) fn either(names: &[String]) -> String {
+    match names {
+        [names @ .., last] if !names.is_empty() => format!("{} or `{last}`", quoted(names)),
+        names => quoted(names),
+    }
+}
+
+/// The first hundred names in a sentence, and how many more there are; an error's field holds them all.
+pub(crate) fn listed(names: &[String]) -> String {
+    listed_as_they_are(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
+}
+
+fn listed_as_they_are(things: &[String]) -> String {
+    const SHOWN: usize = 100;
+    let shown = things[..things.len().min(SHOWN)].join(", ");
+    if things.len() <= SHOWN { shown } else { format!("{shown} and {} more", things.len() - SHOWN) }
+}
+
+/// The hint that lists near names, where there are any.
+pub(crate) fn near_names(near: &[String]) -> Option<String> {
+    (!near.is_empty()).then(|| format!("near names: {}", quoted(near)))
 }
