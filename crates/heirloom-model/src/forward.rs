@@ -19,6 +19,7 @@ use crate::weights::Files;
 use crate::{Config, Error, Result, rope};
 
 /// A model on its device.
+#[derive(Clone)]
 pub(crate) struct Model {
     config: Config,
     /// Every tensor below, with its names.
@@ -26,13 +27,14 @@ pub(crate) struct Model {
     embed: Tensor,
     blocks: Vec<Block>,
     norm: Norm,
-    head: Tensor,
+    head: Linear,
     /// Rotary angle per position of each pair of a head's coordinates.
     pub(crate) frequencies: Vec<f32>,
     pub(crate) device: Device,
     pub(crate) dtype: DType,
 }
 
+#[derive(Clone)]
 struct Block {
     layer: usize,
     ln1: Norm,
@@ -47,6 +49,7 @@ struct Block {
     activation: Activation,
 }
 
+#[derive(Clone)]
 struct Norm {
     weight: Tensor,
     eps: f64,
@@ -73,8 +76,18 @@ impl Model {
 
     /// The language-model head. `[n, d]` → `[n, v]`
     pub(crate) fn logits(&self, x: &Tensor) -> Result<Tensor> {
-        let head = Linear { weight: self.head.clone(), bias: None };
-        Ok(head.forward(x)?)
+        Ok(self.head.forward(x)?)
+    }
+
+    /// The same model for many small passes; see [`Linear::laid_out`].
+    pub(crate) fn laid_out(&self) -> Result<Self> {
+        let mut model = Self { head: self.head.laid_out()?, ..self.clone() };
+        for block in &mut model.blocks {
+            for linear in [&mut block.qkv, &mut block.o, &mut block.gate_up, &mut block.down] {
+                *linear = linear.laid_out()?;
+            }
+        }
+        Ok(model)
     }
 }
 
@@ -145,7 +158,7 @@ impl Block {
 
 impl Block {
     fn assemble<F: FnMut() -> Tensor>(c: &Config, layer: usize, next: &mut F) -> Self {
-        let linear = |bias: bool, next: &mut F| Linear { weight: next(), bias: bias.then(next) };
+        let linear = |bias: bool, next: &mut F| Linear::new(next(), bias.then(next));
         Self {
             layer,
             ln1: Norm { weight: next(), eps: c.norm_eps },
@@ -228,7 +241,7 @@ impl Model {
         let embed = next();
         let blocks = (0..config.n_layers).map(|layer| Block::assemble(&config, layer, &mut next)).collect();
         let norm = Norm { weight: next(), eps: config.norm_eps };
-        let head = if config.tied { embed.clone() } else { next() };
+        let head = Linear::new(if config.tied { embed.clone() } else { next() }, None);
         let frequencies = rope::inverse_frequencies(&config.rope, config.d_head);
         Self { config, weights, embed, blocks, norm, head, frequencies, device, dtype }
     }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::batch::{Batch, Cache, check_row};
 use crate::capture::plan_batches;
+use crate::forward::Model;
 use crate::hooks::Hooks;
 use crate::intervene::{Changes, Intervention};
 use crate::{Error, Result, RowError, Student, TokenRow, ops};
@@ -101,8 +102,9 @@ impl Student {
         // Rows of a batch take room for their continuations too.
         let mean = rows.iter().map(|row| row.ids.len()).sum::<usize>() / rows.len().max(1);
         let budget = options.max_tokens * mean / (mean + options.max_new_tokens);
+        let model = self.model().laid_out()?;
         for order in plan_batches(rows, budget) {
-            self.generate_batch(rows, &order, options, &mut out)?;
+            self.generate_batch(&model, rows, &order, options, &mut out)?;
         }
         for generated in out.iter_mut().filter(|_| self.words().has_tokenizer()) {
             generated.text = self.words().decode(&generated.ids, false)?;
@@ -112,12 +114,13 @@ impl Student {
 
     fn generate_batch(
         &self,
+        model: &Model,
         rows: &[TokenRow],
         order: &[usize],
         options: &GenerateOptions,
         out: &mut [Generated],
     ) -> Result<()> {
-        let (model, config) = (self.model(), self.config());
+        let config = self.config();
         let stop: BTreeSet<u32> = options.stop.iter().chain(self.stop_tokens()).copied().collect();
         let capacities: Vec<usize> =
             order.iter().map(|&row| rows[row].ids.len() + options.max_new_tokens).collect();

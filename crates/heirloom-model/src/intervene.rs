@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use heirloom_record::HookPoint;
 use ndarray::Array2;
 
-use crate::{Config, Error, Result, TokenRow};
+use crate::{Config, Error, Result, TokenRow, ops};
 
 /// At which positions of a row something is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ struct Change {
 enum OnDevice {
     /// `[1, w]`
     Add(Tensor),
-    /// Unit direction `[w, 1]` and the component afterwards.
+    /// Unit direction `[1, w]` and the component afterwards.
     Component(Tensor, f64),
     /// `[1, w]`
     Replace(Tensor),
@@ -219,8 +219,8 @@ impl OnDevice {
         let new = match self {
             Self::Add(vector) => wide.broadcast_add(vector)?,
             Self::Component(direction, value) => {
-                let missing = wide.matmul(direction)?.affine(-1.0, *value)?; // [n 1]
-                (&wide + missing.matmul(&direction.t()?.contiguous()?)?)?
+                let missing = ops::matmul(&wide, direction)?.affine(-1.0, *value)?; // [n 1]
+                (&wide + missing.broadcast_mul(direction)?)?
             }
             Self::Replace(vector) => vector.broadcast_as(wide.shape())?.contiguous()?,
             Self::Patch(rows) => rows.clone(),
@@ -239,7 +239,7 @@ fn on_device(edit: &Edit, patch: Vec<f32>, n: usize, device: &Device) -> Result<
         Edit::Component { direction, value } => {
             let length = norm(direction);
             let unit = direction.iter().map(|x| (f64::from(*x) / length) as f32).collect();
-            OnDevice::Component(row(unit)?.t()?.contiguous()?, f64::from(*value))
+            OnDevice::Component(row(unit)?, f64::from(*value))
         }
         Edit::Replace { vector } => OnDevice::Replace(row(vector.clone())?),
         Edit::Patch { .. } => {

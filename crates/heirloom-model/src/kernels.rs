@@ -30,9 +30,21 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn row(&self, index: usize) -> &'a [f32] {
+    pub(crate) fn row(&self, index: usize) -> &'a [f32] {
         &self.data[index * self.stride..][..self.width]
     }
+}
+
+/// Columns of a panel: two of this machine's vectors.
+pub(crate) fn panel_width() -> usize {
+    struct Width;
+    impl WithSimd for Width {
+        type Output = usize;
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            2 * S::F32_LANES
+        }
+    }
+    Arch::new().dispatch(Width)
 }
 
 /// Runs `f(row, out)` for every row of `out`, vectorized and spread over threads.
@@ -368,7 +380,11 @@ impl<const N: usize> WithSimd for Queries<'_, N> {
 
 /// `left · panel` for a panel of two vectors' width: `N` rows times `[len, width]`.
 #[inline(always)]
-fn product<S: Simd, const N: usize>(simd: S, left: [&[f32]; N], panel: &[f32]) -> [[S::f32s; 2]; N] {
+pub(crate) fn product<S: Simd, const N: usize>(
+    simd: S,
+    left: [&[f32]; N],
+    panel: &[f32],
+) -> [[S::f32s; 2]; N] {
     let mut sums = [[simd.splat_f32s(0.0); 2]; N];
     let (panel, _) = S::as_simd_f32s(panel);
     let (panel, _) = panel.as_chunks::<2>();
@@ -384,7 +400,7 @@ fn product<S: Simd, const N: usize>(simd: S, left: [&[f32]; N], panel: &[f32]) -
 }
 
 #[inline(always)]
-fn store<S: Simd>(values: &[S::f32s; 2], out: &mut [f32]) {
+pub(crate) fn store<S: Simd>(values: &[S::f32s; 2], out: &mut [f32]) {
     for (out, value) in S::as_mut_simd_f32s(out).0.iter_mut().zip(values) {
         *out = *value;
     }
@@ -392,7 +408,7 @@ fn store<S: Simd>(values: &[S::f32s; 2], out: &mut [f32]) {
 
 /// Softmax of `scale · x` over `seen`; everything outside becomes zero.
 #[inline(always)]
-fn softmax(x: &mut [f32], seen: Range<usize>, scale: f32) {
+pub(crate) fn softmax(x: &mut [f32], seen: Range<usize>, scale: f32) {
     x[..seen.start].fill(0.0);
     x[seen.end..].fill(0.0);
     let x = &mut x[seen];

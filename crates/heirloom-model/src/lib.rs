@@ -43,6 +43,7 @@ mod hooks;
 
 mod batch;
 mod kernels;
+mod linear;
 mod ops;
 mod rope;
 

@@ -10,28 +10,54 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout,
 
 use crate::batch::Batch;
 use crate::kernels::{self, Rows, Segment, Sizes};
+use crate::linear::{self, Panels};
 
 type Result<T> = candle_core::Result<T>;
 
 /// `x · Wᵀ + b`, with `W` as Hugging Face stores it: `[out, in]`.
+#[derive(Clone)]
 pub(crate) struct Linear {
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Option<Tensor>,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    /// The weight, laid out for many small products.
+    panels: Option<Arc<Panels<'static>>>,
 }
 
 impl Linear {
+    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, panels: None }
+    }
+
     /// Shapes: `x` `[t, in]`, result `[t, out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = matmul(x, &self.weight)?;
+        let y = match &self.panels {
+            Some(panels) => x.apply_op1_no_bwd(&linear::LaidOut(Arc::clone(panels)))?,
+            None => matmul(x, &self.weight)?,
+        };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
     }
+
+    /// Lays the weight out once for many small products, which change by no bit; holds it a second time.
+    pub(crate) fn laid_out(&self) -> Result<Self> {
+        if !fused(&self.weight) {
+            return Ok(self.clone());
+        }
+        let weight = self.weight.contiguous()?;
+        let (storage, layout) = weight.storage_and_layout();
+        let candle_core::Storage::Cpu(storage) = &*storage else { return Ok(self.clone()) };
+        let data = &storage.as_slice()?[layout.start_offset()..][..weight.elem_count()];
+        Ok(Self { panels: Some(Arc::new(Panels::new(data, weight.dim(1)?))), ..self.clone() })
+    }
 }
 
 /// `x · Wᵀ`.
-fn matmul(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub(crate) fn matmul(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    if fused(x) {
+        return x.apply_op2(weight, linear::Stored);
+    }
     // candle's processor backend multiplies no bf16 matrices.
     if x.device().is_cpu() && x.dtype() == DType::BF16 {
         let y = x.to_dtype(DType::F32)?.matmul(&weight.to_dtype(DType::F32)?.t()?)?;
@@ -165,7 +191,7 @@ fn fused(x: &Tensor) -> bool {
 }
 
 /// A tensor on the processor as rows: the first axis may be strided, the rest must be contiguous.
-fn rows<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<(usize, Rows<'a>)> {
+pub(crate) fn rows<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<(usize, Rows<'a>)> {
     let (dims, strides) = (layout.dims(), layout.stride());
     let mut width = 1;
     for (size, stride) in dims.iter().zip(strides).skip(1).rev() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, IndexOp, Tensor};
-use heirloom_model::{Dtype, LoadOptions, Student};
+use heirloom_model::{Dtype, LoadOptions, Student, TokenRow};
 use heirloom_record::HookPoint;
 
 use crate::support::{MODELS, block, fixture, gap, json, options, rows, scale, see_all, student, tensors};
@@ -69,8 +69,11 @@ fn the_stream_is_the_sum_of_what_is_added() {
 fn a_mixed_batch_is_each_row_alone() {
     for name in MODELS {
         let (student, rows) = (student(name), rows(name));
+        let logits = |rows: &[TokenRow]| student.run_with_hooks(rows, &[], &[], true).unwrap();
         let together = see_all(&student, &rows);
-        for (row, together) in rows.iter().zip(&together) {
+        for ((row, together), blind) in rows.iter().zip(&together).zip(logits(&rows)) {
+            assert_eq!(blind, logits(std::slice::from_ref(row))[0], "{name} row {}: not a bit", row.id);
+            // Scores and pattern are composed of products that do know of other rows.
             let alone = &see_all(&student, std::slice::from_ref(row))[0];
             for (point, array) in &together.activations {
                 let error = gap(array, &alone.activations[point]) / scale(array).max(1.0);
