@@ -2,7 +2,8 @@
 //!
 //! A [`Behavior`] is a folder of `probes/`: contrast pairs, topic-only texts, scenarios, hand-labelled
 //! transcripts and a rule-based [`Grader`]. It is read whole and checked whole; [`Behavior::lint`] says what
-//! in it would let a probe cheat, and [`Behavior::summary`] gives the numbers of its card.
+//! in it would let a probe cheat, and [`Behavior::summary`] gives the numbers of its card. [`grade_rollouts`] grades
+//! rollouts that were stored, again and again alike.
 
 mod agreement;
 mod arm;
@@ -10,6 +11,7 @@ mod behavior;
 mod draws;
 mod error;
 mod grader;
+mod grades;
 mod lines;
 mod lint;
 mod manifest;
@@ -25,6 +27,7 @@ pub use arm::{Arm, ArmProblem, DataIntervention, Place, PoolProblem};
 pub use behavior::Behavior;
 pub use error::{Error, Result, RowProblem, RuleProblem};
 pub use grader::{Effect, Grade, Grader, Rule, Verdict};
+pub use grades::{Comparison, grade_rollouts};
 pub use lint::{Finding, Limits, Unit};
 pub use manifest::{Applied, Change, Changed, Diff, Manifest, ManifestRow, Repeated, Sides};
 pub use pair::{ContrastPair, Kind, Scenario, TopicText, Transcript};
