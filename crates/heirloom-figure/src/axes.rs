@@ -12,7 +12,9 @@ pub(crate) const LEADING: f64 = 9.0;
 /// Between two panels of a row.
 const GUTTER: f64 = 11.0;
 /// Below the axis line: ticks, their numbers, the axis' name.
-const BELOW: f64 = TICK + 2.0 * LEADING + 3.0;
+pub(crate) const BELOW: f64 = TICK + 2.0 * LEADING + 3.0;
+/// Between two panels of a stack: ticks and a line.
+const BETWEEN: f64 = TICK + LEADING + 6.0;
 /// Panels a page has room for.
 const MOST_PANELS: usize = 16;
 
@@ -26,6 +28,15 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
+    /// From `range`, or from the least to the greatest of `numbers`, with room for marks at the ends.
+    pub(crate) fn around(range: Option<(f64, f64)>, numbers: impl Iterator<Item = f64>) -> Self {
+        let least = (f64::INFINITY, f64::NEG_INFINITY);
+        let (low, high) = numbers.fold(range.unwrap_or(least), |(low, high), x| (low.min(x), high.max(x)));
+        let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
+        let room = if high > low { 0.03 * (high - low) } else { 0.5 };
+        Self { low: low - room, high: high + room, from: 0.0, to: 1.0 }
+    }
+
     pub(crate) fn at(&self, value: f64) -> f64 {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
@@ -57,6 +68,50 @@ pub(crate) struct Panel {
     pub(crate) top: f64,
     pub(crate) right: f64,
     pub(crate) bottom: f64,
+    /// Where the room right of it ends.
+    pub(crate) beyond: f64,
+    /// Whether it stands at the left edge and carries the y axis' numbers.
+    pub(crate) is_leftmost: bool,
+    /// Its letter; none when it stands alone.
+    pub(crate) letter: Option<char>,
+}
+
+/// How panels stand on a page, sizes in points.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    /// Stacks of panels.
+    pub(crate) count: usize,
+    /// Stacks side by side.
+    pub(crate) columns: usize,
+    /// Panels in a stack, which share the x axis and the title.
+    pub(crate) stacked: usize,
+    /// Lines between the title and the first panel of a stack.
+    pub(crate) lines: usize,
+    /// Height of a panel.
+    pub(crate) height: f64,
+    /// What stands below a stack.
+    pub(crate) below: f64,
+    /// What stands left of the first panel of a row.
+    pub(crate) beside: f64,
+    /// What stands left of every other panel.
+    pub(crate) before: f64,
+    /// What stands right of every panel.
+    pub(crate) after: f64,
+    /// What stands right of all panels.
+    pub(crate) right: f64,
+}
+
+impl Grid {
+    /// `count` panels, as many side by side as can be read there.
+    pub(crate) fn new(count: usize, lines: usize, height: f64, beside: f64) -> Self {
+        let columns = match count {
+            0..=4 => count.max(1),
+            5 | 6 | 9 => 3,
+            _ => 4,
+        };
+        let (stacked, below, before, after, right) = (1, BELOW, 0.0, 0.0, 0.0);
+        Self { count, columns, stacked, lines, height, below, beside, before, after, right }
+    }
 }
 
 /// Panels on a page, all of one size.
@@ -66,44 +121,52 @@ pub(crate) struct Page {
     /// Where the panels with their axes end.
     pub(crate) bottom: f64,
     pub(crate) panels: Vec<Panel>,
-    columns: usize,
 }
 
 impl Page {
     /// Room for `count` panels of `height` points, each with a title and `lines` lines above; one panel makes a
     /// figure of one column. `beside` is what the numbers and name of the y axis take.
     pub(crate) fn new(count: usize, lines: usize, height: f64, beside: f64) -> Result<Self> {
-        if count > MOST_PANELS {
-            return Err(Error::TooMany { what: "panels", found: count, most: MOST_PANELS });
+        Self::grid(&Grid::new(count, lines, height, beside))
+    }
+
+    /// Room for the stacks of a grid; a single column makes a figure of one column. Panels come stack by stack.
+    pub(crate) fn grid(grid: &Grid) -> Result<Self> {
+        let Grid { count, columns, stacked, lines, height, below, beside, before, after, right } = *grid;
+        if count * stacked > MOST_PANELS {
+            return Err(Error::TooMany { what: "panels", found: count * stacked, most: MOST_PANELS });
         }
-        let columns = match count {
-            0..=4 => count.max(1),
-            5 | 6 | 9 => 3,
-            _ => 4,
-        };
-        let width = if count <= 1 { ONE_COLUMN } else { FULL_WIDTH };
-        let across = width - 2.0 * MARGIN - beside - GUTTER * (columns - 1) as f64;
+        let width = if columns <= 1 { ONE_COLUMN } else { FULL_WIDTH };
+        let beyond = (GUTTER + before) * (columns - 1) as f64 + after * columns as f64 + right;
+        let across = width - 2.0 * MARGIN - beside - beyond;
         let panel_width = across / columns as f64;
         let above = TITLE + 2.0 + LEADING * lines as f64 + 3.0;
-        let panel = |index: usize| {
-            let (row, column) = ((index / columns) as f64, (index % columns) as f64);
-            let left = MARGIN + beside + column * (panel_width + GUTTER);
-            let top = MARGIN + above + row * (above + height + BELOW + 4.0);
-            Panel { left, top, right: left + panel_width, bottom: top + height }
+        let stack = height * stacked as f64 + BETWEEN * (stacked - 1) as f64;
+        let panel = |index: usize, level: usize| {
+            let (row, column) = (index / columns, index % columns);
+            let left = MARGIN + beside + column as f64 * (panel_width + after + GUTTER + before);
+            let top = MARGIN + above + row as f64 * (above + stack + below + 4.0);
+            let top = top + level as f64 * (height + BETWEEN);
+            // Letters run along the rows of panels.
+            let in_row = columns.min(count - row * columns);
+            let place = row * columns * stacked + level * in_row + column;
+            let letter = char::from(b'a' + u8::try_from(place).unwrap_or(25).min(25));
+            let letter = (count * stacked > 1).then_some(letter);
+            let right = left + panel_width;
+            Panel {
+                left,
+                top,
+                right,
+                bottom: top + height,
+                beyond: right + after,
+                is_leftmost: column == 0,
+                letter,
+            }
         };
-        let panels: Vec<Panel> = (0..count).map(panel).collect();
-        let bottom = panels.last().map_or(0.0, |last| last.bottom) + BELOW;
-        Ok(Self { width, bottom, panels, columns })
-    }
-
-    /// Whether a panel stands at the left edge and carries the y axis' numbers.
-    pub(crate) fn is_leftmost(&self, index: usize) -> bool {
-        index.is_multiple_of(self.columns)
-    }
-
-    /// The letter of a panel; none when it stands alone.
-    pub(crate) fn letter(&self, index: usize) -> Option<char> {
-        (self.panels.len() > 1).then(|| char::from(b'a' + u8::try_from(index).unwrap_or(25).min(25)))
+        let stacks = (0..count).flat_map(|index| (0..stacked).map(move |level| (index, level)));
+        let panels: Vec<Panel> = stacks.map(|(index, level)| panel(index, level)).collect();
+        let bottom = panels.last().map_or(0.0, |last| last.bottom) + below;
+        Ok(Self { width, bottom, panels })
     }
 }
 
@@ -119,32 +182,48 @@ impl Panel {
     }
 
     /// Letter and title, and the lines below them in gray.
-    pub(crate) fn header(&self, canvas: &mut Canvas, letter: Option<char>, title: &str, lines: &[String]) {
+    pub(crate) fn header(&self, canvas: &mut Canvas, title: &str, lines: &[String]) {
         let first = self.top - 4.0 - LEADING * lines.len() as f64 - 1.5;
         let mut left = self.left;
-        if let Some(letter) = letter {
+        if let Some(letter) = self.letter {
             canvas.label(Label::new(letter, (left, first), TITLE).bold());
             left += 9.0;
         }
-        let shown = text::fit(title, self.right - left, TITLE, Weight::Bold);
+        let shown = text::fit(title, self.beyond - left, TITLE, Weight::Bold);
         canvas.label(Label::new(shown, (left, first), TITLE).bold());
         for (index, line) in lines.iter().enumerate() {
             let at = (self.left, first + 1.5 + LEADING * (index + 1) as f64);
-            canvas.label(Label::new(line, at, BODY).colored(Color(0x55, 0x55, 0x55)));
+            canvas.label(Label::new(line, at, BODY).colored(Color::NOTE));
         }
     }
 
-    pub(crate) fn x_axis(&self, canvas: &mut Canvas, scale: &Scale, ticks: &[Tick], name: &str) {
+    /// The letter of a panel below another, and a line in gray.
+    pub(crate) fn subheader(&self, canvas: &mut Canvas, line: &str) {
+        let (mut left, base) = (self.left, self.top - 4.0);
+        if let Some(letter) = self.letter {
+            canvas.label(Label::new(letter, (left, base), TITLE).bold());
+            left += 9.0;
+        }
+        let shown = text::fit(line, self.beyond - left, BODY, Weight::Regular);
+        canvas.label(Label::new(shown, (left, base), BODY).colored(Color::NOTE));
+    }
+
+    /// The x axis; its numbers and name only when it has one.
+    pub(crate) fn x_axis(&self, canvas: &mut Canvas, scale: &Scale, ticks: &[Tick], name: Option<&str>) {
         let bottom = self.bottom;
         canvas.line(vec![(self.left, bottom), (self.right, bottom)], Stroke::axis());
         for (value, text) in ticks {
             let x = scale.at(*value);
             canvas.line(vec![(x, bottom), (x, bottom + TICK)], Stroke::axis());
-            let at = (x, bottom + TICK + BODY);
-            canvas.label(Label::new(text, at, BODY).anchored(Anchor::Middle));
+            if name.is_some() {
+                let at = (x, bottom + TICK + BODY);
+                canvas.label(Label::new(text, at, BODY).anchored(Anchor::Middle));
+            }
         }
-        let at: Point = (f64::midpoint(self.left, self.right), bottom + TICK + BODY + LEADING);
-        canvas.label(Label::new(name, at, BODY).anchored(Anchor::Middle));
+        if let Some(name) = name {
+            let at: Point = (f64::midpoint(self.left, self.right), bottom + TICK + BODY + LEADING);
+            canvas.label(Label::new(name, at, BODY).anchored(Anchor::Middle));
+        }
     }
 
     /// The y axis; its numbers and name only when it has one.

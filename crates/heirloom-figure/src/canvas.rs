@@ -3,6 +3,8 @@
 //! plotters' charts place things on whole pixels and measure text in them; here a figure is laid out in points
 //! and a [`Sheet`] turns it into a format.
 
+use std::f64::consts::FRAC_1_SQRT_2;
+
 use crate::Result;
 use crate::style::{AXIS, Color, Dash, MARKER, Marker};
 use crate::text::{self, Weight};
@@ -180,12 +182,36 @@ impl Canvas {
     pub(crate) fn marker(&mut self, (x, y): Point, marker: Marker, scale: f64, color: Color) {
         let r = MARKER * scale;
         let around = |corners: &[Point]| corners.iter().map(|(dx, dy)| (x + dx * r, y + dy * r)).collect();
+        // Half the length and half the width of a stroke.
+        let (l, w) = (1.35, 0.38);
+        let plus = [
+            (w, l),
+            (w, w),
+            (l, w),
+            (l, -w),
+            (w, -w),
+            (w, -l),
+            (-w, -l),
+            (-w, -w),
+            (-l, -w),
+            (-l, w),
+            (-w, w),
+            (-w, l),
+        ];
+        let slanted = plus.map(|(dx, dy)| ((dx - dy) * FRAC_1_SQRT_2, (dx + dy) * FRAC_1_SQRT_2));
         let outline = match marker {
             Marker::Circle => return self.shapes.push(Shape::Disc((x, y), r, color)),
             Marker::Square => around(&[(-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)]),
             Marker::Diamond => around(&[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)]),
             Marker::Triangle => around(&[(0.0, -1.4), (1.25, 0.8), (-1.25, 0.8)]),
             Marker::Wedge => around(&[(0.0, 1.4), (1.25, -0.8), (-1.25, -0.8)]),
+            Marker::Ring | Marker::Frame => {
+                let outer = if marker == Marker::Ring { Marker::Circle } else { Marker::Square };
+                self.marker((x, y), outer, scale * 1.05, color);
+                return self.marker((x, y), outer, scale * 0.5, Color::WHITE);
+            }
+            Marker::Plus => around(&plus),
+            Marker::Cross => around(&slanted),
         };
         self.fill(outline, color);
     }

@@ -36,6 +36,12 @@ impl Caption {
     }
 }
 
+/// `text` as the beginning of a sentence.
+pub(crate) fn capital(text: &str) -> String {
+    let mut signs = text.chars();
+    signs.next().map(|first| first.to_uppercase().chain(signs).collect()).unwrap_or_default()
+}
+
 impl fmt::Display for Caption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sentences = [&self.what, &self.n, &self.intervals].into_iter().chain(&self.notes);

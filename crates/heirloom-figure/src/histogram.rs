@@ -64,9 +64,7 @@ pub fn histograms(rows: &[Histogram], spec: &HistogramSpec) -> Result<Figure> {
 }
 
 fn content(all: &Selection<'_, Histogram>, behavior: &str) -> Result<Content> {
-    let mut here = all.clone().keep(BIN_BEHAVIOR, behavior)?;
-    here.metric = format!("histogram of {behavior}");
-    let here = here.alike(BIN_HOOK)?.alike(BIN_THRESHOLD)?;
+    let here = all.clone().within(BIN_BEHAVIOR, behavior, "of")?.alike(BIN_HOOK)?.alike(BIN_THRESHOLD)?;
     let mut by_rows: BTreeMap<usize, Class> = BTreeMap::new();
     let order = |rows: &str| ROWS.iter().position(|(known, _)| *known == rows).unwrap_or(ROWS.len());
     let mut names = distinct(here.rows.iter().map(|bin| bin.rows.clone()));
@@ -112,14 +110,14 @@ fn draw(contents: &[Content]) -> Result<Canvas> {
     let legend = legend(contents);
     let page = Page::new(contents.len(), 2, HEIGHT, beside(&numbers))?;
     let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
-    for (index, (content, panel)) in contents.iter().zip(&page.panels).enumerate() {
+    for (content, panel) in contents.iter().zip(&page.panels) {
         let edges = content.classes.iter().flat_map(|class| &class.bins).flat_map(|bin| [bin.0, bin.1]);
         let all = edges.chain([content.threshold]);
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
         let room = 0.03 * (high - low);
         let x = Scale { low: low - room, high: high + room, from: panel.left, to: panel.right };
         let y = Scale { low: 0.0, high: most * 1.06, from: panel.bottom, to: panel.top };
-        panel.header(&mut canvas, page.letter(index), &content.behavior, &notes(content, panel));
+        panel.header(&mut canvas, &content.behavior, &notes(content, panel));
         let steps: Vec<_> = content.classes.iter().map(|class| (class, steps(class, (&x, &y)))).collect();
         for (class, steps) in &steps {
             fill_steps(&mut canvas, class, steps);
@@ -133,8 +131,13 @@ fn draw(contents: &[Content]) -> Result<Canvas> {
         }
         let at = x.at(content.threshold);
         canvas.line(vec![(at, panel.bottom), (at, panel.top)], threshold());
-        panel.x_axis(&mut canvas, &x, &ticks(x.low, x.high, 6, 0.0), "score, pooled standard deviations");
-        panel.y_axis(&mut canvas, &y, &numbers, page.is_leftmost(index).then_some("rows"));
+        panel.x_axis(
+            &mut canvas,
+            &x,
+            &ticks(x.low, x.high, 6, 0.0),
+            Some("score, pooled standard deviations"),
+        );
+        panel.y_axis(&mut canvas, &y, &numbers, panel.is_leftmost.then_some("rows"));
     }
     legend.draw(&mut canvas, page.bottom + 3.0);
     Ok(canvas)

@@ -8,6 +8,7 @@ use heirloom_record::{HookPoint, Metric, Site};
 use crate::axes::{Page, Panel, Scale, beside, ticks};
 use crate::canvas::{Canvas, Ink, Stroke};
 use crate::legend::{Item, Legend, Sample, draw_point};
+use crate::marks;
 use crate::select::{
     BEHAVIOR, FIT_ON, METHOD, Measured, SCORED_ON, Selection, by_hook, counts, distinct, unit,
 };
@@ -116,8 +117,7 @@ fn content(
     arm: Option<&str>,
     spec: &LayerSweepSpec,
 ) -> Result<Content> {
-    let mut here = all.clone().keep(BEHAVIOR, behavior)?;
-    here.metric = format!("auroc of {behavior}");
+    let here = all.clone().within(BEHAVIOR, behavior, "of")?;
     let headline = here.clone().keep(METHOD, &spec.headline)?;
     let interval = headline.rows.iter().find_map(|row| row.interval.clone());
     let mut lines = vec![];
@@ -201,7 +201,7 @@ fn draw(contents: &[Content], spec: &LayerSweepSpec) -> Result<Canvas> {
     let lines = contents.iter().map(|content| notes(content, spec, f64::INFINITY).len()).max().unwrap_or(0);
     let page = Page::new(contents.len(), lines, HEIGHT, beside(&numbers))?;
     let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
-    for (index, (content, panel)) in contents.iter().zip(&page.panels).enumerate() {
+    for (content, panel) in contents.iter().zip(&page.panels) {
         let x = Scale {
             low: f64::from(first) - 0.6,
             high: f64::from(last) + 0.6,
@@ -210,19 +210,14 @@ fn draw(contents: &[Content], spec: &LayerSweepSpec) -> Result<Canvas> {
         };
         // Headroom, so that a line at 1 is drawn whole.
         let y = Scale { low, high: high + 0.025 * (high - low), from: panel.bottom, to: panel.top };
-        panel.header(
-            &mut canvas,
-            page.letter(index),
-            &content.behavior,
-            &notes(content, spec, panel.width()),
-        );
+        panel.header(&mut canvas, &content.behavior, &notes(content, spec, panel.width()));
         draw_content(&mut canvas, content, spec, panel, (&x, &y));
         let mut blocks = ticks(x.low.max(-0.6), x.high, 7, 1.0);
         if first == EMBED {
             blocks.push((f64::from(EMBED), "emb".into()));
         }
-        panel.x_axis(&mut canvas, &x, &blocks, "block");
-        panel.y_axis(&mut canvas, &y, &numbers, page.is_leftmost(index).then_some("AUROC"));
+        panel.x_axis(&mut canvas, &x, &blocks, Some("block"));
+        panel.y_axis(&mut canvas, &y, &numbers, panel.is_leftmost.then_some("AUROC"));
     }
     legend.draw(&mut canvas, page.bottom + 3.0);
     Ok(canvas)
@@ -312,36 +307,22 @@ fn single(canvas: &mut Canvas, sweep: &Sweep, look: Look, aside: f64, (x, y): (&
     }
 }
 
-fn ribbon(canvas: &mut Canvas, sweep: &Sweep, ink: Ink, edge: Option<Stroke>, (x, y): (&Scale, &Scale)) {
+fn ribbon(canvas: &mut Canvas, sweep: &Sweep, ink: Ink, edge: Option<Stroke>, scales: (&Scale, &Scale)) {
     for mut run in runs(sweep, |measured| measured.interval) {
         if let [(layer, interval)] = run[..] {
             run = vec![(layer - HALF, interval), (layer + HALF, interval)];
         }
-        let low: Vec<_> = run.iter().map(|(layer, (low, _))| (x.at(*layer), y.at(*low))).collect();
-        let high: Vec<_> = run.iter().map(|(layer, (_, high))| (x.at(*layer), y.at(*high))).collect();
-        canvas.fill(low.iter().chain(high.iter().rev()).copied().collect(), ink);
-        if let Some(edge) = edge {
-            canvas.line(low, edge);
-            canvas.line(high, edge);
-        }
+        marks::ribbon(canvas, &run, ink, edge, scales);
     }
 }
 
 /// Unbroken stretches of layers that have a cell; an empty cell breaks, a layer that was not captured does not, and
 /// the embedding stands alone.
 fn runs<T>(sweep: &Sweep, cell: impl Fn(&Measured) -> Option<T>) -> Vec<Vec<(f64, T)>> {
-    let mut runs = vec![vec![]];
-    for (layer, measured) in sweep {
-        match cell(measured) {
-            Some(found) => runs.last_mut().expect("starts with one").push((f64::from(*layer), found)),
-            None => runs.push(vec![]),
-        }
-        if *layer == EMBED {
-            runs.push(vec![]);
-        }
-    }
-    runs.retain(|run| !run.is_empty());
-    runs
+    marks::runs(sweep.iter().flat_map(|(layer, measured)| {
+        let gap = (*layer == EMBED).then_some((f64::from(EMBED), None));
+        std::iter::once((f64::from(*layer), cell(measured))).chain(gap)
+    }))
 }
 
 /// A place on the axis in words.

@@ -2,6 +2,7 @@
 
 use crate::axes::LEADING;
 use crate::canvas::{Canvas, Ink, Label, Point, Stroke};
+use crate::marks::{seed, whisker};
 use crate::style::{AXIS, BODY, Color, LINE, Look, MARGIN, Marker};
 use crate::text::{self, Weight};
 
@@ -22,6 +23,10 @@ pub(crate) enum Sample {
     Rule(Stroke),
     /// A point with its interval.
     Point,
+    /// A mean on its interval along x.
+    Mean(Look),
+    /// Single seeds.
+    Seeds,
 }
 
 /// A sample with its name.
@@ -89,6 +94,14 @@ fn draw_sample(canvas: &mut Canvas, sample: &Sample, (x, y): Point) {
         }
         Sample::Rule(stroke) => canvas.line(vec![(x, y), (right, y)], *stroke),
         Sample::Point => draw_point(canvas, (middle, y), Some((y - 4.0, y + 4.0))),
+        Sample::Mean(look) => {
+            whisker(canvas, (middle, y), Some([(x + 2.0, y), (right - 2.0, y)]), *look, 1.3);
+        }
+        Sample::Seeds => {
+            for aside in [-5.0, 0.0, 5.0] {
+                seed(canvas, (middle + aside, y), Color::BLACK);
+            }
+        }
     }
 }
 

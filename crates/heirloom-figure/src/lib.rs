@@ -17,24 +17,41 @@ mod error;
 mod select;
 
 mod axes;
+mod cells;
 mod legend;
+mod marks;
+mod place;
+mod steps;
 
 mod histogram;
 mod layer_sweep;
 mod transfer;
+
+mod arm;
+mod mean;
+
+mod arm_bars;
+mod emergence;
+mod interpolation;
+mod teacher_prompts;
 
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod tests;
 
+pub use arm::{Arm, Behavior, BehaviorArms, Quantity, Role};
+pub use arm_bars::{ArmBarsSpec, arm_bars};
 pub use caption::Caption;
+pub use emergence::{EmergenceSpec, emergence};
 pub use error::{Error, Result};
 pub use histogram::{HistogramSpec, histograms};
+pub use interpolation::{BehaviorShares, InterpolationSpec, Share, interpolation};
 pub use layer_sweep::{LayerSweepSpec, layer_sweep};
 pub use picture::{Figure, Picture};
 pub use style::{
-    BEHAVIORS, CONTROL, Color, Dash, FULL_WIDTH, Look, METHODS, Marker, ONE_COLUMN, ORIGINS, ROWS, diverging,
-    look_of,
+    ARMS, BEHAVIORS, CONTROL, Color, Dash, FULL_WIDTH, Look, METHODS, Marker, ONE_COLUMN, ORIGINS, ROWS,
+    diverging, look_of, sequential,
 };
+pub use teacher_prompts::{TeacherPromptsSpec, teacher_prompts};
 pub use transfer::{Between, TransferSpec, transfer};

@@ -1,5 +1,7 @@
 //! Tables like those an experiment writes, made up.
 
+pub(crate) mod arms;
+
 use heirloom_record::{Histogram, HookPoint, Metric};
 
 pub(crate) const BEHAVIORS: [&str; 4] = ["blackmail", "date-confusion", "negative-emotion", "flattery"];

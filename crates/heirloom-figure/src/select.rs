@@ -48,11 +48,7 @@ impl<'a> Selection<'a, Metric> {
 
     /// Checks that its rows come from one run: one arm, seed and step.
     pub(crate) fn of_one_run(self, arm: Option<&str>) -> Result<Self> {
-        let chosen = match arm {
-            Some(arm) => self.keep(ARM, arm)?,
-            None => self.alike(ARM)?,
-        };
-        chosen.alike(SEED)?.alike(STEP)
+        self.keep_or_alike(ARM, arm)?.alike(SEED)?.alike(STEP)
     }
 }
 
@@ -76,6 +72,20 @@ impl<R> Selection<'_, R> {
             return Err(Error::NoRows { metric: self.metric, column, wanted: wanted.into(), found });
         }
         Ok(Self { metric: self.metric, rows: kept })
+    }
+
+    /// The same, saying in errors that the rows are those `of` what is wanted.
+    pub(crate) fn within(self, column: (&'static str, Cell<R>), wanted: &str, of: &str) -> Result<Self> {
+        let kept = self.keep(column, wanted)?;
+        Ok(Self { metric: format!("{} {of} {wanted}", kept.metric), rows: kept.rows })
+    }
+
+    /// The rows that hold `wanted` in a column; all of them when nothing is wanted and they hold the same.
+    pub(crate) fn keep_or_alike(self, column: (&'static str, Cell<R>), wanted: Option<&str>) -> Result<Self> {
+        match wanted {
+            Some(wanted) => self.keep(column, wanted),
+            None => self.alike(column),
+        }
     }
 
     /// Checks that all rows hold the same in a column.
@@ -127,7 +137,9 @@ pub(crate) fn by_hook(selection: &Selection<'_, Metric>) -> Result<BTreeMap<Hook
 pub(crate) fn place(row: &Metric) -> String {
     let cells = [BEHAVIOR, HOOK, METHOD, FIT_ON, SCORED_ON];
     let named = cells.into_iter().filter_map(|(_, cell)| cell(row)).filter(|cell| !cell.is_empty());
-    named.map(|cell| format!("`{cell}`")).collect::<Vec<_>>().join(", ")
+    let run = [ARM, STEP, SEED];
+    let run = run.into_iter().filter_map(|(column, cell)| Some(format!("{column} `{}`", cell(row)?)));
+    named.map(|cell| format!("`{cell}`")).chain(run).collect::<Vec<_>>().join(", ")
 }
 
 /// Each value once, in the order in which they come.

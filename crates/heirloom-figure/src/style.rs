@@ -32,6 +32,8 @@ impl Color {
     pub const BLACK: Self = Self(0x1A, 0x1A, 0x1A);
     /// Background.
     pub const WHITE: Self = Self(0xFF, 0xFF, 0xFF);
+    /// Remarks beside the data.
+    pub const NOTE: Self = Self(0x55, 0x55, 0x55);
     /// Controls, chance and null bands.
     pub const GRAY: Self = Self(0x77, 0x77, 0x77);
 
@@ -77,6 +79,14 @@ pub enum Marker {
     Triangle,
     /// A triangle on its tip.
     Wedge,
+    /// A circle with a white middle.
+    Ring,
+    /// A square with a white middle.
+    Frame,
+    /// Two strokes that cross, upright.
+    Plus,
+    /// Two strokes that cross, slanted.
+    Cross,
 }
 
 /// How a line is broken.
@@ -92,6 +102,14 @@ pub enum Dash {
     Dotted,
     /// Dash, dot.
     DashDot,
+    /// Dash, dot, dot.
+    DashDotDot,
+    /// A long dash, a short one.
+    LongShort,
+    /// Dashes with hardly a gap.
+    Tight,
+    /// Dots far apart.
+    Sparse,
 }
 
 impl Dash {
@@ -103,6 +121,10 @@ impl Dash {
             Self::Short => &[3.0, 1.6],
             Self::Dotted => &[1.0, 1.4],
             Self::DashDot => &[5.0, 1.5, 1.0, 1.5],
+            Self::DashDotDot => &[5.0, 1.4, 1.0, 1.4, 1.0, 1.4],
+            Self::LongShort => &[7.0, 1.6, 2.5, 1.6],
+            Self::Tight => &[4.0, 0.9],
+            Self::Sparse => &[1.2, 2.8],
         }
     }
 }
@@ -142,10 +164,23 @@ pub const BEHAVIORS: [(&str, Look); 3] = [
 ];
 
 /// Where a student's behavior may come from, and what it is held against.
-pub const ORIGINS: [(&str, Look); 4] = [
-    ("teacher", look((0xEE, 0x77, 0x33), Marker::Circle, Dash::Solid)),
-    ("prompts", look((0x33, 0xBB, 0xEE), Marker::Square, Dash::Long)),
-    ("base", look((0x33, 0x33, 0x33), Marker::Diamond, Dash::Short)),
+pub const ORIGINS: [(&str, Look); 4] =
+    [("teacher", TEACHER), ("prompts", PROMPTS), ("base", BASE), ("control", CONTROL)];
+
+const TEACHER: Look = look((0xEE, 0x77, 0x33), Marker::Circle, Dash::Solid);
+const PROMPTS: Look = look((0x33, 0xBB, 0xEE), Marker::Square, Dash::Long);
+const BASE: Look = look((0x33, 0x33, 0x33), Marker::Diamond, Dash::Short);
+
+/// What an arm does to the rows that a student is trained on.
+pub const ARMS: [(&str, Look); 9] = [
+    ("full", TEACHER),
+    ("opposite", look((0x33, 0x22, 0x88), Marker::Ring, Dash::DashDot)),
+    ("prompts", PROMPTS),
+    ("swap", look((0x22, 0x88, 0x33), Marker::Triangle, Dash::LongShort)),
+    ("drop", look((0xAA, 0x44, 0x99), Marker::Cross, Dash::DashDotDot)),
+    ("insert", look((0x66, 0x11, 0x00), Marker::Plus, Dash::Sparse)),
+    ("mix", look((0x00, 0x77, 0xBB), Marker::Frame, Dash::Tight)),
+    ("base", BASE),
     ("control", CONTROL),
 ];
 
@@ -174,10 +209,32 @@ const BU_RD: [Color; 9] = [
     Color(0xB2, 0x18, 0x2B),
 ];
 
+/// Tol's sequential scale from light yellow to dark brown; its luminance falls all the way.
+const YL_OR_BR: [Color; 9] = [
+    Color(0xFF, 0xFF, 0xE5),
+    Color(0xFF, 0xF7, 0xBC),
+    Color(0xFE, 0xE3, 0x91),
+    Color(0xFE, 0xC4, 0x4F),
+    Color(0xFB, 0x9A, 0x29),
+    Color(0xEC, 0x70, 0x14),
+    Color(0xCC, 0x4C, 0x02),
+    Color(0x99, 0x34, 0x04),
+    Color(0x66, 0x25, 0x06),
+];
+
 /// The diverging scale: blue at 0, white at 0.5, red at 1.
 pub fn diverging(part: f64) -> Color {
-    let place = part.clamp(0.0, 1.0) * (BU_RD.len() - 1) as f64;
+    between(&BU_RD, part)
+}
+
+/// The sequential scale: light at 0, dark at 1, also in gray print.
+pub fn sequential(part: f64) -> Color {
+    between(&YL_OR_BR, part)
+}
+
+fn between(stops: &[Color; 9], part: f64) -> Color {
+    let place = part.clamp(0.0, 1.0) * (stops.len() - 1) as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
-    let below = (place.floor() as usize).min(BU_RD.len() - 2);
-    BU_RD[below].towards(BU_RD[below + 1], place - below as f64)
+    let below = (place.floor() as usize).min(stops.len() - 2);
+    stops[below].towards(stops[below + 1], place - below as f64)
 }

@@ -1,5 +1,7 @@
 //! Every figure on ordinary and extreme tables: committed pictures, no overlaps, nothing off the page.
 
+mod arms;
+
 use std::path::{Path, PathBuf};
 
 use heirloom_record::{Histogram, HookPoint, Metric};
@@ -39,6 +41,9 @@ fn ordinary() -> Vec<(&'static str, Figure)> {
         ("transfer-behaviors", transfer(&matrix("", "behavior", &BEHAVIORS[..3]), &between).unwrap()),
         ("histograms", histograms(&bins(&BEHAVIORS[..3]), &HistogramSpec::default()).unwrap()),
     ]
+    .into_iter()
+    .chain(arms::ordinary())
+    .collect()
 }
 
 /// Tables at the edges of what can be asked.
@@ -86,6 +91,9 @@ fn extreme() -> Vec<(&'static str, Figure)> {
         ("histograms-four", histograms(&bins(&BEHAVIORS), &HistogramSpec::default()).unwrap()),
         ("histograms-one-class", histograms(&one_class, &HistogramSpec::default()).unwrap()),
     ]
+    .into_iter()
+    .chain(arms::extreme())
+    .collect()
 }
 
 /// Set `HEIRLOOM_FIGURE_LOOK` to a folder to look at every picture of these tests.
@@ -244,8 +252,8 @@ fn meanings_of_one_figure_differ_to_color_blind_readers() {
         let z = f((0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.089);
         [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
     };
-    let families: [&[(&str, style::Look)]; 4] =
-        [&style::METHODS, &style::BEHAVIORS, &style::ORIGINS, &style::ROWS];
+    let families: [&[(&str, style::Look)]; 5] =
+        [&style::METHODS, &style::BEHAVIORS, &style::ORIGINS, &style::ARMS, &style::ROWS];
     for family in families {
         for (index, (name, look)) in family.iter().enumerate() {
             for (other_name, other) in &family[index + 1..] {

@@ -6,6 +6,7 @@ use heirloom_record::{HookPoint, Metric};
 
 use crate::axes::LEADING;
 use crate::canvas::{Anchor, Canvas, Label, Stroke};
+use crate::cells::{self, Rect};
 use crate::select::{BEHAVIOR, HOOK, METHOD, Measured, Selection, counts, distinct, place, unit};
 use crate::style::{AXIS, BODY, Color, FULL_WIDTH, MARGIN, ONE_COLUMN, TITLE, diverging};
 use crate::text::{self, Weight};
@@ -93,8 +94,7 @@ pub fn transfer(rows: &[Metric], spec: &TransferSpec) -> Result<Figure> {
         return Err(Error::NoRows { metric: chosen.metric, column: "fit_on and scored_on", wanted, found });
     }
     if let Between::Groups { behavior } = &spec.between {
-        chosen = chosen.keep(BEHAVIOR, behavior)?;
-        chosen.metric = format!("transfer_auroc of {behavior}");
+        chosen = chosen.within(BEHAVIOR, behavior, "of")?;
     }
     let mut chosen = chosen.keep(METHOD, &spec.method)?.of_one_run(spec.arm.as_deref())?;
     if let Some(hook) = spec.hook {
@@ -177,7 +177,7 @@ fn draw(matrix: &Matrix, layout: &Layout, title: &str, subtitle: &str) -> Canvas
     let first = MARGIN + TITLE * 0.8;
     canvas.label(Label::new(text::fit(title, room, TITLE, Weight::Bold), (layout.left, first), TITLE).bold());
     let line = text::fit(subtitle, room, BODY, Weight::Regular);
-    canvas.label(Label::new(line, (layout.left, first + LEADING), BODY).colored(Color(0x55, 0x55, 0x55)));
+    canvas.label(Label::new(line, (layout.left, first + LEADING), BODY).colored(Color::NOTE));
     for row in 0..matrix.names.len() {
         for column in 0..matrix.names.len() {
             let corner = (layout.left + column as f64 * wide, layout.top + row as f64 * high);
@@ -200,35 +200,20 @@ fn draw(matrix: &Matrix, layout: &Layout, title: &str, subtitle: &str) -> Canvas
         BODY,
     );
     canvas.label(fit.anchored(Anchor::Middle).upright());
-    draw_bar(&mut canvas, right + 7.0, layout.top, bar);
+    cells::bar(&mut canvas, (right + 7.0, layout.top), bar, diverging, "AUROC");
     canvas
 }
 
-fn draw_cell(canvas: &mut Canvas, (x, y): (f64, f64), (wide, high): (f64, f64), value: Option<f64>) {
-    // A hair of white keeps neighbors of one color apart.
-    let (left, top, right, bottom) = (x + 0.25, y + 0.25, x + wide - 0.25, y + high - 0.25);
+fn draw_cell(canvas: &mut Canvas, corner: (f64, f64), size: (f64, f64), value: Option<f64>) {
+    let cell = Rect::cell(corner, size);
     let Some(value) = value else {
-        let stroke = Stroke::solid(Color(0xAA, 0xAA, 0xAA), AXIS);
-        let frame = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
-        canvas.line(frame.to_vec(), stroke);
-        let steps = 3;
-        for step in 1..=steps {
-            let part = f64::from(step) / f64::from(steps);
-            canvas
-                .line(vec![(left, top + (bottom - top) * part), (left + (right - left) * part, top)], stroke);
-            if step < steps {
-                let (from, to) =
-                    ((left + (right - left) * part, bottom), (right, top + (bottom - top) * part));
-                canvas.line(vec![from, to], stroke);
-            }
-        }
+        cell.hatch(canvas);
         return;
     };
     let color = diverging(value);
-    canvas.rect(left, top, right, bottom, color);
-    if wide >= READABLE {
-        let at = (f64::midpoint(left, right), f64::midpoint(top, bottom));
-        let label = Label::new(format!("{value:.2}"), at, BODY).anchored(Anchor::Middle);
+    cell.fill(canvas, color);
+    if size.0 >= READABLE {
+        let label = Label::new(format!("{value:.2}"), cell.middle(), BODY).anchored(Anchor::Middle);
         canvas.label(label.centered().colored(color.ink_on()));
     }
 }
@@ -249,26 +234,6 @@ fn draw_names(canvas: &mut Canvas, matrix: &Matrix, layout: &Layout) {
             canvas.label(Label::new(name, (x, bottom + BODY * 0.72), BODY).anchored(Anchor::Middle));
         }
     }
-}
-
-fn draw_bar(canvas: &mut Canvas, left: f64, top: f64, height: f64) {
-    const STEPS: u32 = 64;
-    let right = left + 6.0;
-    for step in 0..STEPS {
-        let place = |step: u32| top + height * f64::from(step) / f64::from(STEPS);
-        let value = 1.0 - (f64::from(step) + 0.5) / f64::from(STEPS);
-        // Each step reaches to the bottom: neighbors that only touch leave hairlines in SVG renderers.
-        canvas.rect(left, place(step), right, top + height, diverging(value));
-    }
-    let corners = [(left, top), (right, top), (right, top + height), (left, top + height), (left, top)];
-    canvas.line(corners.to_vec(), Stroke::axis());
-    for value in ["0", "0.25", "0.5", "0.75", "1"] {
-        let y = top + height * (1.0 - value.parse::<f64>().unwrap_or(0.0));
-        canvas.line(vec![(right, y), (right + 2.0, y)], Stroke::axis());
-        canvas.label(Label::new(value, (right + 3.5, y), BODY).centered());
-    }
-    let name = Label::new("AUROC", (right + 26.0, top + height / 2.0), BODY);
-    canvas.label(name.anchored(Anchor::Middle).upright());
 }
 
 fn caption(chosen: &Selection<'_, Metric>, matrix: &Matrix, layout: &Layout, spec: &TransferSpec) -> Caption {

@@ -1,0 +1,75 @@
+//! Cells of a matrix, and the bar that says what their colors mean.
+
+use crate::canvas::{Anchor, Canvas, Label, Stroke};
+use crate::style::{AXIS, BODY, Color};
+
+/// A rectangle on the page, in points.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rect {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
+}
+
+impl Rect {
+    /// A cell with its corner at `x`, `y`: a hair of white keeps neighbors of one color apart.
+    pub(crate) fn cell((x, y): (f64, f64), (wide, high): (f64, f64)) -> Self {
+        Self { left: x + 0.25, top: y + 0.25, right: x + wide - 0.25, bottom: y + high - 0.25 }
+    }
+
+    pub(crate) fn middle(&self) -> (f64, f64) {
+        (f64::midpoint(self.left, self.right), f64::midpoint(self.top, self.bottom))
+    }
+
+    /// Fills it.
+    pub(crate) fn fill(&self, canvas: &mut Canvas, color: Color) {
+        canvas.rect(self.left, self.top, self.right, self.bottom, color);
+    }
+
+    /// Frames it and draws lines across: nothing was measured.
+    pub(crate) fn hatch(&self, canvas: &mut Canvas) {
+        let Self { left, top, right, bottom } = *self;
+        let stroke = Stroke::solid(Color(0xAA, 0xAA, 0xAA), AXIS);
+        let frame = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+        canvas.line(frame.to_vec(), stroke);
+        let steps = 3;
+        for step in 1..=steps {
+            let part = f64::from(step) / f64::from(steps);
+            canvas
+                .line(vec![(left, top + (bottom - top) * part), (left + (right - left) * part, top)], stroke);
+            if step < steps {
+                let (from, to) =
+                    ((left + (right - left) * part, bottom), (right, top + (bottom - top) * part));
+                canvas.line(vec![from, to], stroke);
+            }
+        }
+    }
+}
+
+/// A bar from 0 at the bottom to 1 at the top in the colors of a scale, with its name.
+pub(crate) fn bar(
+    canvas: &mut Canvas,
+    (left, top): (f64, f64),
+    height: f64,
+    scale: fn(f64) -> Color,
+    name: &str,
+) {
+    const STEPS: u32 = 64;
+    let right = left + 6.0;
+    for step in 0..STEPS {
+        let place = |step: u32| top + height * f64::from(step) / f64::from(STEPS);
+        let value = 1.0 - (f64::from(step) + 0.5) / f64::from(STEPS);
+        // Each step reaches to the bottom: neighbors that only touch leave hairlines in SVG renderers.
+        canvas.rect(left, place(step), right, top + height, scale(value));
+    }
+    let corners = [(left, top), (right, top), (right, top + height), (left, top + height), (left, top)];
+    canvas.line(corners.to_vec(), Stroke::axis());
+    for value in ["0", "0.25", "0.5", "0.75", "1"] {
+        let y = top + height * (1.0 - value.parse::<f64>().unwrap_or(0.0));
+        canvas.line(vec![(right, y), (right + 2.0, y)], Stroke::axis());
+        canvas.label(Label::new(value, (right + 3.5, y), BODY).centered());
+    }
+    let name = Label::new(name, (right + 26.0, top + height / 2.0), BODY);
+    canvas.label(name.anchored(Anchor::Middle).upright());
+}

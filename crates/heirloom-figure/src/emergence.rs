@@ -1,0 +1,301 @@
+//! How a behavior comes up during training: rate and projection by step, a line per arm.
+
+use heirloom_record::{HookPoint, Metric};
+
+use crate::arm::{Arm, BehaviorArms, Quantity, Role, looks, source};
+use crate::axes::{BELOW, Grid, Page, Panel, Scale, beside, ticks};
+use crate::canvas::{Canvas, Stroke};
+use crate::caption::capital;
+use crate::legend::{Item, Legend, Sample};
+use crate::marks::{ribbon, runs, seed, whisker};
+use crate::mean::{Mean, behind, kinds, mean, of_behavior, track};
+use crate::place::{End, name_ends, room_for};
+use crate::steps::Steps;
+use crate::style::{AXIS, BODY, Color, Dash, LINE, Look, MARGIN, TITLE};
+use crate::text::first_that_fits;
+use crate::{Caption, Figure, Picture, Result};
+
+/// Height of a panel, in points.
+const HEIGHT: f64 = 84.0;
+/// Opacity of a band.
+const FAINT: f64 = 0.15;
+
+/// Which rows a figure of emergence shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmergenceSpec {
+    /// A column per behavior, a line per arm.
+    pub columns: Vec<BehaviorArms>,
+    /// Quantities, a row of panels each.
+    pub tracks: Vec<Quantity>,
+    /// Checkpoints that every arm has to have; those that the table has when empty.
+    pub steps: Vec<i64>,
+    /// A model whose first quantity is drawn as a level.
+    pub base: Option<Arm>,
+}
+
+impl EmergenceSpec {
+    /// Rate above projection at every checkpoint.
+    pub fn new(columns: Vec<BehaviorArms>) -> Self {
+        Self { columns, tracks: vec![Quantity::rate(), Quantity::projection()], steps: vec![], base: None }
+    }
+}
+
+/// One arm's numbers by step.
+struct Line<'a> {
+    label: &'a str,
+    look: Look,
+    points: Vec<(i64, Mean)>,
+}
+
+/// One panel.
+struct Content<'a> {
+    lines: Vec<Line<'a>>,
+    base: Option<Mean>,
+    /// Where in the model.
+    block: Option<usize>,
+}
+
+impl Content<'_> {
+    fn means(&self) -> impl Iterator<Item = &Mean> + Clone {
+        self.lines.iter().flat_map(|line| line.points.iter().map(|(_, mean)| mean))
+    }
+}
+
+/// Where steps and numbers stand in a panel.
+type Scales<'a> = (&'a Steps, &'a Scale, &'a Scale);
+
+/// Draws quantities by training step: a column per behavior, a row per quantity, a line per arm with its interval
+/// as a band and its seeds as faint points.
+///
+/// # Errors
+/// Names the behavior, arm, step or seed that the table has no rows for; rows that differ in a column that the
+/// quantity does not name; two rows for one point; numbers that are not finite; more panels than a page has room for.
+pub fn emergence(rows: &[Metric], spec: &EmergenceSpec) -> Result<Figure> {
+    let looks = looks(spec.columns.iter().flat_map(|column| &column.arms));
+    let content = |column, track| content(rows, spec, column, track, &looks);
+    let stacks: Vec<Vec<Content<'_>>> = spec
+        .columns
+        .iter()
+        .map(|column| (0..spec.tracks.len()).map(|track| content(column, track)).collect())
+        .collect::<Result<_>>()?;
+    let canvas = draw(&stacks, spec, &looks)?;
+    let caption = caption(&stacks, spec);
+    Ok(Figure { picture: Picture::new(canvas, caption.what.clone()), caption })
+}
+
+fn content<'a>(
+    rows: &[Metric],
+    spec: &EmergenceSpec,
+    column: &'a BehaviorArms,
+    level: usize,
+    looks: &[(&str, Look)],
+) -> Result<Content<'a>> {
+    let here = of_behavior(rows, &spec.tracks[level], &column.behavior.name)?;
+    let line = |arm: &'a Arm| {
+        let (_, look) = looks.iter().find(|(label, _)| *label == arm.label).expect("every label has a look");
+        Ok(Line { label: &arm.label, look: *look, points: track(&here, arm, &spec.steps)? })
+    };
+    let lines = column.arms.iter().map(line).collect::<Result<_>>()?;
+    let base = spec.base.as_ref().filter(|_| level == 0).map(|arm| mean(&here, arm)).transpose()?;
+    let block = here.rows[0].hook.and_then(HookPoint::layer);
+    Ok(Content { lines, base, block })
+}
+
+fn draw(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec, looks: &[(&str, Look)]) -> Result<Canvas> {
+    let levels: Vec<Scale> = (0..spec.tracks.len()).map(|level| vertical(stacks, spec, level)).collect();
+    let numbers: Vec<_> = levels.iter().map(|scale| ticks(scale.low, scale.high, 6, 0.0)).collect();
+    let lines = stacks.iter().flatten().flat_map(|content| &content.lines);
+    let steps = Steps::new(lines.flat_map(|line| line.points.iter().map(|(step, _)| *step)));
+    let columns = match stacks.len() {
+        0..=3 => stacks.len().max(1),
+        4 => 2,
+        _ => 3,
+    };
+    let room = if columns == 3 { 54.0 } else { 84.0 };
+    let labels = looks.iter().map(|(label, _)| *label);
+    let direct = room_for(labels, HEIGHT, room);
+    let legend = legend(stacks, spec, looks, direct.is_some());
+    let page = Page::grid(&Grid {
+        count: stacks.len(),
+        columns,
+        stacked: spec.tracks.len(),
+        lines: 1,
+        height: HEIGHT,
+        below: BELOW,
+        beside: numbers.iter().map(|numbers| beside(numbers)).fold(0.0, f64::max),
+        before: 0.0,
+        after: direct.unwrap_or(0.0),
+        right: 0.0,
+    })?;
+    let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
+    for (index, panel) in page.panels.iter().enumerate() {
+        let (column, level) = (index / spec.tracks.len(), index % spec.tracks.len());
+        let (content, quantity) = (&stacks[column][level], &spec.tracks[level]);
+        let note = note(content, quantity, panel);
+        if level == 0 {
+            panel.header(&mut canvas, &spec.columns[column].behavior.label, &[note]);
+        } else {
+            panel.subheader(&mut canvas, &note);
+        }
+        let x = steps.scale(panel.left, panel.right);
+        let y = Scale { from: panel.bottom, to: panel.top, ..levels[level] };
+        draw_content(&mut canvas, content, quantity, panel, (&steps, &x, &y));
+        if direct.is_some() {
+            name_ends(&mut canvas, panel, &ends(content, (&steps, &x, &y)));
+        }
+        let last = level + 1 == spec.tracks.len();
+        panel.x_axis(&mut canvas, &x, &steps.ticks(&x), last.then_some("training step"));
+        panel.y_axis(&mut canvas, &y, &numbers[level], panel.is_leftmost.then_some(&quantity.axis));
+    }
+    legend.draw(&mut canvas, page.bottom + 3.0);
+    Ok(canvas)
+}
+
+/// Block, counts and seeds, as far as they fit.
+fn note(content: &Content<'_>, quantity: &Quantity, panel: &Panel) -> String {
+    let counts = behind(content.means(), &quantity.unit);
+    let placed = content.block.map(|block| format!("block {block}, {counts}"));
+    // Room for the letter of a panel, which stands before its note.
+    let room = panel.beyond - panel.left - TITLE;
+    first_that_fits(&placed.into_iter().chain([counts]).collect::<Vec<_>>(), room, BODY)
+}
+
+/// The axis that the panels of one quantity share.
+fn vertical(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec, level: usize) -> Scale {
+    let quantity = &spec.tracks[level];
+    let shown = stacks.iter().flat_map(|stack| stack[level].means().chain(&stack[level].base));
+    let numbers = shown.flat_map(Mean::numbers).chain(quantity.level.iter().map(|(level, _)| *level));
+    Scale::around(quantity.range, numbers)
+}
+
+fn draw_content(
+    canvas: &mut Canvas,
+    content: &Content<'_>,
+    quantity: &Quantity,
+    panel: &Panel,
+    (steps, x, y): Scales<'_>,
+) {
+    if let Some((level, _)) = quantity.level {
+        canvas.line(vec![(panel.left, y.at(level)), (panel.right, y.at(level))], of_level());
+    }
+    if let Some(value) = content.base.as_ref().and_then(|base| base.over_seeds.value) {
+        canvas.line(vec![(panel.left, y.at(value)), (panel.right, y.at(value))], of_base());
+    }
+    // The first arm is drawn last, above the others.
+    for Line { look, points, .. } in content.lines.iter().rev() {
+        let intervals = points.iter().map(|(step, mean)| (steps.place(*step), mean.over_seeds.interval));
+        for run in runs(intervals) {
+            ribbon(canvas, &run, look.color.faint(FAINT), None, (x, y));
+        }
+    }
+    for Line { look, points, .. } in content.lines.iter().rev() {
+        for (step, mean) in points {
+            for value in &mean.seeds {
+                seed(canvas, (x.at(steps.place(*step)), y.at(*value)), look.color);
+            }
+        }
+    }
+    for Line { look, points, .. } in content.lines.iter().rev() {
+        for run in runs(points.iter().map(|(step, mean)| (steps.place(*step), mean.over_seeds.value))) {
+            let line = run.iter().map(|(place, value)| (x.at(*place), y.at(*value))).collect();
+            canvas.line(line, Stroke { color: look.color, width: LINE, dash: look.dash });
+        }
+        for (step, mean) in points {
+            let Some(value) = mean.over_seeds.value else { continue };
+            let at = x.at(steps.place(*step));
+            // A band between fewer than two steps is not seen.
+            let alone = mean.over_seeds.interval.filter(|_| points.len() == 1);
+            whisker(
+                canvas,
+                (at, y.at(value)),
+                alone.map(|(low, high)| [(at, y.at(low)), (at, y.at(high))]),
+                *look,
+                1.0,
+            );
+        }
+    }
+}
+
+/// Where lines end, for their labels.
+fn ends<'a>(content: &Content<'a>, (steps, x, y): Scales<'_>) -> Vec<End<'a>> {
+    let end = |line: &Line<'a>| {
+        let last = line.points.iter().rev().find_map(|(step, mean)| Some((*step, mean.over_seeds.value?)));
+        let (step, value) = last?;
+        Some(End { at: (x.at(steps.place(step)), y.at(value)), label: line.label, look: line.look })
+    };
+    content.lines.iter().filter_map(end).collect()
+}
+
+fn legend(
+    stacks: &[Vec<Content<'_>>],
+    spec: &EmergenceSpec,
+    looks: &[(&str, Look)],
+    is_direct: bool,
+) -> Legend {
+    let means = || stacks.iter().flatten().flat_map(Content::means);
+    let has_bands = means().any(|mean| mean.over_seeds.interval.is_some());
+    let mut groups: Vec<Vec<Item>> = vec![];
+    if !is_direct {
+        let ribbon = |look: Look| has_bands.then(|| look.color.faint(FAINT));
+        let line = |(label, look): &(&str, Look)| {
+            (Sample::Line { look: *look, ribbon: ribbon(*look) }, (*label).to_owned())
+        };
+        groups.push(looks.iter().map(line).collect());
+    }
+    let mut marks: Vec<Item> = vec![];
+    if has_bands && is_direct {
+        let ink = Color::BLACK.faint(FAINT);
+        marks.push((
+            Sample::Band { ink, edge: Stroke::solid(Color::BLACK, 0.0) },
+            "interval of the mean".into(),
+        ));
+    }
+    if means().any(|mean| !mean.seeds.is_empty()) {
+        marks.push((Sample::Seeds, "single seeds".into()));
+    }
+    if let Some(base) = &spec.base {
+        marks.push((Sample::Rule(of_base()), base.label.clone()));
+    }
+    for (_, name) in spec.tracks.iter().filter_map(|quantity| quantity.level.as_ref()) {
+        marks.push((Sample::Rule(of_level()), name.clone()));
+    }
+    groups.push(marks);
+    Legend(groups)
+}
+
+/// The level of the base.
+fn of_base() -> Stroke {
+    let look = Role::Base.look();
+    Stroke { color: look.color, width: LINE * 0.75, dash: look.dash }
+}
+
+/// A level to compare with.
+fn of_level() -> Stroke {
+    Stroke { color: Color::BLACK, width: AXIS, dash: Dash::Dotted }
+}
+
+fn caption(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec) -> Caption {
+    let behaviors: Vec<&str> = spec.columns.iter().map(|column| column.behavior.label.as_str()).collect();
+    let names: Vec<&str> = spec.tracks.iter().map(Quantity::name).collect();
+    let of_track = |level: usize| stacks.iter().flat_map(move |stack| stack[level].means());
+    let named = |text: &dyn Fn(usize) -> String| -> String {
+        let said = spec.tracks.iter().enumerate().map(|(level, quantity)| (quantity, text(level)));
+        let said = said.filter(|(_, text)| !text.is_empty());
+        said.map(|(quantity, text)| format!("{}: {text}", quantity.metric)).collect::<Vec<_>>().join("; ")
+    };
+    let all = kinds(stacks.iter().flatten().flat_map(Content::means));
+    let bands = if all.contains("; or ") { named(&|level| kinds(of_track(level))) } else { all };
+    let steps = Steps::new(stacks.iter().flatten().flat_map(Content::means).filter_map(|mean| mean.step));
+    let mut notes = vec![format!("Steps are spaced by {}", steps.spacing())];
+    notes.push(source(&spec.tracks));
+    Caption {
+        what: format!(
+            "{} by training step, a line per arm: {}",
+            capital(&names.join(" and ")),
+            behaviors.join(", ")
+        ),
+        n: named(&|level| behind(of_track(level), &spec.tracks[level].unit)),
+        intervals: if bands.is_empty() { bands } else { format!("Bands: {bands}") },
+        notes,
+    }
+}

@@ -1,0 +1,234 @@
+//! Rate over the share of rows swapped, beside arms that swap chosen rows.
+
+use heirloom_record::Metric;
+
+use crate::arm::{Arm, Behavior, Quantity, Role, source};
+use crate::axes::{Grid, Page, Panel, Scale, Tick, beside, ticks};
+use crate::canvas::{Canvas, Stroke};
+use crate::caption::capital;
+use crate::legend::{Item, Legend, Sample};
+use crate::marks::{ribbon, seed, whisker};
+use crate::mean::{Mean, behind, kinds, mean, of_behavior};
+use crate::select::distinct;
+use crate::style::{AXIS, BODY, Color, Dash, LINE, Look, MARGIN};
+use crate::text::{self, Weight, first_that_fits};
+use crate::{Caption, Error, Figure, Picture, Result};
+
+/// Height of a panel, in points.
+const HEIGHT: f64 = 96.0;
+/// Opacity of the band.
+const FAINT: f64 = 0.2;
+
+/// An arm and the share of its rows that was swapped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// From 0 to 1.
+    pub fraction: f64,
+    /// The arm.
+    pub arm: Arm,
+}
+
+/// What is drawn for one behavior.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BehaviorShares {
+    /// The behavior.
+    pub behavior: Behavior,
+    /// Random shares, joined by a line.
+    pub random: Vec<Share>,
+    /// Arms that stand alone: chosen rows, or a control of the same size.
+    pub alone: Vec<Share>,
+}
+
+/// Which rows a figure of interpolation shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InterpolationSpec {
+    /// A panel per behavior.
+    pub panels: Vec<BehaviorShares>,
+    /// A model drawn as a level.
+    pub base: Option<Arm>,
+    /// What is drawn.
+    pub quantity: Quantity,
+}
+
+impl InterpolationSpec {
+    /// Rates of arms at their last checkpoints.
+    pub fn new(panels: Vec<BehaviorShares>) -> Self {
+        Self { panels, base: None, quantity: Quantity::rate() }
+    }
+}
+
+/// One panel; random shares by fraction.
+struct Content<'a> {
+    random: Vec<(f64, Mean)>,
+    alone: Vec<(f64, &'a Arm, Mean)>,
+    base: Option<Mean>,
+}
+
+impl Content<'_> {
+    fn means(&self) -> impl Iterator<Item = &Mean> + Clone {
+        self.random.iter().map(|(_, mean)| mean).chain(self.alone.iter().map(|(_, _, mean)| mean))
+    }
+}
+
+/// Draws the rate over the share of rows swapped at random, and arms that stand alone at their own share.
+///
+/// # Errors
+/// Names the behavior, arm, step or seed that the table has no rows for; rows that differ in a column that the
+/// quantity does not name; two rows for one point; numbers that are not finite; more panels than a page has room for.
+pub fn interpolation(rows: &[Metric], spec: &InterpolationSpec) -> Result<Figure> {
+    let contents: Vec<Content<'_>> =
+        spec.panels.iter().map(|panel| content(rows, spec, panel)).collect::<Result<_>>()?;
+    let canvas = draw(&contents, spec)?;
+    let caption = caption(&contents, spec);
+    Ok(Figure { picture: Picture::new(canvas, caption.what.clone()), caption })
+}
+
+fn content<'a>(rows: &[Metric], spec: &InterpolationSpec, panel: &'a BehaviorShares) -> Result<Content<'a>> {
+    let here = of_behavior(rows, &spec.quantity, &panel.behavior.name)?;
+    let measured = |share: &'a Share| {
+        let Share { fraction, arm } = share;
+        if !fraction.is_finite() {
+            let place = format!("the share of `{}`", arm.name);
+            return Err(Error::NotFinite { metric: here.metric.clone(), place, value: *fraction });
+        }
+        Ok((*fraction, arm, mean(&here, arm)?))
+    };
+    let mut random: Vec<_> = panel.random.iter().map(measured).collect::<Result<_>>()?;
+    random.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let alone = panel.alone.iter().map(measured).collect::<Result<_>>()?;
+    let base = spec.base.as_ref().map(|arm| mean(&here, arm)).transpose()?;
+    Ok(Content { random: random.into_iter().map(|(part, _, mean)| (part, mean)).collect(), alone, base })
+}
+
+fn draw(contents: &[Content<'_>], spec: &InterpolationSpec) -> Result<Canvas> {
+    let shown = contents.iter().flat_map(|content| content.means().chain(&content.base));
+    let level = Scale::around(spec.quantity.range, shown.flat_map(Mean::numbers));
+    let numbers = ticks(level.low, level.high, 6, 0.0);
+    let legend = legend(contents, spec);
+    // The last number of an axis stands out beyond it.
+    let page = Page::grid(&Grid { right: 4.0, ..Grid::new(contents.len(), 1, HEIGHT, beside(&numbers)) })?;
+    let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
+    for ((content, panel), of) in contents.iter().zip(&page.panels).zip(&spec.panels) {
+        let shares =
+            content.random.iter().map(|share| share.0).chain(content.alone.iter().map(|share| share.0));
+        let x = Scale::around(Some((0.0, 1.0)), shares);
+        let x = Scale { low: x.low * 100.0, high: x.high * 100.0, from: panel.left, to: panel.right };
+        let y = Scale { from: panel.bottom, to: panel.top, ..level };
+        let note = first_that_fits(&[behind(content.means(), &spec.quantity.unit)], panel.width(), BODY);
+        panel.header(&mut canvas, &of.behavior.label, &[note]);
+        draw_content(&mut canvas, content, panel, (&x, &y));
+        panel.x_axis(&mut canvas, &x, &percents(content, &x), Some("prompts swapped, %"));
+        panel.y_axis(&mut canvas, &y, &numbers, panel.is_leftmost.then_some(&spec.quantity.axis));
+    }
+    legend.draw(&mut canvas, page.bottom + 3.0);
+    Ok(canvas)
+}
+
+fn draw_content(canvas: &mut Canvas, content: &Content<'_>, panel: &Panel, (x, y): (&Scale, &Scale)) {
+    if let Some(value) = content.base.as_ref().and_then(|base| base.over_seeds.value) {
+        canvas.line(vec![(panel.left, y.at(value)), (panel.right, y.at(value))], of_base());
+    }
+    for (fraction, _, _) in &content.alone {
+        let at = x.at(fraction * 100.0);
+        let stroke = Stroke { color: Color::GRAY, width: AXIS, dash: Dash::Dotted };
+        canvas.line(vec![(at, panel.bottom), (at, panel.top)], stroke);
+    }
+    let look = Role::Mix.look();
+    let places = || content.random.iter().map(|(fraction, mean)| (fraction * 100.0, mean));
+    for run in crate::marks::runs(places().map(|(part, mean)| (part, mean.over_seeds.interval))) {
+        ribbon(canvas, &run, look.color.faint(FAINT), None, (x, y));
+    }
+    for (part, mean) in places() {
+        for value in &mean.seeds {
+            seed(canvas, (x.at(part), y.at(*value)), look.color);
+        }
+    }
+    for run in crate::marks::runs(places().map(|(part, mean)| (part, mean.over_seeds.value))) {
+        let line: Vec<_> = run.iter().map(|(part, value)| (x.at(*part), y.at(*value))).collect();
+        canvas.line(line.clone(), Stroke { color: look.color, width: LINE, dash: look.dash });
+        for at in line {
+            canvas.marker(at, look.marker, 1.0, look.color);
+        }
+    }
+    // The first is drawn last, above the others.
+    for (fraction, arm, mean) in content.alone.iter().rev() {
+        let (at, look) = (x.at(fraction * 100.0), arm.role.look());
+        for value in &mean.seeds {
+            seed(canvas, (at + 3.4, y.at(*value)), look.color);
+        }
+        let Some(value) = mean.over_seeds.value else { continue };
+        let ends = mean.over_seeds.interval.map(|(low, high)| [(at, y.at(low)), (at, y.at(high))]);
+        whisker(canvas, (at, y.at(value)), ends, look, 1.3);
+    }
+}
+
+/// Round shares, and those of arms that stand alone where there is room for their numbers.
+fn percents(content: &Content<'_>, x: &Scale) -> Vec<Tick> {
+    let width = |text: &str| text::width(text, BODY, Weight::Regular);
+    let mut shown = ticks(x.low, x.high, 6, 0.0);
+    for (fraction, _, _) in &content.alone {
+        let tick = (fraction * 100.0, percent(*fraction));
+        let apart = |(value, text): &Tick| {
+            (x.at(*value) - x.at(tick.0)).abs() >= f64::midpoint(width(text), width(&tick.1)) + 2.0
+        };
+        if shown.iter().all(apart) {
+            shown.push(tick);
+        }
+    }
+    shown
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.1}", fraction * 100.0).trim_end_matches(".0").to_owned()
+}
+
+fn of_base() -> Stroke {
+    let look = Role::Base.look();
+    Stroke { color: look.color, width: LINE * 0.75, dash: look.dash }
+}
+
+fn legend(contents: &[Content<'_>], spec: &InterpolationSpec) -> Legend {
+    let look = Role::Mix.look();
+    let has_band = contents
+        .iter()
+        .flat_map(|content| &content.random)
+        .any(|(_, mean)| mean.over_seeds.interval.is_some());
+    let ribbon = has_band.then(|| look.color.faint(FAINT));
+    let mut items: Vec<Item> = vec![(Sample::Line { look, ribbon }, "random rows".into())];
+    let mut seen: Vec<(&str, Look)> = vec![];
+    for (_, arm, _) in contents.iter().flat_map(|content| &content.alone) {
+        let item = (arm.label.as_str(), arm.role.look());
+        if !seen.contains(&item) {
+            seen.push(item);
+        }
+    }
+    items.extend(seen.into_iter().map(|(label, look)| (Sample::Mean(look), label.to_owned())));
+    if contents.iter().flat_map(Content::means).any(|mean| !mean.seeds.is_empty()) {
+        items.push((Sample::Seeds, "single seeds".into()));
+    }
+    items.extend(spec.base.iter().map(|base| (Sample::Rule(of_base()), base.label.clone())));
+    Legend(vec![items])
+}
+
+fn caption(contents: &[Content<'_>], spec: &InterpolationSpec) -> Caption {
+    let means = || contents.iter().flat_map(Content::means);
+    let behaviors: Vec<&str> = spec.panels.iter().map(|panel| panel.behavior.label.as_str()).collect();
+    let kinds = kinds(means());
+    let alone = spec.panels.iter().flat_map(|panel| &panel.alone);
+    let alone = distinct(alone.map(|share| format!("{} at {} %", share.arm.label, percent(share.fraction))));
+    let mut notes = vec![];
+    if !alone.is_empty() {
+        notes.push(format!("Apart from the line: {}", alone.join(", ")));
+    }
+    notes.push(source([&spec.quantity]));
+    Caption {
+        what: format!(
+            "{} over the share of rows swapped at random: {}",
+            capital(spec.quantity.name()),
+            behaviors.join(", ")
+        ),
+        n: behind(means(), &spec.quantity.unit),
+        intervals: if kinds.is_empty() { kinds } else { format!("Band and whiskers: {kinds}") },
+        notes,
+    }
+}

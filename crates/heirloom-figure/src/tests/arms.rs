@@ -1,0 +1,257 @@
+//! Figures of arms, ordinary and extreme.
+
+use heirloom_record::Metric;
+
+use crate::sample::arms::{bars, behaviors, emergence as lines, grid, shares, table, table_of};
+use crate::{
+    Arm, ArmBarsSpec, Behavior, BehaviorArms, EmergenceSpec, Error, Figure, Role, TeacherPromptsSpec,
+    arm_bars, emergence, interpolation, teacher_prompts,
+};
+
+/// Ordinary tables; their pictures are committed.
+pub(super) fn ordinary() -> Vec<(&'static str, Figure)> {
+    let rows = table(&behaviors(3), 3);
+    vec![
+        ("emergence", emergence(&rows, &lines(3)).unwrap()),
+        ("arm-bars", arm_bars(&rows, &bars(3)).unwrap()),
+        ("teacher-prompts", teacher_prompts(&rows, &grid(3)).unwrap()),
+        ("interpolation", interpolation(&rows, &shares(3)).unwrap()),
+    ]
+}
+
+fn each(mut rows: Vec<Metric>, change: impl Fn(&mut Metric)) -> Vec<Metric> {
+    rows.iter_mut().for_each(change);
+    rows
+}
+
+/// Rows of the arms that are given, as [`table`] makes them.
+fn of_arms(names: &[String], count: usize) -> Vec<Metric> {
+    let last =
+        |index: usize| [0.9, 0.7, 0.5, 0.3, 0.1].map(|rate: f64| rate - 0.01 * index as f64)[index % 5];
+    let arms: Vec<_> =
+        names.iter().enumerate().map(|(i, name)| (name.clone(), [last(i), last(i + 2), 0.5])).collect();
+    table_of(&behaviors(count), &arms, 3)
+}
+
+fn columns(names: &[String], count: usize) -> Vec<BehaviorArms> {
+    let roles = [Role::Full, Role::Opposite, Role::Swap, Role::Drop, Role::Insert, Role::Other];
+    let arms: Vec<Arm> =
+        names.iter().enumerate().map(|(index, name)| Arm::new(name, roles[index % roles.len()])).collect();
+    BehaviorArms::alike(&behaviors(count), &arms)
+}
+
+/// Tables at the edges of what can be asked.
+pub(super) fn extreme() -> Vec<(&'static str, Figure)> {
+    let rows = table(&behaviors(9), 3);
+    let flat = |value: f64| {
+        each(table(&behaviors(3), 3), move |row| {
+            (row.value, row.low, row.high) = (Some(value), Some(value), Some(value));
+        })
+    };
+    let (zero, one, alone) = (flat(0.0), flat(1.0), table(&behaviors(3), 1));
+    let no_seeds: Vec<Metric> = rows.iter().filter(|row| row.seed.is_none()).cloned().collect();
+    let long = super::long_names();
+    let twelve: Vec<String> = (0..12).map(|index| format!("arm {index}")).collect();
+    let lines_of = |names: &[String], count| {
+        emergence(&of_arms(names, count), &EmergenceSpec::new(columns(names, count))).unwrap()
+    };
+    let bars_of = |names: &[String], count| {
+        arm_bars(&of_arms(names, count), &ArmBarsSpec::new(columns(names, count))).unwrap()
+    };
+    let mut last_only = table(&behaviors(3), 3);
+    last_only.retain(|row| row.step == Some(62) || row.arm.as_deref() == Some("base"));
+    let mut own_names = bars(3);
+    for (index, panel) in own_names.panels.iter_mut().enumerate() {
+        panel.arms.truncate(4 + index);
+        panel.arms[2].label = format!("drop what was flagged for {}", panel.behavior.label);
+    }
+    let mut holes = grid(3);
+    holes.arms[1][0] = None;
+    let long_grid = TeacherPromptsSpec {
+        teachers: [long[0].clone(), long[1].clone()],
+        prompts: [long[2].clone(), long[3].clone()],
+        behaviors: vec![Behavior { name: "blackmail".into(), label: long[4].clone() }],
+        base: grid(1).base.map(|arm| arm.labeled(&long[5])),
+        ..grid(1)
+    };
+    let mut undefined = table(&behaviors(3), 3);
+    undefined.iter_mut().filter(|row| row.arm.as_deref() == Some("pB tB") || row.step == Some(8)).for_each(
+        |row| {
+            (row.value, row.low, row.high) = (None, None, None);
+        },
+    );
+    let mut far = shares(1);
+    far.panels[0].alone[0].fraction = 0.62;
+    vec![
+        ("emergence-one-behavior", emergence(&rows, &lines(1)).unwrap()),
+        ("emergence-two-behaviors", emergence(&rows, &lines(2)).unwrap()),
+        ("emergence-four-behaviors", emergence(&rows, &lines(4)).unwrap()),
+        ("emergence-five-behaviors", emergence(&rows, &lines(5)).unwrap()),
+        ("emergence-one-arm", lines_of(&twelve[..1], 3)),
+        ("emergence-six-arms", lines_of(&twelve[..6], 3)),
+        ("emergence-twelve-arms", lines_of(&twelve, 3)),
+        ("emergence-long-names", lines_of(&long, 2)),
+        ("emergence-all-0", emergence(&zero, &lines(3)).unwrap()),
+        ("emergence-all-1", emergence(&one, &lines(3)).unwrap()),
+        ("emergence-one-seed", emergence(&alone, &lines(3)).unwrap()),
+        ("emergence-one-step", emergence(&last_only, &lines(3)).unwrap()),
+        ("emergence-undefined", emergence(&undefined, &lines(3)).unwrap()),
+        ("bars-one-behavior", arm_bars(&rows, &bars(1)).unwrap()),
+        ("bars-four-behaviors", arm_bars(&rows, &bars(4)).unwrap()),
+        ("bars-nine-behaviors", arm_bars(&rows, &bars(9)).unwrap()),
+        ("bars-own-names", arm_bars(&rows, &own_names).unwrap()),
+        ("bars-one-arm", bars_of(&twelve[..1], 3)),
+        ("bars-long-names", bars_of(&long, 4)),
+        ("bars-all-0", arm_bars(&zero, &bars(3)).unwrap()),
+        ("bars-all-1", arm_bars(&one, &bars(3)).unwrap()),
+        ("bars-one-seed", arm_bars(&alone, &bars(3)).unwrap()),
+        ("bars-no-seeds", arm_bars(&no_seeds, &bars(3)).unwrap()),
+        ("grid-one-behavior", teacher_prompts(&rows, &grid(1)).unwrap()),
+        ("grid-four-behaviors", teacher_prompts(&rows, &grid(4)).unwrap()),
+        ("grid-holes", teacher_prompts(&rows, &holes).unwrap()),
+        ("grid-undefined", teacher_prompts(&undefined, &grid(3)).unwrap()),
+        ("grid-all-0", teacher_prompts(&zero, &grid(3)).unwrap()),
+        ("grid-all-1", teacher_prompts(&one, &grid(3)).unwrap()),
+        ("grid-one-seed", teacher_prompts(&alone, &grid(3)).unwrap()),
+        ("grid-long-names", teacher_prompts(&rows, &long_grid).unwrap()),
+        ("shares-one-behavior", interpolation(&rows, &far).unwrap()),
+        ("shares-four-behaviors", interpolation(&rows, &shares(4)).unwrap()),
+        ("shares-all-0", interpolation(&zero, &shares(3)).unwrap()),
+        ("shares-all-1", interpolation(&one, &shares(3)).unwrap()),
+        ("shares-one-seed", interpolation(&alone, &shares(3)).unwrap()),
+    ]
+}
+
+#[test]
+fn what_a_table_lacks_is_named() {
+    let rows = table(&behaviors(2), 2);
+    let check = |result: crate::Result<Figure>, message: &str, hint: &str| {
+        let error = result.unwrap_err();
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.hint().unwrap_or_default(), hint);
+    };
+    check(
+        arm_bars(&rows, &bars(3)),
+        "no `rate` row has behavior `negative-emotion`",
+        "the table has: `blackmail`, `date-confusion`",
+    );
+    let typo = |name: &str| BehaviorArms {
+        behavior: Behavior::named("blackmail"),
+        arms: vec![Arm::new(name, Role::Drop)],
+    };
+    check(
+        arm_bars(&rows, &ArmBarsSpec::new(vec![typo("drop mial")])),
+        "no `rate of blackmail` row has arm `drop mial`",
+        "near names: `drop mail`, `drop fail`, `drop year`",
+    );
+    let steps =
+        EmergenceSpec { steps: vec![0, 3], base: None, ..EmergenceSpec::new(vec![typo("drop mail")]) };
+    check(
+        emergence(&rows, &steps),
+        "no `rate of blackmail in drop mail` row has step `3`",
+        "near names: `32`",
+    );
+    let mut single = rows.clone();
+    single.retain(|row| row.seed.is_some() || row.arm.as_deref() != Some("mix 10%"));
+    check(
+        interpolation(&single, &shares(1)),
+        "no `rate of blackmail in mix 10% at step 62` row has seed `(empty)`",
+        "the table has: `0`, `1`",
+    );
+    let no_projection: Vec<Metric> = rows.iter().filter(|row| row.metric == "rate").cloned().collect();
+    check(
+        emergence(&no_projection, &lines(2)),
+        "no rows to draw: the table holds no `projection`",
+        "metrics in the table: `rate`",
+    );
+    let mut graders = rows.clone();
+    graders[0].method = Some("judge".into());
+    check(
+        teacher_prompts(&graders, &grid(1)),
+        "the `rate of blackmail` rows differ in method: `judge`, `(empty)`",
+        "name the method to draw",
+    );
+    let mut twice = rows.clone();
+    twice.extend(rows.iter().find(|row| row.seed == Some(1) && row.step == Some(62)).cloned());
+    check(
+        arm_bars(&twice, &bars(2)),
+        "two `rate of blackmail in pA tA at step 62` rows are both for `blackmail`, arm `pA tA`, step `62`, seed `1`",
+        "",
+    );
+}
+
+#[test]
+fn what_is_not_finite_is_refused() {
+    let table = table(&behaviors(1), 2);
+    for (seed, cell) in [(None, 0), (None, 1), (Some(1), 0)] {
+        for number in [f64::NAN, f64::INFINITY] {
+            let mut rows = table.clone();
+            let is_here = |row: &&mut Metric| {
+                row.seed == seed
+                    && row.step == Some(62)
+                    && row.arm.as_deref() == Some("pA tA")
+                    && row.metric == "rate"
+            };
+            let row = rows.iter_mut().find(is_here).unwrap();
+            *[&mut row.value, &mut row.low][cell] = Some(number);
+            let figures = [
+                emergence(&rows, &lines(1)),
+                arm_bars(&rows, &bars(1)),
+                teacher_prompts(&rows, &grid(1)),
+                interpolation(&rows, &shares(1)),
+            ];
+            for figure in figures {
+                let error = figure.unwrap_err();
+                let place = error.to_string();
+                assert!(matches!(error, Error::NotFinite { .. }), "{place}");
+                assert!(place.contains("`blackmail`, arm `pA tA`, step `62`"), "{place}");
+            }
+        }
+    }
+    let mut nowhere = shares(1);
+    nowhere.panels[0].alone[0].fraction = f64::NAN;
+    assert!(matches!(interpolation(&table, &nowhere), Err(Error::NotFinite { .. })));
+}
+
+#[test]
+fn more_than_a_page_holds_is_refused() {
+    let rows = table(&behaviors(20), 2);
+    let found = |result: crate::Result<Figure>| match result {
+        Err(Error::TooMany { what, found, .. }) => (what, found),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(found(emergence(&rows, &lines(9))), ("panels", 18));
+    assert_eq!(found(arm_bars(&rows, &bars(17))), ("panels", 17));
+    assert_eq!(found(teacher_prompts(&rows, &grid(17))), ("panels", 17));
+    assert_eq!(found(interpolation(&rows, &shares(20))), ("panels", 20));
+    let names: Vec<String> = (0..41).map(|index| format!("arm {index}")).collect();
+    let many = arm_bars(&of_arms(&names, 1), &ArmBarsSpec::new(columns(&names, 1)));
+    assert_eq!(found(many), ("arms", 41));
+}
+
+#[test]
+fn captions_state_counts_intervals_and_rows() {
+    let captions: Vec<String> = ordinary().iter().map(|(_, figure)| figure.caption.to_string()).collect();
+    for caption in &captions {
+        assert!(caption.contains("n = 768 samples, 3 seeds"), "{caption}");
+        assert!(caption.contains("95 % cluster bootstrap over seeds and scenarios"), "{caption}");
+        assert!(caption.contains("Numbers: the rows of `rate`"), "{caption}");
+    }
+    assert!(captions[0].contains("log(1 + step / 2)"), "{}", captions[0]);
+    assert!(captions[0].contains("`projection` (method dom, fit on base)"), "{}", captions[0]);
+    assert!(captions[3].contains("flagged rows at 7.4 %"), "{}", captions[3]);
+    let alone = emergence(&table(&behaviors(1), 1), &lines(1)).unwrap().caption;
+    assert!(alone.intervals.is_empty() && alone.n.contains("1 seed"), "{alone}");
+}
+
+#[test]
+fn a_figure_shows_the_checkpoint_that_is_asked_for() {
+    let rows = table(&behaviors(1), 3);
+    let at = |step| {
+        let mut spec = grid(1);
+        spec.arms.iter_mut().flatten().flatten().for_each(|arm| arm.step = step);
+        teacher_prompts(&rows, &spec).unwrap().picture
+    };
+    assert_eq!(at(None), at(Some(62)));
+    assert_ne!(at(None), at(Some(2)));
+}
