@@ -151,6 +151,13 @@ const PROMPT_KEYS: [&str; 4] = ["id", "source", "tags", "messages"];
 const ROLLOUT_KEYS: [&str; 8] =
     ["id", "prompt", "teacher", "sample", "messages", "ids", "n_tokens", "stopped"];
 
+impl Prompt {
+    /// The chat row that asks it.
+    pub fn row(&self) -> DataRow {
+        DataRow::chat(self.id.clone(), self.messages.clone())
+    }
+}
+
 impl Rollout {
     /// The answer `answer` of `teacher` to `prompt`, drawn as `ids`. Its id is `TEACHER/PROMPT/SAMPLE`.
     pub fn new(
@@ -371,6 +378,7 @@ mod tests {
             Rollout::new("A", &prompt, 1, "", vec![9, 9], false),
         ];
         assert_eq!((rows[0].id.as_str(), rows[0].answer(), rows[0].n_tokens), ("A/a-1/0", "hello", 2));
+        assert_eq!(prompt.row(), DataRow::chat("a-1", rows[0].asked().to_vec()));
         for sampling in [Some(sampling()), None] {
             let dir = scratch.path().join(if sampling.is_some() { "own" } else { "foreign" });
             let written = Rollouts { sampling, rows: rows.clone() };

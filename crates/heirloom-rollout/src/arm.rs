@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use draft::Draft;
 pub use problem::{ArmProblem, PoolProblem};
 
-use crate::subset::{Selection, check_share, part, percent, smallest};
+use crate::subset::{Selection, at_random, check_share, part, percent};
 use crate::{Applied, Error, Manifest, Pool, Result, Subset, error};
 
 /// One condition: which base learns from which teacher's answers to which prompts, after which interventions.
@@ -79,7 +79,8 @@ pub enum DataIntervention {
     },
     /// Another teacher's answers on a random share, for interpolating between two teachers.
     ///
-    /// The prompts of a fraction are among those of every larger one, by seed.
+    /// The prompts of a fraction are among those of every larger one, by seed. On all prompts it is `swap` on
+    /// [`Subset::RandomShare`].
     Mix {
         /// The share of the prompts in `on`, above 0 and at most 1, rounded to the nearest number of prompts.
         fraction: f64,
@@ -272,7 +273,7 @@ impl DataIntervention {
             Self::Swap { to, .. } => draft.swap(&prompts, to)?,
             Self::Mix { fraction, to, draw, .. } => {
                 let among = prompts.len();
-                prompts = smallest(part(*fraction, among), ("mix", *draw), draft, &prompts);
+                prompts = at_random(part(*fraction, among), *draw, draft, &prompts);
                 if prompts.is_empty() {
                     let reason = format!("{} of {among} prompts are none", percent(*fraction));
                     return Err(ArmProblem::NoEffect { reason });

@@ -180,21 +180,12 @@ pub(crate) fn check_share(key: &'static str, share: f64) -> Result<()> {
     if share > 0.0 && share <= 1.0 { Ok(()) } else { Err(ArmProblem::Share { key, found: share }) }
 }
 
-/// The `n` prompts with the smallest numbers of a stream: a random subset, nested in those of larger `n`.
-pub(crate) fn smallest(
-    n: usize,
-    (stream, draw): (&str, u64),
-    draft: &Draft<'_>,
-    among: &BTreeSet<usize>,
-) -> BTreeSet<usize> {
-    let number = |prompt: &usize| draws::number(draft.seed, stream, draw, &draft.prompt(*prompt).id);
+/// `n` prompts at random: those with the smallest numbers, so that larger `n` hold smaller ones.
+pub(crate) fn at_random(n: usize, draw: u64, draft: &Draft<'_>, among: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let number = |prompt: &usize| draws::number(draft.seed, "random subset", draw, &draft.prompt(*prompt).id);
     let mut numbered: Vec<(u64, usize)> = among.iter().map(|prompt| (number(prompt), *prompt)).collect();
     numbered.sort_unstable();
     numbered.into_iter().take(n).map(|(_, prompt)| prompt).collect()
-}
-
-fn at_random(n: usize, draw: u64, draft: &Draft<'_>, there: &BTreeSet<usize>) -> BTreeSet<usize> {
-    smallest(n, ("random subset", draw), draft, there)
 }
 
 fn compile(pattern: &str) -> Result<Regex> {

@@ -132,7 +132,7 @@ impl Change {
         let tokens = |side: Option<usize>| side.map_or("not counted".into(), |tokens| tokens.to_string());
         let Sides { against, arm } = self.tokens;
         let change = against.zip(arm).map_or(String::new(), |(against, arm)| relative(against, arm));
-        table.insert(3, ["tokens".into(), tokens(against), tokens(arm), change]);
+        table.insert(3, ["tokens of answers".into(), tokens(against), tokens(arm), change]);
         for (kind, groups) in [("teacher", &self.teachers), ("source", &self.sources), ("tag", &self.tags)] {
             self.push_shares(kind, groups, &mut table);
         }

@@ -134,7 +134,7 @@ fn a_description_says_what_an_arm_changes() {
                                      all A  swap mail, drop year   change
   rows                                  40                    36  -10.0 %
   prompts                               40                    36  -10.0 %
-  tokens                               307                   279   -9.1 %
+  tokens of answers                    307                   279   -9.1 %
   steps (batches of 16, 2 epochs)        6                     6
   teacher A                        100.0 %                77.8 %    -22.2
   teacher B                          0.0 %                22.2 %    +22.2

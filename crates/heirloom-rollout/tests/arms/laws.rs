@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::small::{arm, drop, pool, prompts, random, rollout, rollouts, same_length, swap, tag, tags};
-use heirloom_record::{Rollout, write_file};
+use heirloom_record::{Input, Rollout, Rollouts, read_prompts, write_file};
 use heirloom_rollout::{Arm, DataIntervention, Manifest, Place, Pool, Subset, Top};
 
 fn made(interventions: Vec<DataIntervention>, seed: u64) -> Manifest {
@@ -106,6 +106,7 @@ fn mixed_prompts_are_nested_over_fractions() {
     let mixed: Vec<_> = [0.05, 0.1, 0.25, 0.5, 1.0].map(|p| of(&made(vec![mix(p)], 1), "B")).into();
     assert_eq!(mixed.iter().map(BTreeSet::len).collect::<Vec<_>>(), [2, 4, 10, 20, 40]);
     assert!(mixed.windows(2).all(|pair| pair[0].is_subset(&pair[1])));
+    assert_eq!(made(vec![swap(Subset::RandomShare(0.25), "B")], 1).rows, made(vec![mix(0.25)], 1).rows);
     // Twin: fractions of two seeds, or of two draws, are not nested.
     assert!(!of(&made(vec![mix(0.25)], 2), "B").is_subset(&mixed[3]));
     let drawn = DataIntervention::Mix { fraction: 0.25, to: "B".into(), on: Subset::All, draw: 1 };
@@ -191,7 +192,7 @@ fn a_control_of_the_same_length_lies_outside_and_says_how_well_it_is_matched() {
 fn one_seed_is_the_same_bytes_and_another_another_subset() {
     let scratch = tempfile::tempdir().unwrap();
     let interventions = || {
-        vec![drop(tags(&["year"]), true), swap(random(tags(&["mail"])), "B"), mix(0.1), order(Place::Late)]
+        vec![drop(tags(&["year"]), true), swap(random(tags(&["mail"])), "B"), mix(0.5), order(Place::Late)]
     };
     let written = |name: &str, seed| {
         let dir = scratch.path().join(name);
@@ -279,6 +280,35 @@ fn of_several_samples_the_first_is_taken() {
     let pool = Pool::new(prompts, rollouts).unwrap();
     let manifest = arm("arm", vec![]).manifest(&pool, 1).unwrap();
     assert_eq!(manifest.rows[0].rollout, "A/A-0/0");
+}
+
+#[test]
+fn files_from_elsewhere_make_arms_by_their_text_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, line: &dyn Fn(usize) -> String| {
+        let path = scratch.path().join(name);
+        let lines: Vec<_> = (0..10).map(line).collect();
+        write_file(&path, lines.join("\n").as_bytes()).unwrap();
+        path
+    };
+    let asked = |n| format!(r#"{{"role":"user","content":"question {n}"}}"#);
+    let tag = |n| if n < 2 { "flagged" } else { "fine" };
+    let line = |n| format!(r#"{{"tags":["{}"],"messages":[{}]}}"#, tag(n), asked(n));
+    let prompts = read_prompts(&write("chats.jsonl", &line)).unwrap();
+    let mut rollouts = vec![];
+    for teacher in ["gemma", "olmo"] {
+        let answer = format!(r#"{{"role":"assistant","content":"{teacher} here"}}"#);
+        let line = |n| format!(r#"{{"score":{n},"messages":[{},{answer}]}}"#, asked(9 - n));
+        rollouts.extend(Rollouts::read(&write(&format!("{teacher}.jsonl"), &line)).unwrap().rows);
+    }
+    let pool = Pool::new(prompts, rollouts).unwrap();
+    let arm = Arm::new("swap", "chats", "gemma").then(swap(tags(&["flagged"]), "olmo"));
+    let manifest = arm.manifest(&pool, 1).unwrap();
+    let teachers: Vec<_> = manifest.rows.iter().map(|row| row.teacher.as_str()).collect();
+    assert_eq!(teachers, [["olmo"; 2].as_slice(), &["gemma"; 8]].concat());
+    let data = manifest.data_rows(&pool).unwrap();
+    let Input::Messages(messages) = &data[1].input else { panic!("chat rows") };
+    assert_eq!((messages[0].content.as_str(), messages[1].content.as_str()), ("question 1", "olmo here"));
 }
 
 #[test]
