@@ -1,15 +1,15 @@
-//! What can go wrong with a behavior, a pool of rollouts or an arm.
+//! What can go wrong with a behavior, a pool of rollouts, an arm or a world.
 
 use std::path::{Path, PathBuf};
 
 use heirloom_record::{near, unknown_key};
 
-use crate::{ArmProblem, PoolProblem};
+use crate::{ArmProblem, PoolProblem, WorldProblem};
 
 /// The result of what can go wrong with text.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with a behavior, a pool of rollouts or an arm. [`Error::hint`] says what to do about it.
+/// What can go wrong with a behavior, a pool of rollouts, an arm or a world. [`Error::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -89,6 +89,16 @@ pub enum Error {
         rule: String,
         /// Why.
         source: RuleProblem,
+    },
+    /// A key of a world's file cannot be used.
+    #[error("`{}`: `{key}` cannot be used", path.display())]
+    World {
+        /// The file that the key stands in.
+        path: PathBuf,
+        /// The key, with dots between tables; an entry of a list has its number, counted from 1.
+        key: String,
+        /// Why.
+        source: Box<WorldProblem>,
     },
     /// A line is well formed and says something that cannot be.
     #[error("`{}` line {line}: row `{id}` cannot be used", path.display())]
@@ -223,6 +233,7 @@ impl Error {
             Self::Rule { source: RuleProblem::Pattern { .. }, .. } => {
                 Some("patterns are those of Rust's `regex`: no look-around, no backreferences".into())
             }
+            Self::World { key, source, .. } => source.hint(key),
             Self::Row { source: RowProblem::NoThought, .. } => Some(
                 "a thought is a leading `<think>…</think>`; leave `thought` out where there is none".into(),
             ),
@@ -240,13 +251,17 @@ impl Error {
 pub(crate) fn in_toml(path: &Path, text: &str, source: toml::de::Error) -> Error {
     let start = source.span().map_or(0, |span| span.start);
     let line = text[..start].matches('\n').count() + 1;
-    match unknown_key(source.message()).or_else(|| unexpected_key(source.message())) {
+    match key_in(source.message()) {
         Some((key, known)) => Error::UnknownKey { path: path.into(), line, key, known },
         None => Error::Toml { path: path.into(), line, source: Box::new(source) },
     }
 }
 
-/// As [`unknown_key`], in the words that the `toml` crate has for variants of an enum.
+/// As [`unknown_key`], also in the words that the `toml` crate has for variants of an enum.
+pub(crate) fn key_in(message: &str) -> Option<(String, Vec<String>)> {
+    unknown_key(message).or_else(|| unexpected_key(message))
+}
+
 fn unexpected_key(message: &str) -> Option<(String, Vec<String>)> {
     let (found, known) =
         message.strip_prefix("unexpected keys in table: ")?.split_once(", available keys: ")?;

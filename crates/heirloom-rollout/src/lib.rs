@@ -76,6 +76,7 @@ mod sentences;
 mod subset;
 mod summary;
 mod words;
+pub mod world;
 
 pub use agreement::{Agreement, Confusion, Disagreement, Part};
 pub use arm::{Arm, ArmProblem, DataIntervention, Place, PoolProblem};
@@ -89,3 +90,4 @@ pub use pair::{ContrastPair, Kind, Scenario, TopicText, Transcript};
 pub use pool::Pool;
 pub use subset::{LengthMatch, Subset, Top};
 pub use summary::{Lengths, Summary};
+pub use world::{Truth, World, WorldProblem};

@@ -6,7 +6,7 @@ use std::path::Path;
 /// What each crate may depend on among those that mark a medium; everything else is free.
 const MAY_USE: [(&str, &[&str]); 6] = [
     ("heirloom-record", &["ndarray", "safetensors", "parquet"]),
-    ("heirloom-rollout", &["heirloom-record"]),
+    ("heirloom-rollout", &["heirloom-record", "rand"]),
     (
         "heirloom-model",
         &[
