@@ -6,10 +6,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
+use crate::cache::Cache;
 use crate::kernels::Segment;
-use crate::{Error, Result, rope};
+use crate::rope::Angles;
+use crate::{Error, Result};
 
 /// Tokens of several rows, laid out for one forward pass.
 pub(crate) struct Batch {
@@ -37,39 +39,36 @@ struct Padded {
 impl Batch {
     /// Rows that start at position 0 and see themselves alone.
     pub(crate) fn new(rows: &[&[u32]], frequencies: &[f32], device: &Device) -> Result<Self> {
-        let mut start = 0;
-        let segment = |row: &&[u32]| {
-            let range = start..start + row.len();
-            start = range.end;
-            Segment { q: range.clone(), k: range }
-        };
-        let segments: Arc<[Segment]> = rows.iter().map(segment).collect();
-        Self::build(rows, segments, frequencies, device)
+        let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+        Self::build(rows, &vec![0; rows.len()], None, &Angles::new(frequencies, longest), device)
     }
 
     /// The next tokens of rows whose earlier keys and values are in `cache`.
-    pub(crate) fn next(rows: &[&[u32]], cache: &Cache, frequencies: &[f32], device: &Device) -> Result<Self> {
-        let mut start = 0;
-        let segment = |(row, slot): (&&[u32], &Slot)| {
-            let q = start..start + row.len();
-            start = q.end;
-            Segment { q, k: slot.start..slot.start + slot.len + row.len() }
-        };
-        let segments: Arc<[Segment]> = rows.iter().zip(&cache.slots).map(segment).collect();
-        Self::build(rows, segments, frequencies, device)
+    pub(crate) fn next(rows: &[&[u32]], cache: &Cache, angles: &Angles, device: &Device) -> Result<Self> {
+        Self::build(rows, cache.lens(), cache.starts(), angles, device)
     }
 
+    /// `seen` tokens of each row came before; its keys lie from `starts` on, or with its queries where there are
+    /// no others.
     fn build(
         rows: &[&[u32]],
-        segments: Arc<[Segment]>,
-        frequencies: &[f32],
+        seen: &[usize],
+        starts: Option<&[usize]>,
+        angles: &Angles,
         device: &Device,
     ) -> Result<Self> {
+        let mut end = 0;
+        let segment = |(index, (row, seen)): (usize, (&&[u32], &usize))| {
+            let q = end..end + row.len();
+            end = q.end;
+            let start = starts.map_or(if *seen == 0 { q.start } else { 0 }, |starts| starts[index]);
+            Segment { q, k: start..start + seen + row.len() }
+        };
+        let segments: Arc<[Segment]> = rows.iter().zip(seen).enumerate().map(segment).collect();
+        let positions = rows.iter().zip(seen).map(|(row, seen)| *seen..seen + row.len());
+        let (cos, sin) = angles.at(&positions.collect::<Vec<_>>());
         let ids: Vec<u32> = rows.concat();
-        let position = |segment: &Segment| (segment.k.len() - segment.q.len()) as u32..segment.k.len() as u32;
-        let positions: Vec<u32> = segments.iter().flat_map(position).collect();
-        let (cos, sin) = rope::angles(frequencies, &positions);
-        let shape = (ids.len(), frequencies.len());
+        let shape = (ids.len(), cos.len() / ids.len().max(1));
         Ok(Self {
             ids: Tensor::new(ids, device)?,
             segments,
@@ -137,72 +136,6 @@ impl Batch {
             }
         }
         Tensor::from_vec(mask, (b, 1, q, k), device)
-    }
-}
-
-/// Where one row's keys and values lie in a [`Cache`].
-struct Slot {
-    start: usize,
-    len: usize,
-}
-
-/// Keys and values of the tokens that rows have seen, so that a next token costs one token's work.
-pub(crate) struct Cache {
-    slots: Vec<Slot>,
-    /// Per block: keys and values, `[_, g, e]`.
-    blocks: Vec<(Tensor, Tensor)>,
-}
-
-impl Cache {
-    /// Room for `capacities[row]` tokens of every row.
-    pub(crate) fn new(
-        capacities: &[usize],
-        n_layers: usize,
-        (g, e): (usize, usize),
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self> {
-        let mut total = 0;
-        let slot = |capacity: &usize| {
-            let start = total;
-            total += capacity;
-            Slot { start, len: 0 }
-        };
-        let slots: Vec<Slot> = capacities.iter().map(slot).collect();
-        let zeros = || Tensor::zeros((total, g, e), dtype, device);
-        let blocks = (0..n_layers).map(|_| Ok((zeros()?, zeros()?)));
-        Ok(Self { slots, blocks: blocks.collect::<Result<_>>()? })
-    }
-
-    /// Writes a batch's new keys and values of one block; returns the block's whole store.
-    pub(crate) fn extend(
-        &mut self,
-        layer: usize,
-        k: &Tensor,
-        v: &Tensor,
-        batch: &Batch,
-    ) -> Result<(Tensor, Tensor)> {
-        let (keys, values) = &self.blocks[layer];
-        let (k, v) = (k.contiguous()?, v.contiguous()?);
-        for segment in batch.segments.iter() {
-            let (start, len) = (segment.q.start, segment.q.len());
-            keys.slice_set(&k.narrow(0, start, len)?, 0, segment.k.end - len)?;
-            values.slice_set(&v.narrow(0, start, len)?, 0, segment.k.end - len)?;
-        }
-        Ok((keys.clone(), values.clone()))
-    }
-
-    /// Counts a batch's tokens as seen; to be called once after all blocks.
-    pub(crate) fn advance(&mut self, batch: &Batch) {
-        for (slot, segment) in self.slots.iter_mut().zip(batch.segments.iter()) {
-            slot.len = segment.k.len();
-        }
-    }
-
-    /// Drops the rows for which `keep` is false; their store stays unused.
-    pub(crate) fn retain(&mut self, keep: &[bool]) {
-        let mut keep = keep.iter();
-        self.slots.retain(|_| keep.next().copied().unwrap_or(true));
     }
 }
 

@@ -166,21 +166,12 @@ impl Student {
             }
         }
         fired.check(&plan.points, batches.len())?;
-        let header = ActivationHeader {
-            model: self.name(),
-            model_sha256: self.sha256()?.into(),
-            adapter_sha256: None,
-            n_layers: config.n_layers,
-            dtype: self.dtype().to_string(),
-            readout: plan.readout.clone(),
-            clock: self.clock().date(),
-            batch_plan: BatchPlan {
-                order: "longest first, ties in the order of the data".into(),
-                max_tokens: options.max_tokens,
-                batches: batches.len(),
-            },
+        let batch_plan = BatchPlan {
+            order: "longest first, ties in the order of the data".into(),
+            max_tokens: options.max_tokens,
+            batches: batches.len(),
         };
-        Ok(Activations { header, rows: store.rows, tensors: store.tensors })
+        store.finish(self, batch_plan)
     }
 
     /// Runs a few rows as one batch and returns whole tensors of any hook points, scores and pattern included;
@@ -262,7 +253,7 @@ fn to_array(x: &Tensor) -> Result<ArrayD<f32>> {
 }
 
 /// What a capture keeps: one vector a row and hook point.
-struct Store {
+pub(crate) struct Store {
     readout: Readout,
     rows: Vec<ActivationRow>,
     /// Where each data row's first vector goes.
@@ -271,7 +262,7 @@ struct Store {
 }
 
 impl Store {
-    fn new(config: &Config, data: &[TokenRow], plan: &CapturePlan) -> Result<Self> {
+    pub(crate) fn new(config: &Config, data: &[TokenRow], plan: &CapturePlan) -> Result<Self> {
         let mut rows = Vec::new();
         let mut starts = Vec::with_capacity(data.len());
         for row in data {
@@ -320,19 +311,42 @@ impl Store {
             }
             Readout::ResponseMean | Readout::Span(_) => ops::means(x, &ranges)?,
         };
-        let Some(tensor) = self.tensors.get_mut(&point) else { return Ok(()) };
         let all = self.readout == Readout::All;
-        let places = rows.iter().zip(order).flat_map(|(row, &place)| {
-            let first = self.starts[place];
-            first..first + if all { row.ids.len() } else { 1 }
-        });
-        for (place, vector) in places.zip(vectors) {
-            if vector.iter().any(|x| !x.is_finite()) {
-                return Err(Error::NotFinite { point, row: self.rows[place].id.clone() });
-            }
-            tensor.index_axis_mut(Axis(0), place).assign(&ndarray::ArrayView1::from(&vector));
+        let places: Vec<usize> = rows
+            .iter()
+            .zip(order)
+            .flat_map(|(row, &place)| {
+                let first = self.starts[place];
+                first..first + if all { row.ids.len() } else { 1 }
+            })
+            .collect();
+        places.into_iter().zip(vectors).try_for_each(|(place, vector)| self.put(point, place, &vector))
+    }
+
+    /// Puts one row's vector where it belongs.
+    pub(crate) fn put(&mut self, point: HookPoint, place: usize, vector: &[f32]) -> Result<()> {
+        if vector.iter().any(|x| !x.is_finite()) {
+            return Err(Error::NotFinite { point, row: self.rows[place].id.clone() });
+        }
+        if let Some(tensor) = self.tensors.get_mut(&point) {
+            tensor.index_axis_mut(Axis(0), place).assign(&ndarray::ArrayView1::from(vector));
         }
         Ok(())
+    }
+
+    /// With what it was captured from.
+    pub(crate) fn finish(self, student: &Student, batch_plan: BatchPlan) -> Result<Activations> {
+        let header = ActivationHeader {
+            model: student.name(),
+            model_sha256: student.sha256()?.into(),
+            adapter_sha256: None,
+            n_layers: student.config().n_layers,
+            dtype: student.dtype().to_string(),
+            readout: self.readout,
+            clock: student.clock().date(),
+            batch_plan,
+        };
+        Ok(Activations { header, rows: self.rows, tensors: self.tensors })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use heirloom_record::HookPoint;
+use heirloom_record::{HookPoint, Readout};
 
 /// The result of looking into a model.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -337,6 +337,22 @@ pub enum Error {
         /// The row's id.
         row: String,
     },
+    /// The logits of a next token are NaN or infinite.
+    #[error("the logits behind row `{row}`, sample {sample}, are not finite after {drawn} tokens drawn")]
+    LogitsNotFinite {
+        /// The row's id.
+        row: String,
+        /// Which of its continuations.
+        sample: usize,
+        /// Tokens drawn before.
+        drawn: usize,
+    },
+    /// A readout cannot be taken while tokens are drawn.
+    #[error("`{readout}` cannot be read while tokens are drawn, only `last-prompt` and `response-mean`")]
+    NotLive {
+        /// The readout.
+        readout: Readout,
+    },
     /// A setting of a run is outside its range.
     #[error("`{key}` must be {expected}, found {found}")]
     Setting {
@@ -375,6 +391,19 @@ pub enum RowError {
         /// The model's context.
         n_ctx: usize,
     },
+    /// A prompt that leaves no room for what is to be drawn.
+    #[error("its {n_tokens} tokens and {max_new_tokens} new ones do not fit the model's context of {n_ctx}")]
+    NoRoom {
+        /// Tokens of the row.
+        n_tokens: usize,
+        /// Most tokens of a continuation.
+        max_new_tokens: usize,
+        /// The model's context.
+        n_ctx: usize,
+    },
+    /// Another row has the same id.
+    #[error("another row has the same id, so their random streams would be the same")]
+    DuplicateId,
     /// The response is asked for, and there is none.
     #[error("it has no assistant message to read the response from")]
     NoResponse,
@@ -449,6 +478,10 @@ impl Error {
             }
             Self::NoTemplate { .. } => {
                 "give rows as `text` or `input_ids`, or put `chat_template.jinja` beside the weights"
+            }
+            Self::NotLive { .. } => "draw first, then capture the rows of `Generated::row`",
+            Self::Row { problem: RowError::DuplicateId, .. } => {
+                "give every row its own id; several continuations of one row are `samples`"
             }
             Self::Device { .. } => "build with `--features cuda` or `--features metal`, or use `cpu`",
             Self::Row { problem: RowError::NotAPrefix, .. } => {

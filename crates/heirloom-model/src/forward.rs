@@ -9,7 +9,8 @@
 use candle_core::{DType, Device, Tensor};
 use heirloom_record::{HookPoint, Site};
 
-use crate::batch::{Batch, Cache};
+use crate::batch::Batch;
+use crate::cache::Cache;
 use crate::config::Activation;
 use crate::hooks::{Halt, Hooks};
 use crate::kernels::Sizes;
@@ -79,6 +80,11 @@ impl Model {
         Ok(self.head.forward(x)?)
     }
 
+    /// An empty cache with room for `room[row]` tokens of every row.
+    pub(crate) fn cache(&self, room: &[usize]) -> Result<Cache> {
+        Cache::new(room, self.config.n_layers, sizes(&self.config), self.dtype, &self.device)
+    }
+
     /// The same model for many small passes; see [`Linear::laid_out`].
     pub(crate) fn laid_out(&self) -> Result<Self> {
         let mut model = Self { head: self.head.laid_out()?, ..self.clone() };
@@ -111,11 +117,10 @@ impl Block {
         let v = hooks.call(at(Site::V), qkv.narrow(1, h + g, g)?)?; // [t g e]
         let q = hooks.call(at(Site::RotQ), ops::rotate(&q, &batch.cos, &batch.sin)?)?;
         let k = hooks.call(at(Site::RotK), ops::rotate(&k, &batch.cos, &batch.sin)?)?;
-        let (k, v) = match cache {
-            Some(cache) => cache.extend(self.layer, &k, &v, batch)?,
-            None => (k, v),
+        let z = match cache {
+            Some(cache) => cache.attend(self.layer, [&q, &k, &v], batch, self.heads)?, // [t h e]
+            None => self.attend(&q, &k, &v, batch, hooks)?,                            // [t h e]
         };
-        let z = self.attend(&q, &k, &v, batch, hooks)?; // [t h e]
         let z = hooks.call(at(Site::Z), z)?.reshape((t, h * e))?;
         let attn_out = hooks.call(at(Site::AttnOut), self.o.forward(&z)?)?; // [t d]
         let x = hooks.call(at(Site::ResidMid), ops::add(&x, &attn_out)?)?; // [t d]
@@ -133,7 +138,8 @@ impl Block {
         hooks.call(at(Site::ResidPost), ops::add(&x, &mlp_out)?) // [t d]
     }
 
-    /// Softmax attention; scores and pattern exist as tensors only when somebody looks.
+    /// Softmax attention; scores and pattern exist as tensors only when somebody looks, which nobody can while
+    /// keys are kept in a [`Cache`].
     fn attend(
         &self,
         q: &Tensor,
@@ -167,15 +173,19 @@ impl Block {
             ln2: Norm { weight: next(), eps: c.norm_eps },
             gate_up: linear(c.mlp_bias, next),
             down: linear(c.mlp_bias, next),
-            heads: Sizes {
-                n_heads: c.n_heads,
-                n_kv_heads: c.n_kv_heads,
-                d_head: c.d_head,
-                scale: 1.0 / (c.d_head as f32).sqrt(),
-                window: c.sliding_window,
-            },
+            heads: sizes(c),
             activation: c.activation,
         }
+    }
+}
+
+fn sizes(c: &Config) -> Sizes {
+    Sizes {
+        n_heads: c.n_heads,
+        n_kv_heads: c.n_kv_heads,
+        d_head: c.d_head,
+        scale: 1.0 / (c.d_head as f32).sqrt(),
+        window: c.sliding_window,
     }
 }
 
@@ -253,6 +263,20 @@ impl Model {
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Runs to the end, whatever is watched.
+    pub(crate) fn to_the_end(
+        &self,
+        batch: &Batch,
+        cache: Option<&mut Cache>,
+        hooks: &mut Hooks<'_>,
+    ) -> Result<Tensor, Error> {
+        match self.forward(batch, cache, hooks) {
+            Ok(x) => Ok(x),
+            Err(Halt::Seen) => unreachable!("the hooks were to run to the end"),
+            Err(Halt::Failed(error)) => Err(error),
+        }
     }
 
     /// Runs to the end, or to the last watched point; `None` where it ended early.

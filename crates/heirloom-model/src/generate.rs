@@ -1,32 +1,38 @@
 //! Generation: greedy or sampled continuations, with keys and values kept from token to token.
 //!
-//! Every row has its own random stream, named by the seed and the row's id, so neither the order of rows nor
-//! the batches they share change what is drawn.
+//! Every sample of a row has its own random stream, named by the seed, the row's id and the sample's number, and
+//! every number of a forward pass depends on its own row alone. So in f32 on the processor neither the order of
+//! rows, nor the batches they share, nor the threads change what is drawn.
+
+mod draw;
+mod live;
+mod response;
+mod run;
 
 use std::collections::BTreeSet;
 
-use candle_core::Tensor;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha12Rng;
-use sha2::{Digest, Sha256};
+use heirloom_record::Activations;
+use rayon::prelude::*;
 
-use crate::batch::{Batch, Cache, check_row};
-use crate::capture::plan_batches;
-use crate::forward::Model;
-use crate::hooks::Hooks;
-use crate::intervene::{Changes, Intervention};
-use crate::{Error, Result, RowError, Student, TokenRow, ops};
+use self::live::Plans;
+use self::run::{Drawn, Job, Run};
+use crate::batch::check_row;
+use crate::intervene::Intervention;
+use crate::rope::Angles;
+use crate::{CapturePlan, Device, Dtype, Error, Result, RowError, Student, TokenRow};
 
 /// How a continuation is drawn.
 #[derive(Clone, Debug)]
 pub struct GenerateOptions {
     /// Most tokens of a continuation.
     pub max_new_tokens: usize,
+    /// Continuations of each row; more than one needs a temperature.
+    pub samples: usize,
     /// Logits are divided by it; 0 takes the likeliest token.
     pub temperature: f64,
     /// Draws from the fewest tokens that together have this probability.
     pub top_p: f64,
-    /// Root of every row's random stream.
+    /// Root of every row's random streams.
     pub seed: u64,
     /// Tokens that end a continuation, besides those of the model.
     pub stop: Vec<u32>,
@@ -40,6 +46,7 @@ impl Default for GenerateOptions {
     fn default() -> Self {
         Self {
             max_new_tokens: 256,
+            samples: 1,
             temperature: 0.0,
             top_p: 1.0,
             seed: 0,
@@ -51,13 +58,43 @@ impl Default for GenerateOptions {
 }
 
 impl GenerateOptions {
-    fn check(&self) -> Result<()> {
-        let setting = |key, expected, found: f64| Error::Setting { key, expected, found: found.to_string() };
+    fn check(&self, student: &Student, rows: &[TokenRow]) -> Result<()> {
+        let config = student.config();
+        let setting = |key, expected, found: &dyn ToString| {
+            Err(Error::Setting { key, expected, found: found.to_string() })
+        };
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return Err(setting("temperature", "0 or more", self.temperature));
+            return setting("temperature", "0 or more", &self.temperature);
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(setting("top_p", "above 0 and at most 1", self.top_p));
+            return setting("top_p", "above 0 and at most 1", &self.top_p);
+        }
+        if self.max_new_tokens == 0 {
+            return setting("max_new_tokens", "1 or more", &self.max_new_tokens);
+        }
+        if self.samples == 0 {
+            return setting("samples", "1 or more", &self.samples);
+        }
+        if self.samples > 1 && self.temperature == 0.0 {
+            return setting("samples", "1 at temperature 0, where all are alike", &self.samples);
+        }
+        if let Some(id) = self.stop.iter().find(|id| **id as usize >= config.d_vocab) {
+            return setting("stop", "tokens of the model's vocabulary", id);
+        }
+        for intervention in &self.interventions {
+            intervention.check(config)?;
+        }
+        let mut ids = BTreeSet::new();
+        for row in rows {
+            check_row(&row.id, &row.ids, config)?;
+            let (n_tokens, n_ctx) = (row.ids.len(), config.n_ctx);
+            if n_tokens + self.max_new_tokens > n_ctx {
+                let max_new_tokens = self.max_new_tokens;
+                return Err(Error::row(&row.id)(RowError::NoRoom { n_tokens, max_new_tokens, n_ctx }));
+            }
+            if !ids.insert(&row.id) {
+                return Err(Error::row(&row.id)(RowError::DuplicateId));
+            }
         }
         Ok(())
     }
@@ -68,6 +105,8 @@ impl GenerateOptions {
 pub struct Generated {
     /// The row's id.
     pub id: String,
+    /// Which of the row's continuations, counted from 0.
+    pub sample: usize,
     /// The tokens drawn, the one that ended it included.
     pub ids: Vec<u32>,
     /// Their text without special tokens; empty where the model has no tokenizer.
@@ -76,171 +115,81 @@ pub struct Generated {
     pub stopped: bool,
 }
 
+/// Continuations and what was read while they were drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeneratedWithCapture {
+    /// As [`Student::generate`] returns them.
+    pub generated: Vec<Generated>,
+    /// One per plan, as [`Student::capture`] of [`Generated::row`] returns them but for the plan of batches.
+    ///
+    /// Readouts of the response lack the continuations in `no_response`.
+    pub activations: Vec<Activations>,
+    /// Row ids and samples of continuations that are a stop token and nothing else.
+    pub no_response: Vec<(String, usize)>,
+}
+
 impl Student {
-    /// Continues every row; results in the order of the rows.
+    /// Continues every row; results in the order of the rows, a row's samples behind one another.
     ///
     /// A row whose last message is the assistant's is continued behind it.
+    ///
+    /// Determinism: the same model, seed, row id, tokens and sample number give the same tokens, whatever other
+    /// rows there are, in f32 on one kind of processor; fewer samples are the first of more.
+    ///
+    /// Cost: on the processor, a second copy of the weights while it runs.
+    ///
+    /// # Errors
+    /// Before any work: a setting is outside its range, a row is empty, leaves no room for new tokens or shares
+    /// its id with another. Later: logits are not finite.
     pub fn generate(&self, rows: &[TokenRow], options: &GenerateOptions) -> Result<Vec<Generated>> {
-        options.check()?;
-        for intervention in &options.interventions {
-            intervention.check(self.config())?;
-        }
-        for row in rows {
-            check_row(&row.id, &row.ids, self.config())?;
-            let (found, n_ctx) = (row.ids.len() + options.max_new_tokens, self.config().n_ctx);
-            if found > n_ctx {
-                return Err(Error::row(&row.id)(RowError::TooLong { found, n_ctx }));
-            }
-        }
-        let mut out: Vec<Generated> = rows
-            .iter()
-            .map(|row| Generated { id: row.id.clone(), ids: Vec::new(), text: String::new(), stopped: false })
-            .collect();
-        if options.max_new_tokens == 0 {
-            return Ok(out);
-        }
-        // Rows of a batch take room for their continuations too.
-        let mean = rows.iter().map(|row| row.ids.len()).sum::<usize>() / rows.len().max(1);
-        let budget = options.max_tokens * mean / (mean + options.max_new_tokens);
-        let model = self.model().laid_out()?;
-        for order in plan_batches(rows, budget) {
-            self.generate_batch(&model, rows, &order, options, &mut out)?;
-        }
-        for generated in out.iter_mut().filter(|_| self.words().has_tokenizer()) {
-            generated.text = self.words().decode(&generated.ids, false)?;
-        }
-        Ok(out)
+        Ok(self.generate_with_capture(rows, options, &[])?.generated)
     }
 
-    fn generate_batch(
+    /// [`Student::generate`], reading activations as tokens are drawn; the same tokens.
+    ///
+    /// Plans may read the last prompt token and the mean over the response. Replaying the continuations through
+    /// [`Student::capture`] gives the same bits in f32 on the processor, at the price of another pass.
+    ///
+    /// # Errors
+    /// As [`Student::generate`]; a plan reads something else; an activation is not finite.
+    pub fn generate_with_capture(
         &self,
-        model: &Model,
         rows: &[TokenRow],
-        order: &[usize],
         options: &GenerateOptions,
-        out: &mut [Generated],
-    ) -> Result<()> {
-        let config = self.config();
-        let stop: BTreeSet<u32> = options.stop.iter().chain(self.stop_tokens()).copied().collect();
-        let capacities: Vec<usize> =
-            order.iter().map(|&row| rows[row].ids.len() + options.max_new_tokens).collect();
-        let heads = (config.n_kv_heads, config.d_head);
-        let mut cache = Cache::new(&capacities, config.n_layers, heads, model.dtype, &model.device)?;
-        let mut live: Vec<(usize, ChaCha12Rng)> =
-            order.iter().map(|&row| (row, stream(options.seed, &rows[row].id))).collect();
-        let chosen: Vec<&TokenRow> = order.iter().map(|&row| &rows[row]).collect();
-        let mut changes = Changes::resolve(&options.interventions, &chosen, order, &model.device)?;
-        let mut next: Vec<Vec<u32>> = chosen.iter().map(|row| row.ids.clone()).collect();
-        for _ in 0..options.max_new_tokens {
-            let ids: Vec<&[u32]> = next.iter().map(Vec::as_slice).collect();
-            let batch = Batch::next(&ids, &cache, &model.frequencies, &model.device)?;
-            let (nothing, mut see) = (BTreeSet::new(), |_, _: &Tensor| Ok(()));
-            let mut hooks = Hooks::new(Some(&changes), &nothing, true, &mut see);
-            let Some(x) = model.run(&batch, Some(&mut cache), &mut hooks)? else { return Ok(()) };
-            let last: Vec<u32> = batch.segments.iter().map(|segment| segment.q.end as u32 - 1).collect();
-            let last = x.index_select(&Tensor::new(last, &model.device)?, 0)?;
-            let every: Vec<u32> = (0..live.len() as u32).collect();
-            let logits = ops::vectors(&model.logits(&last)?, &every)?;
-            let mut keep = Vec::with_capacity(live.len());
-            next.clear();
-            for ((row, stream), logits) in live.iter_mut().zip(&logits) {
-                let id = draw(logits, options, stream);
-                out[*row].ids.push(id);
-                out[*row].stopped = stop.contains(&id);
-                keep.push(!out[*row].stopped);
-                if !out[*row].stopped {
-                    next.push(vec![id]);
-                }
-            }
-            if next.is_empty() {
-                break;
-            }
-            cache.retain(&keep);
-            let mut keep = keep.into_iter();
-            live.retain(|_| keep.next().unwrap_or(false));
-            changes = Changes::for_sampled(&options.interventions, &model.device)?;
-        }
-        Ok(())
-    }
-}
-
-/// The random stream of one row.
-fn stream(seed: u64, id: &str) -> ChaCha12Rng {
-    let mut hasher = Sha256::new();
-    hasher.update(b"heirloom generate");
-    hasher.update(seed.to_le_bytes());
-    hasher.update(id.as_bytes());
-    ChaCha12Rng::from_seed(hasher.finalize().into())
-}
-
-/// One token from its logits.
-///
-/// Source: nucleus sampling, arXiv 1904.09751; the first token that reaches `top_p` is kept, as in transformers.
-fn draw(logits: &[f32], options: &GenerateOptions, stream: &mut ChaCha12Rng) -> u32 {
-    // Ties go to the smaller id, as torch.argmax does on the processor.
-    let best = logits.iter().enumerate().fold(0, |best, (id, x)| if *x > logits[best] { id } else { best });
-    if options.temperature == 0.0 {
-        return best as u32;
-    }
-    let top = f64::from(logits[best]);
-    let weight = |x: &f32| ((f64::from(*x) - top) / options.temperature).exp();
-    let mut weights: Vec<(f64, u32)> = logits.iter().map(weight).zip(0..).collect();
-    let mut total: f64 = weights.iter().map(|(weight, _)| weight).sum();
-    if options.top_p < 1.0 {
-        weights.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let limit = options.top_p * total;
-        let mut sum = 0.0;
-        let more = weights.iter().take_while(|(weight, _)| {
-            let before = sum;
-            sum += weight;
-            before < limit
-        });
-        let n = more.count();
-        weights.truncate(n.max(1));
-        total = weights.iter().map(|(weight, _)| weight).sum();
-    }
-    let mut left = stream.r#gen::<f64>() * total;
-    for (weight, id) in &weights {
-        left -= weight;
-        if left < 0.0 {
-            return *id;
-        }
-    }
-    weights.last().map_or(best as u32, |(_, id)| *id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn draws_follow_temperature_and_top_p() {
-        let logits = [0.0, 2.0, 1.0, 2.0];
-        let count = |temperature, top_p| {
-            let options = GenerateOptions { temperature, top_p, ..GenerateOptions::default() };
-            let mut stream = stream(7, "row");
-            let mut counts = [0_u32; 4];
-            for _ in 0..4000 {
-                counts[draw(&logits, &options, &mut stream) as usize] += 1;
-            }
-            counts
+        plans: &[CapturePlan],
+    ) -> Result<GeneratedWithCapture> {
+        options.check(self, rows)?;
+        let plans = Plans::new(plans)?;
+        let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let model = self.model().laid_out()?;
+        let run = Run {
+            model: &model,
+            rows,
+            options,
+            stop: options.stop.iter().chain(self.stop_tokens()).copied().collect(),
+            angles: Angles::new(&model.frequencies, longest + options.max_new_tokens),
+            plans: &plans,
         };
-        assert_eq!(count(0.0, 1.0), [0, 4000, 0, 0]);
-        let [a, b, c, d] = count(1.0, 1.0).map(|n| f64::from(n) / 4000.0);
-        let total = 1.0 + 2.0 * 2_f64.exp() + 1_f64.exp();
-        for (found, expected) in [(a, 1.0), (b, 2_f64.exp()), (c, 1_f64.exp()), (d, 2_f64.exp())] {
-            assert!((found - expected / total).abs() < 0.03, "{found} {}", expected / total);
+        // Elsewhere than in f32 on the processor the split shows in the last bits, so it is always the same one.
+        let exact = self.device() == Device::Cpu && self.dtype() == Dtype::F32;
+        let threads = if exact { rayon::current_num_threads() } else { 1 };
+        let jobs = Job::plan(rows, options, threads);
+        let drawn: Result<Vec<Vec<Drawn>>> = if exact {
+            jobs.par_iter().map(|job| run.job(job)).collect()
+        } else {
+            jobs.iter().map(|job| run.job(job)).collect()
+        };
+        let mut drawn: Vec<Drawn> = drawn?.into_iter().flatten().collect();
+        drawn.sort_by_key(|drawn| (drawn.row, drawn.generated.sample));
+        if self.words().has_tokenizer() {
+            for Drawn { generated, .. } in &mut drawn {
+                generated.text = self.words().decode(&generated.ids, false)?;
+            }
         }
-        // The two likeliest hold 0.80 of the probability.
-        let [a, b, c, d] = count(1.0, 0.7);
-        assert!(a == 0 && c == 0 && b > 1500 && d > 1500, "{a} {b} {c} {d}");
-    }
-
-    #[test]
-    fn streams_have_names() {
-        let first = |seed, id| stream(seed, id).r#gen::<u64>();
-        assert_eq!(first(1, "a"), first(1, "a"));
-        assert_ne!(first(1, "a"), first(1, "b"));
-        assert_ne!(first(1, "a"), first(2, "a"));
+        let activations = plans.gather(self, rows, &drawn, options)?;
+        let generated: Vec<Generated> = drawn.into_iter().map(|drawn| drawn.generated).collect();
+        let silent = generated.iter().filter(|generated| generated.response().is_empty());
+        let no_response = silent.map(|generated| (generated.id.clone(), generated.sample)).collect();
+        Ok(GeneratedWithCapture { generated, activations, no_response })
     }
 }

@@ -174,7 +174,7 @@ pub(crate) fn rotate(x: Rows<'_>, cos: Rows<'_>, sin: Rows<'_>, out: &mut [f32])
 ///
 /// Source: Cody and Waite's reduction to |r| ≤ ln 2 / 2, then the Taylor polynomial of degree 7.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
     let x = x.clamp(-87.3, 88.3);
     // Adding 1.5 · 2²³ leaves the rounded integer in the low bits of the mantissa.
@@ -406,12 +406,9 @@ pub(crate) fn store<S: Simd>(values: &[S::f32s; 2], out: &mut [f32]) {
     }
 }
 
-/// Softmax of `scale · x` over `seen`; everything outside becomes zero.
+/// The largest number; NaN where there is one is not.
 #[inline(always)]
-pub(crate) fn softmax(x: &mut [f32], seen: Range<usize>, scale: f32) {
-    x[..seen.start].fill(0.0);
-    x[seen.end..].fill(0.0);
-    let x = &mut x[seen];
+pub(crate) fn top(x: &[f32]) -> f32 {
     let mut tops = [f32::NEG_INFINITY; 16];
     let (chunks, rest) = x.as_chunks::<16>();
     for chunk in chunks {
@@ -419,7 +416,16 @@ pub(crate) fn softmax(x: &mut [f32], seen: Range<usize>, scale: f32) {
             *top = if *x > *top { *x } else { *top };
         }
     }
-    let top = tops.iter().chain(rest).fold(f32::NEG_INFINITY, |top, x| top.max(*x));
+    tops.iter().chain(rest).fold(f32::NEG_INFINITY, |top, x| top.max(*x))
+}
+
+/// Softmax of `scale · x` over `seen`; everything outside becomes zero.
+#[inline(always)]
+pub(crate) fn softmax(x: &mut [f32], seen: Range<usize>, scale: f32) {
+    x[..seen.start].fill(0.0);
+    x[seen.end..].fill(0.0);
+    let x = &mut x[seen];
+    let top = top(x);
     for x in x.iter_mut() {
         *x = exp((*x - top) * scale);
     }

@@ -42,6 +42,9 @@ mod forward;
 mod hooks;
 
 mod batch;
+mod cache;
+mod kept;
+
 mod kernels;
 mod linear;
 mod ops;
@@ -61,7 +64,7 @@ pub use chat::{ChatTemplate, Clock, Rendered};
 pub use config::{Activation, Config, Family, Rope, RopeScaling};
 pub use device::{Device, Dtype};
 pub use error::{Error, Result, RowError};
-pub use generate::{GenerateOptions, Generated};
+pub use generate::{GenerateOptions, Generated, GeneratedWithCapture};
 pub use init::Init;
 pub use intervene::{Edit, Intervention, Positions};
 pub use student::{Description, LoadOptions, Source, Student};

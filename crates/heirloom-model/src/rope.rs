@@ -3,6 +3,7 @@
 //! Source: `modeling_rope_utils.py` of transformers; rotary embedding itself, arXiv 2104.09864.
 
 use std::f64::consts::PI;
+use std::ops::Range;
 
 use crate::config::{Rope, RopeScaling};
 
@@ -25,14 +26,30 @@ fn stretch(frequency: f64, scaling: &RopeScaling) -> f64 {
     }
 }
 
-/// Cosine and sine of every position's angles. `[positions, d_head / 2]`, row-major.
-pub(crate) fn angles(frequencies: &[f32], positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
-    // Positions stay far below 2²⁴, and the product is rounded to f32 as transformers does.
-    let angle = |position: &u32| {
-        let position = *position as f32;
-        frequencies.iter().map(move |frequency| frequency * position)
-    };
-    positions.iter().flat_map(angle).map(|angle| (angle.cos(), angle.sin())).unzip()
+/// Cosine and sine of the angles at positions 0, 1, …: `[position, d_head / 2]`, row-major.
+pub(crate) struct Angles {
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+    half: usize,
+}
+
+impl Angles {
+    /// For positions below `n`.
+    pub(crate) fn new(frequencies: &[f32], n: usize) -> Self {
+        // Positions stay far below 2²⁴, and the product is rounded to f32 as transformers does.
+        let angles = (0..n).flat_map(|position| frequencies.iter().map(move |f| f * position as f32));
+        let (cos, sin) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
+        Self { cos, sin, half: frequencies.len() }
+    }
+
+    /// Those of some positions in a line. `[t, d_head / 2]`
+    pub(crate) fn at(&self, positions: &[Range<usize>]) -> (Vec<f32>, Vec<f32>) {
+        let of = |table: &[f32]| {
+            let part = |range: &Range<usize>| &table[range.start * self.half..range.end * self.half];
+            positions.iter().map(part).collect::<Vec<_>>().concat()
+        };
+        (of(&self.cos), of(&self.sin))
+    }
 }
 
 #[cfg(test)]

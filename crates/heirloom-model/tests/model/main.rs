@@ -5,6 +5,7 @@
 mod bad_input;
 mod capture;
 mod chat;
+mod generate;
 mod gguf;
 mod interventions;
 mod parity;
