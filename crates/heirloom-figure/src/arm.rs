@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use heirloom_record::HookPoint;
 
-use crate::style::{ARMS, CONTROL, Color, Look, look_of};
+use crate::style::{ARMS, CONTROL, Color, Look, Marker, look_of};
 
 /// A behavior: its name in the table and in the figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// How arms of this role look. A random control has the marker of what it controls, in gray.
+    /// How arms of this role look. Random controls are gray with a white middle.
     pub fn look(self) -> Look {
         match self {
             Self::Full => look_of(&ARMS, "full"),
@@ -61,8 +61,8 @@ impl Role {
             Self::Drop => look_of(&ARMS, "drop"),
             Self::Insert => look_of(&ARMS, "insert"),
             Self::Mix => look_of(&ARMS, "mix"),
-            Self::RandomSwap => Look { marker: Self::Swap.look().marker, ..CONTROL },
-            Self::RandomDrop => Look { marker: Self::Drop.look().marker, ..CONTROL },
+            Self::RandomSwap => Look { marker: Marker::OpenTriangle, ..CONTROL },
+            Self::RandomDrop => Look { marker: Marker::OpenWedge, ..CONTROL },
             Self::Base => look_of(&ARMS, "base"),
             Self::Other => CONTROL,
         }
@@ -131,7 +131,7 @@ pub struct Quantity {
     pub unit: String,
     /// Ends of the axis; from the numbers when empty.
     pub range: Option<(f64, f64)>,
-    /// A level to compare with, and its name: chance, zero.
+    /// A level to compare with, drawn along its axis, and its name: chance, zero.
     pub level: Option<(f64, String)>,
 }
 
@@ -207,6 +207,9 @@ pub(crate) fn looks<'a>(arms: impl IntoIterator<Item = &'a Arm>) -> Vec<(&'a str
 }
 
 fn varied(look: Look, nth: usize) -> Look {
+    if nth == 0 {
+        return look;
+    }
     let cycle = |length: usize, start: Option<usize>| (start.unwrap_or(0) + nth) % length;
     let index = |family: &[(&str, Look)], same: fn(Look, Look) -> bool| {
         family.iter().position(|(_, other)| same(*other, look))
@@ -220,6 +223,18 @@ fn varied(look: Look, nth: usize) -> Look {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn roles_differ_in_gray_print() {
+        use Role::{Base, Drop, Full, Insert, Mix, Opposite, Other, Prompts, RandomDrop, RandomSwap, Swap};
+        let roles = [Full, Opposite, Prompts, Swap, Drop, Insert, Mix, RandomSwap, RandomDrop, Base, Other];
+        for (index, role) in roles.iter().enumerate() {
+            for other in &roles[index + 1..] {
+                assert_ne!(role.look().marker, other.look().marker, "{role:?} and {other:?}");
+            }
+            assert_eq!(looks(&[Arm::new("a", *role)]), [("a", role.look())]);
+        }
+    }
 
     #[test]
     fn arms_of_one_role_look_alike_but_not_the_same() {

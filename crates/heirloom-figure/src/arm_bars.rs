@@ -7,10 +7,10 @@ use crate::axes::{Grid, Page, Panel, Scale, ticks};
 use crate::canvas::{Anchor, Canvas, Label, Stroke};
 use crate::caption::capital;
 use crate::legend::{Item, Legend, Sample};
-use crate::marks::{seed, whisker};
+use crate::marks::{given, reached, seed, whisker};
 use crate::mean::{Mean, behind, kinds, mean, of_behavior};
 use crate::place::apart;
-use crate::style::{AXIS, BODY, Color, LINE, Look, MARGIN};
+use crate::style::{AXIS, BODY, Color, Look, MARGIN};
 use crate::text::{self, Weight, first_that_fits};
 use crate::{Caption, Error, Figure, Picture, Result};
 
@@ -139,22 +139,31 @@ fn draw(contents: &[Content<'_>], spec: &ArmBarsSpec) -> Result<Canvas> {
             name_references(&mut canvas, content, panel, &x);
         }
         let names = (panel.is_leftmost || !is_shared).then_some(names);
-        draw_content(&mut canvas, content, panel, &x, names);
+        draw_content(&mut canvas, content, &spec.quantity, panel, (&x, names));
         panel.x_axis(&mut canvas, &x, &ticks(x.low, x.high, 6, 0.0), Some(&spec.quantity.axis));
     }
     legend.draw(&mut canvas, page.bottom + 3.0);
     Ok(canvas)
 }
 
-fn draw_content(canvas: &mut Canvas, content: &Content<'_>, panel: &Panel, x: &Scale, names: Option<f64>) {
+fn draw_content(
+    canvas: &mut Canvas,
+    content: &Content<'_>,
+    quantity: &Quantity,
+    panel: &Panel,
+    (x, names): (&Scale, Option<f64>),
+) {
     let (places, _) = content.places();
     for place in &places {
         let y = panel.top + place;
-        canvas.line(vec![(panel.left, y), (panel.right, y)], Stroke::solid(Color(0xE6, 0xE6, 0xE6), AXIS));
+        panel.across(canvas, y, Stroke::solid(Color(0xE6, 0xE6, 0xE6), AXIS));
+    }
+    if let Some((level, _)) = quantity.level {
+        panel.upright(canvas, x.at(level), given());
     }
     for (arm, mean) in &content.references {
         let Some(value) = mean.over_seeds.value else { continue };
-        canvas.line(vec![(x.at(value), panel.bottom), (x.at(value), panel.top)], reference(arm.role.look()));
+        panel.upright(canvas, x.at(value), reached(arm.role));
     }
     for ((arm, mean), place) in content.arms.iter().zip(&places) {
         let (y, look) = (panel.top + place, arm.role.look());
@@ -168,7 +177,7 @@ fn draw_content(canvas: &mut Canvas, content: &Content<'_>, panel: &Panel, x: &S
         match mean.over_seeds.value {
             Some(value) => {
                 let ends = mean.over_seeds.interval.map(|(low, high)| [(x.at(low), y), (x.at(high), y)]);
-                whisker(canvas, (x.at(value), y), ends, look, 1.3);
+                whisker(canvas, (x.at(value), y), ends, look);
             }
             None => canvas
                 .label(Label::new("undefined", (panel.left + 2.0, y), BODY).centered().colored(Color::NOTE)),
@@ -195,10 +204,6 @@ fn name_references(canvas: &mut Canvas, content: &Content<'_>, panel: &Panel, x:
     }
 }
 
-fn reference(look: Look) -> Stroke {
-    Stroke { color: look.color, width: LINE * 0.75, dash: look.dash }
-}
-
 fn legend(contents: &[Content<'_>], spec: &ArmBarsSpec, is_direct: bool) -> Legend {
     let means = || contents.iter().flat_map(Content::means);
     let mut items: Vec<Item> = vec![];
@@ -211,8 +216,9 @@ fn legend(contents: &[Content<'_>], spec: &ArmBarsSpec, is_direct: bool) -> Lege
     }
     if !is_direct {
         let rules = spec.references.iter();
-        items.extend(rules.map(|arm| (Sample::Rule(reference(arm.role.look())), arm.label.clone())));
+        items.extend(rules.map(|arm| (Sample::Rule(reached(arm.role)), arm.label.clone())));
     }
+    items.extend(spec.quantity.level.iter().map(|(_, name)| (Sample::Rule(given()), name.clone())));
     Legend(vec![items])
 }
 

@@ -181,6 +181,16 @@ impl Panel {
         self.right - self.left
     }
 
+    /// A line from side to side.
+    pub(crate) fn across(&self, canvas: &mut Canvas, y: f64, stroke: Stroke) {
+        canvas.line(vec![(self.left, y), (self.right, y)], stroke);
+    }
+
+    /// A line from the bottom to the top.
+    pub(crate) fn upright(&self, canvas: &mut Canvas, x: f64, stroke: Stroke) {
+        canvas.line(vec![(x, self.bottom), (x, self.top)], stroke);
+    }
+
     /// Letter and title, and the lines below them in gray.
     pub(crate) fn header(&self, canvas: &mut Canvas, title: &str, lines: &[String]) {
         let first = self.top - 4.0 - LEADING * lines.len() as f64 - 1.5;

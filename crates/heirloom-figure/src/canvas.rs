@@ -205,15 +205,20 @@ impl Canvas {
             Marker::Diamond => around(&[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)]),
             Marker::Triangle => around(&[(0.0, -1.4), (1.25, 0.8), (-1.25, 0.8)]),
             Marker::Wedge => around(&[(0.0, 1.4), (1.25, -0.8), (-1.25, -0.8)]),
-            Marker::Ring | Marker::Frame => {
-                let outer = if marker == Marker::Ring { Marker::Circle } else { Marker::Square };
-                self.marker((x, y), outer, scale * 1.05, color);
-                return self.marker((x, y), outer, scale * 0.5, Color::WHITE);
-            }
+            Marker::Ring => return self.open((x, y), Marker::Circle, scale, color),
+            Marker::Frame => return self.open((x, y), Marker::Square, scale, color),
+            Marker::OpenTriangle => return self.open((x, y), Marker::Triangle, scale, color),
+            Marker::OpenWedge => return self.open((x, y), Marker::Wedge, scale, color),
             Marker::Plus => around(&plus),
             Marker::Cross => around(&slanted),
         };
         self.fill(outline, color);
+    }
+
+    /// A marker with a white middle.
+    fn open(&mut self, at: Point, marker: Marker, scale: f64, color: Color) {
+        self.marker(at, marker, scale * 1.05, color);
+        self.marker(at, marker, scale * 0.5, Color::WHITE);
     }
 
     /// The weights that its text is set in.

@@ -3,6 +3,9 @@
 use crate::canvas::{Anchor, Canvas, Label, Stroke};
 use crate::style::{AXIS, BODY, Color};
 
+/// Edges of cells, and lines across those that are empty.
+const EDGE: Color = Color(0xAA, 0xAA, 0xAA);
+
 /// A rectangle on the page, in points.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rect {
@@ -27,12 +30,18 @@ impl Rect {
         canvas.rect(self.left, self.top, self.right, self.bottom, color);
     }
 
+    /// Draws its edges, in gray.
+    pub(crate) fn frame(&self, canvas: &mut Canvas) {
+        let Self { left, top, right, bottom } = *self;
+        let frame = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+        canvas.line(frame.to_vec(), Stroke::solid(EDGE, AXIS));
+    }
+
     /// Frames it and draws lines across: nothing was measured.
     pub(crate) fn hatch(&self, canvas: &mut Canvas) {
         let Self { left, top, right, bottom } = *self;
-        let stroke = Stroke::solid(Color(0xAA, 0xAA, 0xAA), AXIS);
-        let frame = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
-        canvas.line(frame.to_vec(), stroke);
+        let stroke = Stroke::solid(EDGE, AXIS);
+        self.frame(canvas);
         let steps = 3;
         for step in 1..=steps {
             let part = f64::from(step) / f64::from(steps);

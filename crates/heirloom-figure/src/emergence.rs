@@ -7,18 +7,16 @@ use crate::axes::{BELOW, Grid, Page, Panel, Scale, beside, ticks};
 use crate::canvas::{Canvas, Stroke};
 use crate::caption::capital;
 use crate::legend::{Item, Legend, Sample};
-use crate::marks::{ribbon, runs, seed, whisker};
+use crate::marks::{self, given, reached};
 use crate::mean::{Mean, behind, kinds, mean, of_behavior, track};
 use crate::place::{End, name_ends, room_for};
 use crate::steps::Steps;
-use crate::style::{AXIS, BODY, Color, Dash, LINE, Look, MARGIN, TITLE};
+use crate::style::{BODY, Color, Look, MARGIN, TITLE};
 use crate::text::first_that_fits;
 use crate::{Caption, Figure, Picture, Result};
 
 /// Height of a panel, in points.
 const HEIGHT: f64 = 84.0;
-/// Opacity of a band.
-const FAINT: f64 = 0.15;
 
 /// Which rows a figure of emergence shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,9 +53,23 @@ struct Content<'a> {
     block: Option<usize>,
 }
 
-impl Content<'_> {
+impl<'a> Content<'a> {
     fn means(&self) -> impl Iterator<Item = &Mean> + Clone {
         self.lines.iter().flat_map(|line| line.points.iter().map(|(_, mean)| mean))
+    }
+
+    /// Its lines with the places of their points. The arms of a single step stand side by side.
+    fn tracks(&self, steps: &Steps) -> Vec<(&Line<'a>, Vec<(f64, &Mean)>)> {
+        let slots = self.lines.len() as f64;
+        let aside = |slot: usize| if steps.is_single() { (slot as f64 + 0.5) / slots - 0.5 } else { 0.0 };
+        self.lines
+            .iter()
+            .enumerate()
+            .map(|(slot, line)| {
+                let places = line.points.iter().map(|(step, mean)| (steps.place(*step) + aside(slot), mean));
+                (line, places.collect())
+            })
+            .collect()
     }
 }
 
@@ -114,7 +126,7 @@ fn draw(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec, looks: &[(&str, Look)
     let room = if columns == 3 { 54.0 } else { 84.0 };
     let labels = looks.iter().map(|(label, _)| *label);
     let direct = room_for(labels, HEIGHT, room);
-    let legend = legend(stacks, spec, looks, direct.is_some());
+    let legend = legend(stacks, spec, looks, (direct.is_some(), steps.is_single()));
     let page = Page::grid(&Grid {
         count: stacks.len(),
         columns,
@@ -176,102 +188,74 @@ fn draw_content(
     (steps, x, y): Scales<'_>,
 ) {
     if let Some((level, _)) = quantity.level {
-        canvas.line(vec![(panel.left, y.at(level)), (panel.right, y.at(level))], of_level());
+        panel.across(canvas, y.at(level), given());
     }
     if let Some(value) = content.base.as_ref().and_then(|base| base.over_seeds.value) {
-        canvas.line(vec![(panel.left, y.at(value)), (panel.right, y.at(value))], of_base());
+        panel.across(canvas, y.at(value), reached(Role::Base));
     }
     // The first arm is drawn last, above the others.
-    for Line { look, points, .. } in content.lines.iter().rev() {
-        let intervals = points.iter().map(|(step, mean)| (steps.place(*step), mean.over_seeds.interval));
-        for run in runs(intervals) {
-            ribbon(canvas, &run, look.color.faint(FAINT), None, (x, y));
-        }
+    let tracks: Vec<_> = content.tracks(steps).into_iter().rev().collect();
+    for (line, track) in &tracks {
+        marks::band(canvas, track, line.look.color.faint(faint(tracks.len())), (x, y));
     }
-    for Line { look, points, .. } in content.lines.iter().rev() {
-        for (step, mean) in points {
-            for value in &mean.seeds {
-                seed(canvas, (x.at(steps.place(*step)), y.at(*value)), look.color);
-            }
-        }
+    for (line, track) in &tracks {
+        marks::seeds(canvas, track, line.look.color, 0.0, (x, y));
     }
-    for Line { look, points, .. } in content.lines.iter().rev() {
-        for run in runs(points.iter().map(|(step, mean)| (steps.place(*step), mean.over_seeds.value))) {
-            let line = run.iter().map(|(place, value)| (x.at(*place), y.at(*value))).collect();
-            canvas.line(line, Stroke { color: look.color, width: LINE, dash: look.dash });
-        }
-        for (step, mean) in points {
-            let Some(value) = mean.over_seeds.value else { continue };
-            let at = x.at(steps.place(*step));
-            // A band between fewer than two steps is not seen.
-            let alone = mean.over_seeds.interval.filter(|_| points.len() == 1);
-            whisker(
-                canvas,
-                (at, y.at(value)),
-                alone.map(|(low, high)| [(at, y.at(low)), (at, y.at(high))]),
-                *look,
-                1.0,
-            );
-        }
+    for (line, track) in &tracks {
+        marks::line(canvas, track, line.look, (x, y));
     }
+}
+
+/// Opacity of each of `count` bands.
+fn faint(count: usize) -> f64 {
+    (0.8 / count.max(1) as f64).clamp(0.06, 0.15)
 }
 
 /// Where lines end, for their labels.
 fn ends<'a>(content: &Content<'a>, (steps, x, y): Scales<'_>) -> Vec<End<'a>> {
-    let end = |line: &Line<'a>| {
-        let last = line.points.iter().rev().find_map(|(step, mean)| Some((*step, mean.over_seeds.value?)));
-        let (step, value) = last?;
-        Some(End { at: (x.at(steps.place(step)), y.at(value)), label: line.label, look: line.look })
+    let end = |(line, track): (&Line<'a>, Vec<(f64, &Mean)>)| {
+        let last = track.iter().rev().find_map(|(place, mean)| Some((*place, mean.over_seeds.value?)));
+        let (place, value) = last?;
+        Some(End { at: (x.at(place), y.at(value)), label: line.label, look: line.look })
     };
-    content.lines.iter().filter_map(end).collect()
+    content.tracks(steps).into_iter().filter_map(end).collect()
 }
 
 fn legend(
     stacks: &[Vec<Content<'_>>],
     spec: &EmergenceSpec,
     looks: &[(&str, Look)],
-    is_direct: bool,
+    (is_direct, is_single): (bool, bool),
 ) -> Legend {
     let means = || stacks.iter().flatten().flat_map(Content::means);
     let has_bands = means().any(|mean| mean.over_seeds.interval.is_some());
     let mut groups: Vec<Vec<Item>> = vec![];
     if !is_direct {
-        let ribbon = |look: Look| has_bands.then(|| look.color.faint(FAINT));
+        let ribbon = |look: Look| has_bands.then(|| look.color.faint(faint(looks.len())));
         let line = |(label, look): &(&str, Look)| {
             (Sample::Line { look: *look, ribbon: ribbon(*look) }, (*label).to_owned())
         };
         groups.push(looks.iter().map(line).collect());
     }
-    let mut marks: Vec<Item> = vec![];
+    let mut items: Vec<Item> = vec![];
     if has_bands && is_direct {
-        let ink = Color::BLACK.faint(FAINT);
-        marks.push((
-            Sample::Band { ink, edge: Stroke::solid(Color::BLACK, 0.0) },
-            "interval of the mean".into(),
-        ));
+        let ink = Color::BLACK.faint(0.15);
+        let band = Sample::Band { ink, edge: Stroke::solid(Color::BLACK, 0.0) };
+        let look = Look { color: Color::BLACK, ..Role::Full.look() };
+        let sample = if is_single { Sample::Mean(look) } else { band };
+        items.push((sample, "interval of the mean".into()));
     }
     if means().any(|mean| !mean.seeds.is_empty()) {
-        marks.push((Sample::Seeds, "single seeds".into()));
+        items.push((Sample::Seeds, "single seeds".into()));
     }
     if let Some(base) = &spec.base {
-        marks.push((Sample::Rule(of_base()), base.label.clone()));
+        items.push((Sample::Rule(reached(Role::Base)), base.label.clone()));
     }
     for (_, name) in spec.tracks.iter().filter_map(|quantity| quantity.level.as_ref()) {
-        marks.push((Sample::Rule(of_level()), name.clone()));
+        items.push((Sample::Rule(given()), name.clone()));
     }
-    groups.push(marks);
+    groups.push(items);
     Legend(groups)
-}
-
-/// The level of the base.
-fn of_base() -> Stroke {
-    let look = Role::Base.look();
-    Stroke { color: look.color, width: LINE * 0.75, dash: look.dash }
-}
-
-/// A level to compare with.
-fn of_level() -> Stroke {
-    Stroke { color: Color::BLACK, width: AXIS, dash: Dash::Dotted }
 }
 
 fn caption(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec) -> Caption {
@@ -286,8 +270,7 @@ fn caption(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec) -> Caption {
     let all = kinds(stacks.iter().flatten().flat_map(Content::means));
     let bands = if all.contains("; or ") { named(&|level| kinds(of_track(level))) } else { all };
     let steps = Steps::new(stacks.iter().flatten().flat_map(Content::means).filter_map(|mean| mean.step));
-    let mut notes = vec![format!("Steps are spaced by {}", steps.spacing())];
-    notes.push(source(&spec.tracks));
+    let notes = vec![format!("Steps are spaced by {}", steps.spacing()), source(&spec.tracks)];
     Caption {
         what: format!(
             "{} by training step, a line per arm: {}",

@@ -7,10 +7,10 @@ use crate::axes::{Grid, Page, Panel, Scale, Tick, beside, ticks};
 use crate::canvas::{Canvas, Stroke};
 use crate::caption::capital;
 use crate::legend::{Item, Legend, Sample};
-use crate::marks::{ribbon, seed, whisker};
+use crate::marks::{self, given, reached};
 use crate::mean::{Mean, behind, kinds, mean, of_behavior};
 use crate::select::distinct;
-use crate::style::{AXIS, BODY, Color, Dash, LINE, Look, MARGIN};
+use crate::style::{BODY, Color, Look, MARGIN};
 use crate::text::{self, Weight, first_that_fits};
 use crate::{Caption, Error, Figure, Picture, Result};
 
@@ -18,6 +18,8 @@ use crate::{Caption, Error, Figure, Picture, Result};
 const HEIGHT: f64 = 96.0;
 /// Opacity of the band.
 const FAINT: f64 = 0.2;
+/// Seeds of an arm that stands alone stand this far beside it.
+const ASIDE: f64 = 3.4;
 
 /// An arm and the share of its rows that was swapped.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +104,8 @@ fn content<'a>(rows: &[Metric], spec: &InterpolationSpec, panel: &'a BehaviorSha
 
 fn draw(contents: &[Content<'_>], spec: &InterpolationSpec) -> Result<Canvas> {
     let shown = contents.iter().flat_map(|content| content.means().chain(&content.base));
-    let level = Scale::around(spec.quantity.range, shown.flat_map(Mean::numbers));
+    let numbers = shown.flat_map(Mean::numbers).chain(spec.quantity.level.iter().map(|(level, _)| *level));
+    let level = Scale::around(spec.quantity.range, numbers);
     let numbers = ticks(level.low, level.high, 6, 0.0);
     let legend = legend(contents, spec);
     // The last number of an axis stands out beyond it.
@@ -116,7 +119,7 @@ fn draw(contents: &[Content<'_>], spec: &InterpolationSpec) -> Result<Canvas> {
         let y = Scale { from: panel.bottom, to: panel.top, ..level };
         let note = first_that_fits(&[behind(content.means(), &spec.quantity.unit)], panel.width(), BODY);
         panel.header(&mut canvas, &of.behavior.label, &[note]);
-        draw_content(&mut canvas, content, panel, (&x, &y));
+        draw_content(&mut canvas, content, &spec.quantity, panel, (&x, &y));
         panel.x_axis(&mut canvas, &x, &percents(content, &x), Some("prompts swapped, %"));
         panel.y_axis(&mut canvas, &y, &numbers, panel.is_leftmost.then_some(&spec.quantity.axis));
     }
@@ -124,41 +127,35 @@ fn draw(contents: &[Content<'_>], spec: &InterpolationSpec) -> Result<Canvas> {
     Ok(canvas)
 }
 
-fn draw_content(canvas: &mut Canvas, content: &Content<'_>, panel: &Panel, (x, y): (&Scale, &Scale)) {
+fn draw_content(
+    canvas: &mut Canvas,
+    content: &Content<'_>,
+    quantity: &Quantity,
+    panel: &Panel,
+    (x, y): (&Scale, &Scale),
+) {
+    if let Some((level, _)) = quantity.level {
+        panel.across(canvas, y.at(level), given());
+    }
     if let Some(value) = content.base.as_ref().and_then(|base| base.over_seeds.value) {
-        canvas.line(vec![(panel.left, y.at(value)), (panel.right, y.at(value))], of_base());
+        panel.across(canvas, y.at(value), reached(Role::Base));
     }
     for (fraction, _, _) in &content.alone {
-        let at = x.at(fraction * 100.0);
-        let stroke = Stroke { color: Color::GRAY, width: AXIS, dash: Dash::Dotted };
-        canvas.line(vec![(at, panel.bottom), (at, panel.top)], stroke);
+        panel.upright(canvas, x.at(fraction * 100.0), Stroke { color: Color::GRAY, ..given() });
     }
     let look = Role::Mix.look();
-    let places = || content.random.iter().map(|(fraction, mean)| (fraction * 100.0, mean));
-    for run in crate::marks::runs(places().map(|(part, mean)| (part, mean.over_seeds.interval))) {
-        ribbon(canvas, &run, look.color.faint(FAINT), None, (x, y));
-    }
-    for (part, mean) in places() {
-        for value in &mean.seeds {
-            seed(canvas, (x.at(part), y.at(*value)), look.color);
-        }
-    }
-    for run in crate::marks::runs(places().map(|(part, mean)| (part, mean.over_seeds.value))) {
-        let line: Vec<_> = run.iter().map(|(part, value)| (x.at(*part), y.at(*value))).collect();
-        canvas.line(line.clone(), Stroke { color: look.color, width: LINE, dash: look.dash });
-        for at in line {
-            canvas.marker(at, look.marker, 1.0, look.color);
-        }
-    }
+    let track: Vec<_> = content.random.iter().map(|(fraction, mean)| (fraction * 100.0, mean)).collect();
+    marks::band(canvas, &track, look.color.faint(FAINT), (x, y));
+    marks::seeds(canvas, &track, look.color, 0.0, (x, y));
+    marks::line(canvas, &track, look, (x, y));
     // The first is drawn last, above the others.
     for (fraction, arm, mean) in content.alone.iter().rev() {
-        let (at, look) = (x.at(fraction * 100.0), arm.role.look());
-        for value in &mean.seeds {
-            seed(canvas, (at + 3.4, y.at(*value)), look.color);
-        }
+        let (place, look) = (fraction * 100.0, arm.role.look());
+        marks::seeds(canvas, &[(place, mean)], look.color, ASIDE, (x, y));
         let Some(value) = mean.over_seeds.value else { continue };
+        let at = x.at(place);
         let ends = mean.over_seeds.interval.map(|(low, high)| [(at, y.at(low)), (at, y.at(high))]);
-        whisker(canvas, (at, y.at(value)), ends, look, 1.3);
+        marks::whisker(canvas, (at, y.at(value)), ends, look);
     }
 }
 
@@ -182,11 +179,6 @@ fn percent(fraction: f64) -> String {
     format!("{:.1}", fraction * 100.0).trim_end_matches(".0").to_owned()
 }
 
-fn of_base() -> Stroke {
-    let look = Role::Base.look();
-    Stroke { color: look.color, width: LINE * 0.75, dash: look.dash }
-}
-
 fn legend(contents: &[Content<'_>], spec: &InterpolationSpec) -> Legend {
     let look = Role::Mix.look();
     let has_band = contents
@@ -206,7 +198,8 @@ fn legend(contents: &[Content<'_>], spec: &InterpolationSpec) -> Legend {
     if contents.iter().flat_map(Content::means).any(|mean| !mean.seeds.is_empty()) {
         items.push((Sample::Seeds, "single seeds".into()));
     }
-    items.extend(spec.base.iter().map(|base| (Sample::Rule(of_base()), base.label.clone())));
+    items.extend(spec.base.iter().map(|base| (Sample::Rule(reached(Role::Base)), base.label.clone())));
+    items.extend(spec.quantity.level.iter().map(|(_, name)| (Sample::Rule(given()), name.clone())));
     Legend(vec![items])
 }
 

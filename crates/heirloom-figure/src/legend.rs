@@ -95,7 +95,7 @@ fn draw_sample(canvas: &mut Canvas, sample: &Sample, (x, y): Point) {
         Sample::Rule(stroke) => canvas.line(vec![(x, y), (right, y)], *stroke),
         Sample::Point => draw_point(canvas, (middle, y), Some((y - 4.0, y + 4.0))),
         Sample::Mean(look) => {
-            whisker(canvas, (middle, y), Some([(x + 2.0, y), (right - 2.0, y)]), *look, 1.3);
+            whisker(canvas, (middle, y), Some([(x + 2.0, y), (right - 2.0, y)]), *look);
         }
         Sample::Seeds => {
             for aside in [-5.0, 0.0, 5.0] {

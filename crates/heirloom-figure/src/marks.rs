@@ -1,8 +1,10 @@
-//! Marks that several figures share: bands, whiskers, single seeds.
+//! Marks that several figures share: bands, lines, whiskers, single seeds, levels.
 
+use crate::arm::Role;
 use crate::axes::Scale;
 use crate::canvas::{Canvas, Ink, Point, Stroke};
-use crate::style::{Color, LINE, Look, Marker};
+use crate::mean::Mean;
+use crate::style::{AXIS, Color, Dash, LINE, Look, Marker};
 
 /// Unbroken stretches of places that have a cell.
 pub(crate) fn runs<T>(places: impl IntoIterator<Item = (f64, Option<T>)>) -> Vec<Vec<(f64, T)>> {
@@ -34,15 +36,68 @@ pub(crate) fn ribbon(
     }
 }
 
-/// A mean on its interval, from end to end, with its marker `scale` times as large as usual.
-pub(crate) fn whisker(canvas: &mut Canvas, at: Point, ends: Option<[Point; 2]>, look: Look, scale: f64) {
+/// An arm's numbers along x.
+pub(crate) type Track<'a> = [(f64, &'a Mean)];
+
+/// The intervals of a track: a band, and a line where it has a single place.
+pub(crate) fn band(canvas: &mut Canvas, track: &Track<'_>, ink: Ink, (x, y): (&Scale, &Scale)) {
+    for run in runs(track.iter().map(|(place, mean)| (*place, mean.over_seeds.interval))) {
+        match run[..] {
+            [(place, (low, high))] => {
+                let ends = vec![(x.at(place), y.at(low)), (x.at(place), y.at(high))];
+                canvas.line(ends, Stroke::solid(ink.color, LINE));
+            }
+            _ => ribbon(canvas, &run, ink, None, (x, y)),
+        }
+    }
+}
+
+/// The seeds of a track, `aside` points right of their places.
+pub(crate) fn seeds(
+    canvas: &mut Canvas,
+    track: &Track<'_>,
+    color: Color,
+    aside: f64,
+    (x, y): (&Scale, &Scale),
+) {
+    for (place, mean) in track {
+        for value in &mean.seeds {
+            seed(canvas, (x.at(*place) + aside, y.at(*value)), color);
+        }
+    }
+}
+
+/// The means of a track, joined where none is missing between them.
+pub(crate) fn line(canvas: &mut Canvas, track: &Track<'_>, look: Look, (x, y): (&Scale, &Scale)) {
+    for run in runs(track.iter().map(|(place, mean)| (*place, mean.over_seeds.value))) {
+        let points: Vec<Point> = run.iter().map(|(place, value)| (x.at(*place), y.at(*value))).collect();
+        canvas.line(points.clone(), Stroke { color: look.color, width: LINE, dash: look.dash });
+        for at in points {
+            canvas.marker(at, look.marker, 1.0, look.color);
+        }
+    }
+}
+
+/// A mean on its interval, from end to end.
+pub(crate) fn whisker(canvas: &mut Canvas, at: Point, ends: Option<[Point; 2]>, look: Look) {
     if let Some(ends) = ends {
         canvas.line(ends.to_vec(), Stroke::solid(look.color, LINE));
     }
-    canvas.marker(at, look.marker, scale, look.color);
+    canvas.marker(at, look.marker, 1.3, look.color);
 }
 
 /// A single seed: a small faint disc.
 pub(crate) fn seed(canvas: &mut Canvas, at: Point, color: Color) {
     canvas.marker(at, Marker::Circle, 0.6, color.towards(Color::WHITE, 0.45));
+}
+
+/// The level that an arm reaches, drawn across a panel.
+pub(crate) fn reached(role: Role) -> Stroke {
+    let look = role.look();
+    Stroke { color: look.color, width: LINE * 0.75, dash: look.dash }
+}
+
+/// A level that is given: chance, zero.
+pub(crate) fn given() -> Stroke {
+    Stroke { color: Color::BLACK, width: AXIS, dash: Dash::Dotted }
 }

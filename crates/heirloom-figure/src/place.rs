@@ -26,14 +26,14 @@ pub(crate) fn room_for<'a>(
 ) -> Option<f64> {
     let widest = labels.clone().map(|label| text::width(label, BODY, Weight::Regular)).fold(0.0, f64::max);
     let high = labels.count() as f64 * PITCH;
-    (widest <= room && high <= height - 1.0).then_some(LEADER + AFTER_MARKER + widest)
+    (widest <= room && high <= height - 2.5).then_some(LEADER + AFTER_MARKER + widest)
 }
 
 /// Names lines right of `panel`, at the height of their ends or near it.
 pub(crate) fn name_ends(canvas: &mut Canvas, panel: &Panel, ends: &[End<'_>]) {
     let wanted: Vec<f64> = ends.iter().map(|end| end.at.1).collect();
     // The first stays clear of what stands above the panel.
-    let room = (panel.top + 1.0 - PITCH / 2.0, panel.bottom + PITCH / 2.0);
+    let room = (panel.top + 2.5 - PITCH / 2.0, panel.bottom + PITCH / 2.0);
     let Some(places) = apart(&wanted, &vec![PITCH; ends.len()], room) else { return };
     let x = panel.right + LEADER;
     for (end, y) in ends.iter().zip(places) {

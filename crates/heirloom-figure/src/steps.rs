@@ -29,6 +29,10 @@ impl Steps {
         (step.max(0) as f64 / self.unit as f64).ln_1p()
     }
 
+    pub(crate) fn is_single(&self) -> bool {
+        self.steps.len() == 1
+    }
+
     /// How steps are spaced, in words.
     pub(crate) fn spacing(&self) -> String {
         match self.unit {

@@ -83,6 +83,10 @@ pub enum Marker {
     Ring,
     /// A square with a white middle.
     Frame,
+    /// A triangle on its base, with a white middle.
+    OpenTriangle,
+    /// A triangle on its tip, with a white middle.
+    OpenWedge,
     /// Two strokes that cross, upright.
     Plus,
     /// Two strokes that cross, slanted.

@@ -130,6 +130,7 @@ fn draw_content(canvas: &mut Canvas, content: &Content, panel: &Panel, spec: &Te
         };
         let color = sequential(value);
         strip.fill(canvas, color);
+        strip.frame(canvas);
         let label = spec.base.as_ref().map_or("", |arm| &arm.label);
         let number = format!("{value:.2}{}", interval(base).map(|i| format!(" {i}")).unwrap_or_default());
         let room = panel.width() - 4.0 - text::width(&number, BODY, Weight::Regular) - 4.0;
@@ -152,6 +153,7 @@ fn draw_cell(canvas: &mut Canvas, cell: Rect, mean: Option<&Mean>) {
     };
     let color = sequential(value);
     cell.fill(canvas, color);
+    cell.frame(canvas);
     let interval = interval(mean);
     let up = if interval.is_some() { 5.0 } else { 0.0 };
     let number = Label::new(format!("{value:.2}"), (x, y - up), TITLE).bold();
@@ -174,6 +176,7 @@ fn caption(contents: &[Content], spec: &TeacherPromptsSpec) -> Caption {
     if spec.arms.iter().flatten().any(Option::is_none) {
         notes.push("Hatched: not run".into());
     }
+    notes.extend(spec.base.iter().map(|base| format!("Below the cells: {}", base.label)));
     if means().any(|mean| !mean.seeds.is_empty()) {
         notes.push("Single seeds are in the table".into());
     }

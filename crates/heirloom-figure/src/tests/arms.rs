@@ -4,8 +4,8 @@ use heirloom_record::Metric;
 
 use crate::sample::arms::{bars, behaviors, emergence as lines, grid, shares, table, table_of};
 use crate::{
-    Arm, ArmBarsSpec, Behavior, BehaviorArms, EmergenceSpec, Error, Figure, Role, TeacherPromptsSpec,
-    arm_bars, emergence, interpolation, teacher_prompts,
+    Arm, ArmBarsSpec, Behavior, BehaviorArms, EmergenceSpec, Error, Figure, InterpolationSpec, Quantity,
+    Role, TeacherPromptsSpec, arm_bars, emergence, interpolation, teacher_prompts,
 };
 
 /// Ordinary tables; their pictures are committed.
@@ -80,6 +80,21 @@ pub(super) fn extreme() -> Vec<(&'static str, Figure)> {
             (row.value, row.low, row.high) = (None, None, None);
         },
     );
+    let difference = Quantity {
+        metric: "rate_difference".into(),
+        axis: "difference from all A".into(),
+        range: None,
+        level: Some((0.0, "no difference".into())),
+        ..Quantity::rate()
+    };
+    let differences = each(rows.clone(), |row| {
+        row.metric = if row.metric == "rate" { "rate_difference".into() } else { row.metric.clone() };
+        for cell in [&mut row.value, &mut row.low, &mut row.high] {
+            *cell = cell.map(|rate| rate - 0.86);
+        }
+    });
+    let minus = ArmBarsSpec { quantity: difference.clone(), references: vec![], ..bars(3) };
+    let minus_shares = InterpolationSpec { quantity: difference, base: None, ..shares(2) };
     let mut far = shares(1);
     far.panels[0].alone[0].fraction = 0.62;
     vec![
@@ -105,6 +120,8 @@ pub(super) fn extreme() -> Vec<(&'static str, Figure)> {
         ("bars-all-0", arm_bars(&zero, &bars(3)).unwrap()),
         ("bars-all-1", arm_bars(&one, &bars(3)).unwrap()),
         ("bars-one-seed", arm_bars(&alone, &bars(3)).unwrap()),
+        ("bars-differences", arm_bars(&differences, &minus).unwrap()),
+        ("shares-differences", interpolation(&differences, &minus_shares).unwrap()),
         ("bars-no-seeds", arm_bars(&no_seeds, &bars(3)).unwrap()),
         ("grid-one-behavior", teacher_prompts(&rows, &grid(1)).unwrap()),
         ("grid-four-behaviors", teacher_prompts(&rows, &grid(4)).unwrap()),
