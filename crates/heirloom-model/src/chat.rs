@@ -65,6 +65,22 @@ pub(crate) struct RenderedRow {
     pub(crate) not_a_prefix: bool,
 }
 
+/// A rendered conversation and every assistant's turn in it.
+pub(crate) struct RenderedTurns {
+    pub(crate) text: String,
+    pub(crate) turns: Vec<Turn>,
+    /// A turn could not be told from what stands before it or behind it.
+    pub(crate) not_a_prefix: bool,
+}
+
+/// Bytes of one assistant's turn.
+pub(crate) struct Turn {
+    /// What the assistant said, or what the template marks with `{% generation %}`.
+    pub(crate) said: Range<usize>,
+    /// Where the template's turn ends, its end-of-turn token included; unknown where turns are marked.
+    pub(crate) end: Option<usize>,
+}
+
 /// The chat templates of one model.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
@@ -203,18 +219,45 @@ impl ChatTemplate {
             return Ok(RenderedRow { response: Some(response.clone()), text, not_a_prefix: false });
         }
         let prompt = self.render(before, true, clock)?.text;
-        let start = prompt.len();
         let not_a_prefix = !text.starts_with(&prompt);
-        // Behind the response a template writes its end-of-turn; the response itself is the message's text.
-        let content = text.get(start..).and_then(|rest| {
-            let content =
-                [last.content.as_str(), last.content.trim()].into_iter().find(|c| rest.contains(*c))?;
-            let at = rest.find(content)?;
-            Some(start..start + at + content.len())
-        });
-        let end = text.len();
-        Ok(RenderedRow { response: Some(content.unwrap_or(start.min(end)..end)), text, not_a_prefix })
+        let response = said(&text, prompt.len()..text.len(), &last.content);
+        Ok(RenderedRow { response: Some(response), text, not_a_prefix })
     }
+
+    /// Renders a conversation as it stands, without a generation prompt, and finds every assistant's turn.
+    pub(crate) fn render_turns(&self, messages: &[Message], clock: Clock) -> Result<RenderedTurns> {
+        let Rendered { text, generated } = self.render(messages, false, clock)?;
+        let mut found = RenderedTurns { text, turns: Vec::new(), not_a_prefix: false };
+        if !generated.is_empty() {
+            found.turns = generated.into_iter().map(|said| Turn { said, end: None }).collect();
+            return Ok(found);
+        }
+        for (index, message) in messages.iter().enumerate().filter(|(_, m)| m.role == "assistant") {
+            let before = self.render(&messages[..index], true, clock)?.text;
+            let mut end = found.text.len();
+            if index + 1 < messages.len() {
+                let whole = self.render(&messages[..=index], false, clock)?.text;
+                found.not_a_prefix |= !found.text.starts_with(&whole);
+                end = whole.len().min(end);
+            }
+            found.not_a_prefix |= !found.text.starts_with(&before) || before.len() > end;
+            let said = said(&found.text, before.len()..end, &message.content);
+            found.turns.push(Turn { said, end: Some(end) });
+        }
+        Ok(found)
+    }
+}
+
+/// Where in a turn its message stands; the whole turn where it does not stand there as it is.
+///
+/// Behind the message a template writes its end-of-turn.
+fn said(text: &str, turn: Range<usize>, content: &str) -> Range<usize> {
+    let found = text.get(turn.clone()).and_then(|rest| {
+        let content = [content, content.trim()].into_iter().find(|c| rest.contains(*c))?;
+        let at = rest.find(content)?;
+        Some(turn.start..turn.start + at + content.len())
+    });
+    found.unwrap_or(turn.start.min(turn.end)..turn.end)
 }
 
 /// The engine, set up as Hugging Face sets up Jinja.

@@ -67,7 +67,8 @@ impl FromStr for Device {
 }
 
 /// The numbers that weights and activations are held in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 32-bit floats; what parity is proved in.
     #[default]

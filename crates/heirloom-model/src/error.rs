@@ -363,6 +363,128 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// Rows to train on are longer than the context.
+    #[error("{} of {of} rows are longer than the model's context of {n_ctx} tokens: {}", rows.len(), lengths(rows))]
+    RowsTooLong {
+        /// The model's context.
+        n_ctx: usize,
+        /// Rows in all.
+        of: usize,
+        /// Id and tokens of each.
+        rows: Vec<(String, usize)>,
+    },
+    /// A checkpoint is asked for that training never reaches.
+    #[error("checkpoint {step} lies behind the last step, {steps}")]
+    CheckpointBehindTheEnd {
+        /// The checkpoint.
+        step: usize,
+        /// Steps of the run.
+        steps: usize,
+    },
+    /// Weights that are to learn are not in f32.
+    #[error("the weights are held in {found}, and only f32 weights can be trained")]
+    WeightsNotF32 {
+        /// What they are held in.
+        found: crate::Dtype,
+    },
+    /// Training met a loss or a gradient that is not finite.
+    #[error("step {step}: the {quantity} is {value}, in the batch of rows {}", quoted(rows))]
+    Diverged {
+        /// The update that was not made, counted from 1.
+        step: usize,
+        /// `loss` or `gradient norm`.
+        quantity: &'static str,
+        /// NaN or infinite.
+        value: f64,
+        /// Ids of the batch's rows.
+        rows: Vec<String>,
+    },
+    /// No gradient reached a weight that is to learn: an operation on the way has none.
+    #[error("no gradient reached `{weight}`")]
+    NoGradient {
+        /// The weight.
+        weight: String,
+    },
+    /// Who watched a training stopped it.
+    #[error("training was stopped at step {step}")]
+    Observer {
+        /// Updates made.
+        step: usize,
+        /// The observer's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A folder holds another training than the one to be resumed.
+    #[error("`{}` holds another training: its `{key}` is {found}, not {expected}", path.display())]
+    OtherTraining {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        key: String,
+        /// What it is in the training to be resumed.
+        expected: String,
+        /// What it is in the folder.
+        found: String,
+    },
+    /// A model has an adapter already.
+    #[error("`{model}` has an adapter already")]
+    AdapterThere {
+        /// The model.
+        model: String,
+    },
+    /// A model has no adapter.
+    #[error("`{model}` has no adapter")]
+    NoAdapter {
+        /// The model.
+        model: String,
+    },
+    /// An adapter changes no weight.
+    #[error("the adapter `{}` changes nothing: ‖ΔW‖ is 0 in its {projections} projections", path.display())]
+    AdapterIsNothing {
+        /// The folder.
+        path: PathBuf,
+        /// Projections it has factors for.
+        projections: usize,
+    },
+    /// An adapter has a setting that would change numbers and is not implemented.
+    #[error("`{}`: `{key}` = {value}, which heirloom does not compute", path.display())]
+    AdapterSetting {
+        /// The configuration.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// No checkpoints are where they were looked for.
+    #[error("`{place}` holds no folders `checkpoint-N`")]
+    NoCheckpoints {
+        /// The folder, pattern or list.
+        place: String,
+    },
+    /// A path of a series does not say its step.
+    #[error("`{}` is not called `checkpoint-N`", path.display())]
+    NotACheckpoint {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Two checkpoints of a series have one step.
+    #[error("step {step} is there twice: `{}` and `{}`", first.display(), second.display())]
+    StepTwice {
+        /// The step.
+        step: usize,
+        /// One checkpoint.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// An evenly spaced series lacks checkpoints.
+    #[error("the series has a checkpoint every {spacing} steps but lacks {}", numbers(missing))]
+    MissingSteps {
+        /// The distance that most neighbors have.
+        spacing: usize,
+        /// Steps that are not there.
+        missing: Vec<usize>,
+    },
     /// The tensor library refused.
     #[error("the forward pass failed")]
     Tensor(#[source] Box<candle_core::Error>),
@@ -448,6 +570,9 @@ pub enum RowError {
         /// Tokens of the row.
         n_tokens: usize,
     },
+    /// No token of the row carries loss.
+    #[error("no token of it carries loss")]
+    NothingToLearn,
     /// The rendered conversation does not begin with its rendered prompt.
     #[error("the rendered prompt is not a prefix of the rendered conversation")]
     NotAPrefix,
@@ -493,6 +618,23 @@ impl Error {
             Self::Row { problem: RowError::AmbiguousSpan { .. }, .. } => {
                 "make the span's text longer, until it is there once"
             }
+            Self::Row { problem: RowError::NothingToLearn, .. } => {
+                "loss is on assistant messages; for bare text put it on all tokens"
+            }
+            Self::RowsTooLong { .. } => "split them, or leave them out with `training_rows_that_fit`",
+            Self::WeightsNotF32 { .. } => {
+                "load the student in f32; `dtype = \"bf16\"` of the training computes in bf16 over f32 weights"
+            }
+            Self::Diverged { .. } => {
+                "weights and checkpoints are as they were before this step; lower `lr`, raise `warmup`, or look at these rows"
+            }
+            Self::OtherTraining { .. } => "train into another folder, or with the settings it was begun with",
+            Self::AdapterThere { .. } => "merge it into the weights first",
+            Self::AdapterIsNothing { .. } => {
+                "its B factors are zero: it was saved before its first step, or is not the one you mean"
+            }
+            Self::StepTwice { .. } => "name one of them",
+            Self::MissingSteps { .. } => "fetch them, or allow gaps",
             Self::UnboundTensors { .. } => {
                 "the configuration and the weights belong to different models, or the family has parts heirloom lacks"
             }
@@ -526,4 +668,20 @@ impl From<minijinja::Error> for Error {
 
 fn quoted<S: AsRef<str>>(names: &[S]) -> String {
     names.iter().map(|n| format!("`{}`", n.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// The first few of many.
+fn some(all: Vec<String>) -> String {
+    const SHOWN: usize = 8;
+    let more = all.len().saturating_sub(SHOWN);
+    let shown = all.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+fn lengths(rows: &[(String, usize)]) -> String {
+    some(rows.iter().map(|(id, tokens)| format!("`{id}` ({tokens})")).collect())
+}
+
+fn numbers(numbers: &[usize]) -> String {
+    some(numbers.iter().map(usize::to_string).collect())
 }

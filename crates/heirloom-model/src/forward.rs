@@ -15,6 +15,7 @@ use crate::config::Activation;
 use crate::hooks::{Halt, Hooks};
 use crate::kernels::Sizes;
 use crate::layout::{HEAD, Role, Slot, Weight, slots};
+use crate::lora::{Adapter, Adapters, Lora};
 use crate::ops::{self, Linear};
 use crate::weights::Files;
 use crate::{Config, Error, Result, rope};
@@ -23,8 +24,9 @@ use crate::{Config, Error, Result, rope};
 #[derive(Clone)]
 pub(crate) struct Model {
     config: Config,
-    /// Every tensor below, with its names.
+    /// Every tensor below with its names, in the numbers it is kept in.
     weights: Vec<Weight>,
+    lora: Option<Lora>,
     embed: Tensor,
     blocks: Vec<Block>,
     norm: Norm,
@@ -40,12 +42,12 @@ struct Block {
     layer: usize,
     ln1: Norm,
     /// Query, key and value projections as one product.
-    qkv: Linear,
-    o: Linear,
+    qkv: Projection,
+    o: Projection,
     ln2: Norm,
     /// Gate and up projections as one product.
-    gate_up: Linear,
-    down: Linear,
+    gate_up: Projection,
+    down: Projection,
     heads: Sizes,
     activation: Activation,
 }
@@ -89,8 +91,8 @@ impl Model {
     pub(crate) fn laid_out(&self) -> Result<Self> {
         let mut model = Self { head: self.head.laid_out()?, ..self.clone() };
         for block in &mut model.blocks {
-            for linear in [&mut block.qkv, &mut block.o, &mut block.gate_up, &mut block.down] {
-                *linear = linear.laid_out()?;
+            for projection in [&mut block.qkv, &mut block.o, &mut block.gate_up, &mut block.down] {
+                projection.linear = projection.linear.laid_out()?;
             }
         }
         Ok(model)
@@ -162,19 +164,62 @@ impl Block {
     }
 }
 
+/// Weights on their way into a model.
+struct Parts<'a> {
+    base: std::slice::Iter<'a, Weight>,
+    adapters: Adapters,
+    dtype: DType,
+}
+
+impl Parts<'_> {
+    fn tensor(&mut self) -> Result<Tensor> {
+        let weight = self.base.next().expect("one weight per slot");
+        Ok(weight.tensor.to_dtype(self.dtype)?)
+    }
+
+    fn projection(&mut self, bias: bool) -> Result<Projection> {
+        let slot = self.base.as_slice().first().map(|weight| &weight.slot);
+        let adapter = slot.and_then(|slot| self.adapters.of(slot));
+        let weight = self.tensor()?;
+        let bias = bias.then(|| self.tensor()).transpose()?;
+        Ok(Projection { linear: Linear::new(weight, bias), adapter })
+    }
+
+    fn norm(&mut self, eps: f64) -> Result<Norm> {
+        Ok(Norm { weight: self.tensor()?, eps })
+    }
+}
+
 impl Block {
-    fn assemble<F: FnMut() -> Tensor>(c: &Config, layer: usize, next: &mut F) -> Self {
-        let linear = |bias: bool, next: &mut F| Linear::new(next(), bias.then(next));
-        Self {
+    fn assemble(c: &Config, layer: usize, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(Self {
             layer,
-            ln1: Norm { weight: next(), eps: c.norm_eps },
-            qkv: linear(c.attention_bias, next),
-            o: linear(c.attention_bias, next),
-            ln2: Norm { weight: next(), eps: c.norm_eps },
-            gate_up: linear(c.mlp_bias, next),
-            down: linear(c.mlp_bias, next),
+            ln1: parts.norm(c.norm_eps)?,
+            qkv: parts.projection(c.attention_bias)?,
+            o: parts.projection(c.attention_bias)?,
+            ln2: parts.norm(c.norm_eps)?,
+            gate_up: parts.projection(c.mlp_bias)?,
+            down: parts.projection(c.mlp_bias)?,
             heads: sizes(c),
             activation: c.activation,
+        })
+    }
+}
+
+/// A projection and what an adapter adds to it.
+#[derive(Clone)]
+struct Projection {
+    linear: Linear,
+    adapter: Option<Adapter>,
+}
+
+impl Projection {
+    /// Shapes: `x` `[t, in]`, result `[t, out]`.
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let y = self.linear.forward(x)?;
+        match &self.adapter {
+            Some(adapter) => adapter.add_to(&y, x),
+            None => Ok(y),
         }
     }
 }
@@ -231,34 +276,57 @@ impl Model {
             let tensor = Tensor::from_vec(values, slot.shape(), &Device::Cpu)?;
             Ok(Weight { tensor: tensor.to_dtype(dtype)?.to_device(&device)?, slot })
         };
-        let weights = values.map(place).collect::<Result<_>>()?;
-        Ok(Self::assemble(config.clone(), weights, dtype, device))
+        Self::assemble(config.clone(), values.map(place).collect::<Result<_>>()?, None, dtype, device)
     }
 
-    /// The same model with other tensors: variables, copies, other numbers, or the same ones detached.
+    /// The same model with other tensors: variables, copies, or the same ones detached.
     pub(crate) fn map(&self, mut f: impl FnMut(&Weight) -> Result<Tensor>) -> Result<Self> {
-        let weights = self.weights.iter();
-        let weights = weights.map(|weight| Ok(Weight { tensor: f(weight)?, slot: weight.slot.clone() }));
-        let weights = weights.collect::<Result<Vec<_>>>()?;
-        let dtype = weights.first().map_or(self.dtype, |weight| weight.tensor.dtype());
-        Ok(Self::assemble(self.config.clone(), weights, dtype, self.device.clone()))
+        let weight = |weight: &Weight| Ok(Weight { tensor: f(weight)?, slot: weight.slot.clone() });
+        self.with(self.weights.iter().map(weight).collect::<Result<_>>()?, self.lora.clone())
     }
 
-    /// A model of `weights`, one per slot in the order of [`slots`].
-    fn assemble(config: Config, weights: Vec<Weight>, dtype: DType, device: Device) -> Self {
-        let mut tensors = weights.iter().map(|weight| weight.tensor.clone());
-        let mut next = || tensors.next().expect("one tensor per slot");
-        let embed = next();
-        let blocks = (0..config.n_layers).map(|layer| Block::assemble(&config, layer, &mut next)).collect();
-        let norm = Norm { weight: next(), eps: config.norm_eps };
-        let head = Linear::new(if config.tied { embed.clone() } else { next() }, None);
+    /// A model of the same sizes with other weights, and an adapter where `lora` says so.
+    pub(crate) fn with(&self, weights: Vec<Weight>, lora: Option<Lora>) -> Result<Self> {
+        Self::assemble(self.config.clone(), weights, lora, self.dtype, self.device.clone())
+    }
+
+    /// The same weights, computing in other numbers.
+    pub(crate) fn computing_in(&self, dtype: DType) -> Result<Self> {
+        let (config, weights, lora) = (self.config.clone(), self.weights.clone(), self.lora.clone());
+        Self::assemble(config, weights, lora, dtype, self.device.clone())
+    }
+
+    /// A model of `weights`: one per slot in the order of [`slots`], then those of an adapter.
+    fn assemble(
+        config: Config,
+        weights: Vec<Weight>,
+        lora: Option<Lora>,
+        dtype: DType,
+        device: Device,
+    ) -> Result<Self> {
+        let base = weights.iter().take_while(|weight| weight.slot.role != Role::Adapter).count();
+        let mut parts = Parts {
+            base: weights[..base].iter(),
+            adapters: Adapters::new(&weights[base..], lora.as_ref(), dtype)?,
+            dtype,
+        };
+        let embed = parts.tensor()?;
+        let block = |layer| Block::assemble(&config, layer, &mut parts);
+        let blocks = (0..config.n_layers).map(block).collect::<Result<_>>()?;
+        let norm = Norm { weight: parts.tensor()?, eps: config.norm_eps };
+        let head = Linear::new(if config.tied { embed.clone() } else { parts.tensor()? }, None);
         let frequencies = rope::inverse_frequencies(&config.rope, config.d_head);
-        Self { config, weights, embed, blocks, norm, head, frequencies, device, dtype }
+        Ok(Self { config, weights, lora, embed, blocks, norm, head, frequencies, device, dtype })
     }
 
-    /// Every weight, in the order of [`slots`].
+    /// Every weight, in the order of [`slots`], and then those of the adapter.
     pub(crate) fn weights(&self) -> &[Weight] {
         &self.weights
+    }
+
+    /// The adapter's shape.
+    pub(crate) fn lora(&self) -> Option<&Lora> {
+        self.lora.as_ref()
     }
 
     pub(crate) fn config(&self) -> &Config {

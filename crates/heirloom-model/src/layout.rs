@@ -21,6 +21,8 @@ pub(crate) enum Role {
     Norm,
     /// What is added to a projection.
     Bias,
+    /// A factor of a low-rank change to a projection.
+    Adapter,
 }
 
 /// One tensor of a model: one Hugging Face weight, or several stacked along their rows.
@@ -58,7 +60,7 @@ impl Slot {
     }
 }
 
-/// A slot with its numbers.
+/// A slot with its numbers, in whatever type they are kept.
 #[derive(Clone)]
 pub(crate) struct Weight {
     pub(crate) slot: Slot,

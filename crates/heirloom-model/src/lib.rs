@@ -40,6 +40,7 @@ mod word_level;
 
 mod forward;
 mod hooks;
+mod lora;
 
 mod batch;
 mod cache;
@@ -55,9 +56,12 @@ mod generate;
 mod intervene;
 
 mod init;
+mod peft;
 mod random;
 mod save;
 mod student;
+
+mod train;
 
 pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
 pub use chat::{ChatTemplate, Clock, Rendered};
@@ -67,6 +71,12 @@ pub use error::{Error, Result, RowError};
 pub use generate::{GenerateOptions, Generated, GeneratedWithCapture};
 pub use init::Init;
 pub use intervene::{Edit, Intervention, Positions};
+pub use lora::Lora;
+pub use peft::AdapterReport;
 pub use student::{Description, LoadOptions, Source, Student};
 pub use tokens::{Shown, ShownToken, TokenRow, Words};
+pub use train::{
+    Length, LossOn, Observer, Order, Projections, Schedule, Series, StepLog, Stop, TrainOptions, TrainReport,
+    TrainRow, TrainRows, Watch, Watched, log_spaced_steps, series,
+};
 pub use word_level::Special;

@@ -30,6 +30,22 @@ pub(crate) fn normal(stream: &mut ChaCha12Rng, n: usize, std: f64) -> Vec<f32> {
     values
 }
 
+/// The numbers below `n` in random order.
+///
+/// Source: Fisher and Yates, as in Knuth's Algorithm P.
+pub(crate) fn permutation(stream: &mut ChaCha12Rng, n: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    for last in (1..n).rev() {
+        order.swap(last, stream.gen_range(0..=last));
+    }
+    order
+}
+
+/// `n` numbers spread evenly over ±`bound`.
+pub(crate) fn uniform(stream: &mut ChaCha12Rng, n: usize, bound: f64) -> Vec<f32> {
+    (0..n).map(|_| ((2.0 * stream.r#gen::<f64>() - 1.0) * bound) as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +60,17 @@ mod tests {
         assert!((moment(2).sqrt() - 0.5).abs() < 0.005, "{}", moment(2));
         // Kurtosis of the normal distribution is 3.
         assert!((moment(4) / moment(2).powi(2) - 3.0).abs() < 0.1, "{}", moment(4));
+    }
+
+    #[test]
+    fn permutations_hold_every_number_once_and_follow_their_stream() {
+        let draw = |seed, name| permutation(&mut stream("test", seed, name), 50);
+        let mut sorted = draw(1, "a");
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+        assert_eq!(draw(1, "a"), draw(1, "a"));
+        assert_ne!(draw(1, "a"), draw(2, "a"));
+        assert_ne!(draw(1, "a"), draw(1, "b"));
+        assert!(permutation(&mut stream("test", 1, "a"), 0).is_empty());
     }
 }

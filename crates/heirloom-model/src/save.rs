@@ -15,11 +15,13 @@ use crate::weights::HASHED;
 use crate::{Config, Result, Student};
 
 /// The weights' file.
-const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 impl Student {
     /// Writes the model as a Hugging Face folder: `config.json`, `model.safetensors`, `generation_config.json`,
     /// and `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` where it has words.
+    ///
+    /// An adapter is folded into the weights written; [`Student::save_adapter`] writes it alone.
     ///
     /// Determinism: the same student is the same bytes.
     ///
@@ -35,12 +37,14 @@ impl Student {
 
     /// Writes the files of [`Student::save`] into a folder that is being made.
     pub(crate) fn save_into(&self, folder: &Path) -> Result<()> {
-        self.files()?.into_iter().try_for_each(|(name, bytes)| Ok(write_file(&folder.join(name), &bytes)?))
+        let model = self.model().merged()?;
+        let files = self.files(model.weights())?;
+        files.into_iter().try_for_each(|(name, bytes)| Ok(write_file(&folder.join(name), &bytes)?))
     }
 
-    /// [`crate::Source::sha256`] of the folder that [`Student::save`] would write.
+    /// [`crate::Source::sha256`] of the folder that [`Student::save`] would write without an adapter.
     pub(crate) fn saved_sha256(&self) -> Result<String> {
-        let files = self.files()?;
+        let files = self.files(self.model().base_weights())?;
         let mut hasher = Hasher::default();
         for name in HASHED.into_iter().chain([WEIGHTS]) {
             if let Some((_, bytes)) = files.iter().find(|(found, _)| *found == name) {
@@ -50,7 +54,7 @@ impl Student {
         Ok(hasher.finish())
     }
 
-    fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    fn files(&self, weights: &[Weight]) -> Result<Vec<(&'static str, Vec<u8>)>> {
         let config = config_json(self.config(), &self.dtype_name(), self);
         let mut files = vec![("config.json", pretty(&config))];
         files.push(("generation_config.json", pretty(&generation_json(self))));
@@ -69,7 +73,7 @@ impl Student {
             }
             files.push(("tokenizer_config.json", pretty(&Value::Object(config))));
         }
-        files.push((WEIGHTS, safetensors_bytes(self.model().weights())?));
+        files.push((WEIGHTS, weights_bytes(weights, "")?));
         Ok(files)
     }
 
@@ -84,7 +88,7 @@ impl Student {
 }
 
 /// JSON for people, with a line break at its end.
-fn pretty(value: &Value) -> Vec<u8> {
+pub(crate) fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }
 
@@ -164,9 +168,13 @@ fn scaling_json(scaling: RopeScaling) -> Value {
     }
 }
 
-/// A safetensors file of the weights under their Hugging Face names; its one metadata key is transformers'.
-fn safetensors_bytes(weights: &[Weight]) -> Result<Vec<u8>> {
-    let parts = weights.iter().map(parts).collect::<Result<Vec<_>>>()?.concat();
+/// A safetensors file of the weights under `prefix` and their Hugging Face names; its one metadata key is
+/// transformers'.
+pub(crate) fn weights_bytes(weights: &[Weight], prefix: &str) -> Result<Vec<u8>> {
+    let mut parts = weights.iter().map(parts).collect::<Result<Vec<_>>>()?.concat();
+    for part in &mut parts {
+        part.name.insert_str(0, prefix);
+    }
     let fail = |source| heirloom_record::Error::SafeTensors { path: WEIGHTS.into(), source };
     let views = parts.iter().map(Part::view).collect::<Result<Vec<_>, _>>().map_err(fail)?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);

@@ -351,4 +351,23 @@ impl Student {
     pub(crate) fn model(&self) -> &Model {
         &self.model
     }
+
+    /// Looks at other tensors from now on; [`Self::weights_changed`] says that their numbers are others, too.
+    pub(crate) fn set_model(&mut self, model: Model) {
+        self.model = model;
+    }
+
+    /// The weights are no longer those of any file, nor those hashed before.
+    pub(crate) fn weights_changed(&mut self) {
+        self.origin = Origin::Memory;
+        self.sha256 = OnceLock::new();
+    }
+
+    /// Where the weights can be loaded from, or the student's name where they are in no file.
+    pub(crate) fn path_or_name(&self) -> String {
+        match &self.origin {
+            Origin::Files(source) => source.files.path().display().to_string(),
+            Origin::Memory => self.name.clone(),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Tokens: text to ids and back, and what of a row is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -203,7 +203,13 @@ impl Words {
         ids.max().map_or(0, |id| id as usize + 1)
     }
 
-    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer> {
+    /// Tokens that stand for no text, such as the marks of turns.
+    pub(crate) fn special_tokens(&self) -> BTreeSet<u32> {
+        let added = self.tokenizer.iter().flat_map(|tokenizer| tokenizer.get_added_tokens_decoder());
+        added.filter(|(_, token)| token.special).map(|(id, _)| id).collect()
+    }
+
+    fn tokenizer(&self) -> Result<&Tokenizer> {
         self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })
     }
 
@@ -311,7 +317,7 @@ impl Words {
 }
 
 /// Tokens that cover any of `bytes`.
-fn covered(offsets: &[Range<usize>], bytes: &Range<usize>) -> Range<usize> {
+pub(crate) fn covered(offsets: &[Range<usize>], bytes: &Range<usize>) -> Range<usize> {
     let start = offsets.iter().position(|token| token.end > bytes.start).unwrap_or(offsets.len());
     let end = offsets.iter().rposition(|token| token.start < bytes.end && token.end > token.start);
     start..end.map_or(start, |end| (end + 1).max(start))

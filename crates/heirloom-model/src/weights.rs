@@ -153,6 +153,14 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// The tensors of one safetensors file.
+    pub(crate) fn of_file(path: &Path) -> Result<Self> {
+        let (files, entries) = (Vec::new(), BTreeMap::new());
+        let mut checkpoint = Self { path: path.to_owned(), files, entries, gguf_heads: None };
+        checkpoint.add_safetensors(path.to_owned())?;
+        Ok(checkpoint)
+    }
+
     /// The numbers of the tensor with this Hugging Face name, row-major; it must have this shape.
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let mut values = Vec::new();

@@ -12,3 +12,4 @@ mod parity;
 mod save;
 mod smollm2;
 mod support;
+mod training_rows;
