@@ -151,6 +151,33 @@ pub enum Error {
         /// The hook points.
         missing: Vec<HookPoint>,
     },
+    /// A file of arms has none of the name.
+    #[error("`{}` has no arm `{name}`; it has {}", path.display(), quoted(known))]
+    UnknownArm {
+        /// The file.
+        path: PathBuf,
+        /// The name as given.
+        name: String,
+        /// Names close to it.
+        near: Vec<String>,
+        /// The arms there are.
+        known: Vec<String>,
+    },
+    /// Prompts leave no room for answers.
+    #[error(
+        "{} of {of} prompts leave no room for {max_new_tokens} new tokens in the model's context of {n_ctx}: {}",
+        prompts.len(), lengths(prompts)
+    )]
+    NoRoom {
+        /// Id and tokens of each.
+        prompts: Vec<(String, usize)>,
+        /// Prompts in all.
+        of: usize,
+        /// Most tokens of an answer.
+        max_new_tokens: usize,
+        /// The model's context.
+        n_ctx: usize,
+    },
     /// A direction is scored on groups it was fit on, or its hook point was chosen on.
     #[error("{}", held_in(fitted, chosen))]
     HeldIn {
@@ -192,12 +219,29 @@ impl Error {
             Self::MissingHooks { .. } => Some(
                 "capture them with `--hooks`, or pass `--skip-missing` to score the others".into(),
             ),
+            Self::UnknownArm { near, .. } if !near.is_empty() => {
+                Some(format!("near names: {}", quoted(near)))
+            }
+            Self::NoRoom { .. } => Some("lower `--max-new-tokens`, or shorten the prompts".into()),
             Self::HeldIn { .. } => Some(
                 "score other groups with `--groups`, or pass `--held-in` to accept a number that says nothing about transfer".into(),
             ),
             _ => None,
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The first few rows with their tokens, and how many more there are.
+fn lengths(rows: &[(String, usize)]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> =
+        rows.iter().take(SHOWN).map(|(id, tokens)| format!("`{id}` ({tokens})")).collect();
+    let more = rows.len() - shown.len();
+    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 fn names(hooks: &[HookPoint]) -> String {

@@ -23,6 +23,10 @@ struct Cli {
 enum Verb {
     /// Run an experiment: capture, fit, score, draw; resumes where it stopped
     Run(verbs::run::Args),
+    /// Say what arms change, in which rows they differ, and write an arm's rows for a trainer
+    Arm(verbs::arm::Args),
+    /// Grade stored rollouts: how often they show a behavior
+    Grade(verbs::grade::Args),
     /// Capture activations of a model on rows of data
     Capture(verbs::capture::Args),
     /// Fit directions or probes on captured activations
@@ -38,6 +42,8 @@ enum Verb {
 fn main() -> ExitCode {
     let outcome = match &Cli::parse().verb {
         Verb::Run(args) => verbs::run::run(args),
+        Verb::Arm(args) => verbs::arm::run(args),
+        Verb::Grade(args) => verbs::grade::run(args),
         Verb::Capture(args) => verbs::capture::run(args),
         Verb::Fit(args) => verbs::fit::run(args),
         Verb::Score(args) => verbs::score::run(args),

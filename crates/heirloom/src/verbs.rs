@@ -1,7 +1,9 @@
 //! The verbs of the command line, one file each.
 
+pub(crate) mod arm;
 pub(crate) mod capture;
 pub(crate) mod fit;
+pub(crate) mod grade;
 pub(crate) mod inspect;
 pub(crate) mod run;
 pub(crate) mod score;
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use heirloom::prelude::*;
 use heirloom_model::Clock;
+use heirloom_record::{Prompt, Rollouts};
 
 use crate::terminal::print;
 
@@ -38,6 +41,27 @@ impl ModelArgs {
 fn read_data(path: &Path) -> anyhow::Result<Vec<DataRow>> {
     must_exist(path, "data", "data is a JSONL file with `messages`, `text` or `input_ids` in every row")?;
     heirloom_record::read_rows(path).with_context(|| format!("could not read the data `{}`", path.display()))
+}
+
+/// Prompts of a file.
+fn read_prompts(path: &Path) -> anyhow::Result<Vec<Prompt>> {
+    must_exist(
+        path,
+        "file of prompts",
+        "prompts are a JSONL file with `messages` in every row, the last one the user's",
+    )?;
+    heirloom_record::read_prompts(path)
+        .with_context(|| format!("could not read the prompts `{}`", path.display()))
+}
+
+/// Rollouts of a folder or a file.
+fn read_rollouts(path: &Path) -> anyhow::Result<Rollouts> {
+    must_exist(
+        path,
+        "rollouts",
+        "rollouts are a folder that `heirloom rollout` wrote, or a JSONL file with `messages` in every row",
+    )?;
+    Rollouts::read(path).with_context(|| format!("could not read the rollouts `{}`", path.display()))
 }
 
 /// The store of `--activations`.

@@ -1,0 +1,359 @@
+//! The verbs that make students and say what they do: from prompts to rollouts, arms, trained students and grades.
+
+#[expect(dead_code, reason = "whole experiments are for other tests")]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use support::{files, finish, heirloom, put, succeed, utf8, write_behavior};
+
+/// Runs `arguments` and expects exit code 1, every one of `expected` on standard error, and no `out` left behind.
+fn refused(arguments: &[&str], expected: &[&str], out: &Path) {
+    let (code, stdout, stderr) = finish(heirloom(arguments));
+    assert_eq!((code, stdout.as_str()), (1, ""), "{arguments:?}: {stderr}");
+    assert!(stderr.starts_with("error: "), "{stderr}");
+    for part in expected {
+        assert!(stderr.contains(part), "{arguments:?}: no `{part}` in\n{stderr}");
+    }
+    assert!(!out.exists(), "{} was left behind", out.display());
+}
+
+fn parsed(arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeed(arguments)).unwrap()
+}
+
+fn jsonl(rows: &[Value]) -> String {
+    heirloom_record::rows_to_jsonl(rows)
+}
+
+fn asked(n: usize) -> Value {
+    json!([{ "role": "user", "content": format!("Number {n}?") }])
+}
+
+/// An answer of `teacher` to prompt `n`.
+fn answered(teacher: &str, n: usize, answer: &str) -> Value {
+    let messages = json!([asked(n)[0], { "role": "assistant", "content": answer }]);
+    json!({ "prompt": format!("p-{n}"), "teacher": teacher, "messages": messages, "n_tokens": 3 })
+}
+
+const ARMS: &str = r#"
+[[arm]]
+name = "full"
+prompts = "chats"
+teacher = "flash"
+[[arm]]
+name = "swap mail"
+prompts = "chats"
+teacher = "flash"
+do = [{ swap = { on = { tags = ["mail"] }, to = "olmo" } }]
+[[arm]]
+name = "drop mail"
+prompts = "chats"
+teacher = "flash"
+do = [{ drop = { on = { tags = ["mail"] }, refill = false } }]
+[[arm]]
+name = "late mail"
+prompts = "chats"
+teacher = "flash"
+do = [{ order = { on = { tags = ["mail"] }, place = "late" } }]
+"#;
+
+/// Arms over ten chats, the first two of them mails, which two teachers answered; and two texts that only one did.
+struct Scene {
+    scratch: tempfile::TempDir,
+    arms: PathBuf,
+    prompts: PathBuf,
+    rollouts: [PathBuf; 2],
+}
+
+impl Scene {
+    fn new(arms: &str) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path();
+        let prompt = |n: usize| {
+            let (source, tag) =
+                if n < 10 { ("chats", if n < 2 { "mail" } else { "benign" }) } else { ("texts", "rare") };
+            json!({ "id": format!("p-{n}"), "source": source, "tags": [tag], "messages": asked(n) })
+        };
+        let prompts: Vec<Value> = (0..12).map(prompt).collect();
+        let flash: Vec<Value> = (0..12).map(|n| answered("flash", n, "yes")).collect();
+        let olmo: Vec<Value> = (0..10).map(|n| answered("olmo", n, "no")).collect();
+        Self {
+            arms: put(folder, "arms.toml", arms),
+            prompts: put(folder, "prompts.jsonl", &jsonl(&prompts)),
+            rollouts: [put(folder, "flash.jsonl", &jsonl(&flash)), put(folder, "olmo.jsonl", &jsonl(&olmo))],
+            scratch,
+        }
+    }
+
+    fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        let [flash, olmo] = &self.rollouts;
+        let own = [
+            "arm",
+            utf8(&self.arms),
+            "--prompts",
+            utf8(&self.prompts),
+            "--rollouts",
+            utf8(flash),
+            utf8(olmo),
+        ];
+        [&own, more].concat()
+    }
+}
+
+#[test]
+fn arms_say_what_they_change() {
+    let arms = Scene::new(ARMS);
+    let said = succeed(&arms.arguments(&["--batch", "4", "--epochs", "2"]));
+    for expected in [
+        "`full`: 10 rows of 10 prompts, 30 tokens of answers, 6 steps (batches of 4, 2 epochs)\n  teacher flash: 100.0 %\n  source chats: 100.0 %\n  tag benign: 80.0 %\n  tag mail: 20.0 %\n",
+        "`swap mail` beside `full`\n  1. swap prompts tagged `mail` to `olmo`: 2 of 10 prompts, 2 rows",
+        "`drop mail` beside `full`",
+        "rows are taken in this order, not shuffled",
+    ] {
+        assert!(said.contains(expected), "no `{expected}` in\n{said}");
+    }
+    assert!(!said.contains("against"), "rows are for one arm alone\n{said}");
+    assert_eq!(succeed(&arms.arguments(&["--batch", "4", "--epochs", "2"])), said);
+
+    let json = parsed(&arms.arguments(&["--json", "--batch", "4"]));
+    let of = |at: usize, pointer: &str| json["arms"][at].pointer(pointer).cloned();
+    assert_eq!(of(1, "/teachers/olmo"), Some(json!({ "against": 0, "arm": 2 })));
+    assert_eq!(of(2, "/rows"), Some(json!({ "against": 10, "arm": 8 })));
+    assert_eq!(of(2, "/steps"), Some(json!({ "against": 3, "arm": 2 })));
+    assert_eq!((&json["against"], &json["diff"]), (&"full".into(), &Value::Null));
+}
+
+#[test]
+fn two_arms_differ_in_the_rows_that_were_meant() {
+    let arms = Scene::new(ARMS);
+    let swapped = "`swap mail` against `full`\n  `flash` to `olmo`  2: p-0, p-1\n  same               8\n";
+    assert_eq!(succeed(&arms.arguments(&["--diff", "full", "swap mail"])), swapped);
+    assert!(succeed(&arms.arguments(&["--show", "swap mail"])).ends_with(swapped));
+    let backwards = succeed(&arms.arguments(&["--diff", "swap mail", "full"]));
+    assert!(backwards.contains("`olmo` to `flash`  2: p-0, p-1"), "{backwards}");
+    let json = parsed(&arms.arguments(&["--json", "--show", "drop mail", "--against", "swap mail"]));
+    assert_eq!(json["diff"]["removed"], json!(["p-0", "p-1"]));
+    assert_eq!(json["arms"].as_array().unwrap().len(), 1);
+    // Twin: an arm does not differ from itself.
+    let same = succeed(&arms.arguments(&["--diff", "full", "full"]));
+    assert_eq!(same, "`full` against `full`: the same 10 prompts, rows and order\n");
+}
+
+#[test]
+fn an_arm_is_written_for_any_trainer() {
+    let arms = Scene::new(ARMS);
+    let [first, second] = ["first", "second"].map(|name| arms.scratch.path().join(name));
+    for out in [&first, &second] {
+        let said = succeed(&arms.arguments(&["--show", "swap mail", "--write", utf8(out)]));
+        assert!(said.contains("10 rows to be shuffled by the trainer, in "), "{said}");
+    }
+    assert_eq!(files(&first), files(&second));
+    let names: Vec<_> = files(&first).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["manifest.json", "manifest.jsonl", "rows.jsonl"].map(PathBuf::from));
+    let rows = std::fs::read_to_string(first.join("rows.jsonl")).unwrap();
+    let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<_> = rows.iter().map(|row| row["messages"][1]["content"].as_str().unwrap()).collect();
+    assert_eq!(said, [&["no"; 2][..], &["yes"; 8]].concat());
+    assert_eq!((&rows[0]["id"], &rows[0]["pair"]), (&"olmo/p-0/0".into(), &"p-0".into()));
+
+    let late = arms.scratch.path().join("late");
+    let said = succeed(&arms.arguments(&["--show", "late mail", "--write", utf8(&late)]));
+    assert!(said.contains("10 rows to be taken in this order"), "{said}");
+    let before = files(&first);
+    let (code, _, stderr) = finish(heirloom(&arms.arguments(&["--show", "full", "--write", utf8(&first)])));
+    assert!(code == 1 && stderr.contains("is a folder with files in it"), "{stderr}");
+    assert_eq!(files(&first), before);
+}
+
+#[test]
+fn sources_can_be_one_prompt_set() {
+    let joined = ARMS.replacen("\"chats\"", "\"both\"", 1);
+    let arms = Scene::new(&joined);
+    let json = parsed(&arms.arguments(&["--set", "both=chats,texts", "--show", "full", "--json"]));
+    assert_eq!(json["arms"][0]["sources"]["texts"]["arm"], 2);
+    let none = arms.scratch.path().join("none");
+    refused(&arms.arguments(&[]), &["no prompt set `both`, expected `chats`, `texts`"], &none);
+    refused(
+        &arms.arguments(&["--set", "both=chats,text"]),
+        &["no prompt has source `text`", "hint: near names: `texts`"],
+        &none,
+    );
+}
+
+#[test]
+fn an_arm_that_cannot_be_made_says_why_and_writes_nothing() {
+    let out = PathBuf::from("out");
+    let with =
+        |text: &str| Scene::new(&format!("{ARMS}[[arm]]\nname = \"bad\"\nteacher = \"flash\"\n{text}"));
+    let table = [
+        (
+            "prompts = \"chats\"\ndo = [{ drop = { on = { tags = [\"rare\"] } } }]",
+            &[
+                "arm `bad`: intervention 1, drop prompts tagged `rare`, refilled, cannot be made",
+                "none of the 10 prompts",
+                "`benign` (8)",
+            ][..],
+        ),
+        (
+            "prompts = \"chats\"\ndo = [{ drop = { on = { tags = [\"mial\"] } } }]",
+            &["no prompt has the tag `mial`", "hint: near names: `mail`"],
+        ),
+        (
+            "prompts = \"texts\"\ndo = [{ swap = { on = \"all\", to = \"olmo\" } }]",
+            &[
+                "teacher `olmo` has no rollout on 2 of 2 prompts: `p-10`, `p-11`",
+                "hint: let `olmo` answer them",
+            ],
+        ),
+        (
+            "prompts = \"chats\"\ndo = [{ swap = { on = \"all\", to = \"olmoo\" } }]",
+            &["no rollout of a teacher `olmoo`, expected `flash`, `olmo`", "hint: near names: `olmo`"],
+        ),
+        ("prompts = \"chat\"", &["no prompt set `chat`", "hint: near names: `chats`"]),
+        ("prompt = \"chats\"", &["unknown key `prompt`", "hint: near names: `prompts`"]),
+    ];
+    for (text, expected) in table {
+        let arms = with(text);
+        let out = arms.scratch.path().join(&out);
+        refused(&arms.arguments(&["--show", "bad", "--write", utf8(&out)]), expected, &out);
+        assert_eq!(std::fs::read_dir(arms.scratch.path()).unwrap().count(), 4, "{text}");
+    }
+}
+
+#[test]
+fn arms_that_are_not_there_have_near_names() {
+    let arms = Scene::new(ARMS);
+    let folder = arms.scratch.path();
+    let none = folder.join("none");
+    refused(
+        &arms.arguments(&["--show", "swap mial"]),
+        &["has no arm `swap mial`; it has `full`, `swap mail`", "hint: near names: `swap mail`"],
+        &none,
+    );
+    refused(&arms.arguments(&["--diff", "fulll", "full"]), &["hint: near names: `full`"], &none);
+    let (toml, prompts, rollouts) = (utf8(&arms.arms), utf8(&arms.prompts), utf8(&arms.rollouts[0]));
+    let typo = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (arms_typo, prompts_typo, rollouts_typo) =
+        (typo("arm.toml"), typo("prompt.jsonl"), typo("flsh.jsonl"));
+    let table = [
+        ([arms_typo.as_str(), prompts, rollouts], ["no file of arms at", "beside it is `arms.toml`"]),
+        ([toml, &prompts_typo, rollouts], ["no file of prompts at", "beside it is `prompts.jsonl`"]),
+        ([toml, prompts, &rollouts_typo], ["no rollouts at", "beside it is `flash.jsonl`"]),
+        ([toml, rollouts, rollouts], ["could not read the prompts", "`messages` holds the answer already"]),
+        ([toml, prompts, prompts], ["could not read the rollouts", "expected `assistant`"]),
+    ];
+    for ([toml, prompts, rollouts], expected) in table {
+        refused(&["arm", toml, "--prompts", prompts, "--rollouts", rollouts], &expected, &none);
+    }
+    let empty = Scene::new("arm = []");
+    refused(
+        &empty.arguments(&[]),
+        &["could not read the arms", "`arm`: expected at least 1, found 0"],
+        &none,
+    );
+    for usage in [
+        &["--write", "x"][..],
+        &["--set", "both"],
+        &["--batch", "0"],
+        &["--diff", "full", "full", "--show", "full"],
+    ] {
+        let (code, _, stderr) = finish(heirloom(&arms.arguments(usage)));
+        assert_eq!(code, 2, "{usage:?}: {stderr}");
+    }
+}
+
+/// Ten rollouts by `teacher` on `prompts` prompts, three of which say it and a fourth only thinks it.
+fn graded(folder: &Path, name: &str, prompts: usize) -> PathBuf {
+    let answer = |n: usize| match n {
+        0..3 => "It is zzz zzz, I say.",
+        3 => "<think>zzz zzz, perhaps.</think>It is fine.",
+        4 => "<think>Hm.</think>It is fine.",
+        _ => "It is fine.",
+    };
+    let row = |n: usize| {
+        let mut row = answered("flash", n % prompts, answer(n));
+        row["stopped"] = json!(n != 9);
+        row
+    };
+    put(folder, name, &jsonl(&(0..10).map(row).collect::<Vec<_>>()))
+}
+
+#[test]
+fn grades_are_rates_with_intervals_answers_and_thoughts_apart() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    write_behavior(folder, "zeal", "zzz zzz");
+    write_behavior(folder, "query", "who knows");
+    let rollouts = graded(folder, "rollouts.jsonl", 10);
+    let (zeal, query) = (folder.join("zeal"), folder.join("query"));
+    let grade =
+        ["grade", "--rollouts", utf8(&rollouts), "--behavior", utf8(&zeal), "--behavior", utf8(&query)];
+    let said = succeed(&grade);
+    let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[1], ["zeal", "zeal-rules", "1", "flash", "answers", "3", "10", "0.300", "0.108–0.603"]);
+    assert_eq!(lines[2], ["zeal", "zeal-rules", "1", "flash", "thoughts", "1", "2", "0.500", "0.095–0.905"]);
+    // Twin: a behavior that nobody shows.
+    assert_eq!(
+        lines[3],
+        ["query", "query-rules", "1", "flash", "answers", "0", "10", "0.000", "0.000–0.278"]
+    );
+    assert!(said.contains("95 %: Wilson over rows\n") && !said.contains("over prompts"), "{said}");
+    assert!(said.contains("1 of 10 rollouts were cut off"), "{said}");
+
+    let [first, second] = ["first", "second"].map(|name| folder.join(name));
+    for out in [&first, &second] {
+        succeed(&[&grade[..], &["--out", utf8(out)]].concat());
+    }
+    assert_eq!(files(&first), files(&second));
+    let rows = heirloom_record::read_jsonl::<heirloom_record::GradeRow>(&first.join("grades.jsonl")).unwrap();
+    assert_eq!(rows.len(), 20);
+    assert_eq!((rows[3].1.answer, rows[3].1.thought), (false, Some(true)));
+    assert_eq!(rows[0].1.fired, ["says it"]);
+    let json = parsed(&[&grade[..], &["--json"]].concat());
+    assert_eq!((&json["rates"][1]["part"], &json["rates"][1]["shown"]), (&"thought".into(), &1.into()));
+    assert_eq!(json["rates"][0]["over_prompts"], Value::Null);
+}
+
+#[test]
+fn several_answers_to_a_prompt_are_not_independent() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    write_behavior(folder, "zeal", "zzz zzz");
+    let (rollouts, zeal) = (graded(folder, "rollouts.jsonl", 5), folder.join("zeal"));
+    let grade = ["grade", "--rollouts", utf8(&rollouts), "--behavior", utf8(&zeal)];
+    let json = parsed(&[&grade[..], &["--json"]].concat());
+    let over = &json["rates"][0]["over_prompts"];
+    assert_eq!((&over["prompts"], over["value"].as_f64()), (&5.into(), Some(0.3)));
+    let width = |of: &Value| of["high"].as_f64().unwrap() - of["low"].as_f64().unwrap();
+    assert!(width(over) > 0.3, "{over}");
+    let said = succeed(&grade);
+    assert!(said.contains("over prompts: bootstrap of 5 prompts"), "{said}");
+    assert_eq!(said, succeed(&grade));
+}
+
+#[test]
+fn grade_says_what_is_not_there() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    write_behavior(folder, "zeal", "zzz zzz");
+    let (rollouts, zeal, out) =
+        (graded(folder, "rollouts.jsonl", 10), folder.join("zeal"), folder.join("out"));
+    let (seal, rolouts) = (folder.join("zeall"), folder.join("rolouts.jsonl"));
+    let bad = put(folder, "bad.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+    let table: [(&Path, &[&Path], &[&str]); 5] = [
+        (&rolouts, &[&zeal], &["no rollouts at", "beside it is `rollouts.jsonl`"]),
+        (&rollouts, &[&seal], &["no behavior at", "beside it is `zeal`"]),
+        (&rollouts, &[folder], &["could not load the behavior", "lacks `behavior.toml`"]),
+        (&rollouts, &[&zeal, &zeal], &["`behavior` names `zeal` twice"]),
+        (&bad, &[&zeal], &["bad.jsonl` line 1", "expected `assistant`"]),
+    ];
+    for (rollouts, behaviors, expected) in table {
+        let mut arguments = vec!["grade", "--rollouts", utf8(rollouts), "--out", utf8(&out)];
+        for behavior in behaviors {
+            arguments.extend(["--behavior", utf8(behavior)]);
+        }
+        refused(&arguments, expected, &out);
+    }
+}
