@@ -159,8 +159,10 @@ impl Subset {
                 return Ok(Selection { prompts: &there - &prompts, lengths });
             }
             Self::Random { like, draw } => {
-                let wanted = like.select(draft)?.prompts.len();
-                at_random(wanted, *draw, draft, &there)
+                let Selection { prompts: chosen, mut lengths } = like.select(draft)?;
+                let prompts = at_random(chosen.len(), *draw, draft, &there);
+                lengths.extend(length_match(draft, &chosen, &prompts));
+                return Ok(Selection { prompts, lengths });
             }
             Self::RandomSameLength { like, draw } => return same_length(like, *draw, draft, &there),
             Self::RandomShare(share) => at_random(part(*share, there.len()), 0, draft, &there),
@@ -275,11 +277,19 @@ fn same_length(like: &Subset, draw: u64, draft: &Draft<'_>, there: &BTreeSet<usi
         free.remove(&taken);
         control.insert(taken.2);
     }
-    let mean = |prompts: &BTreeSet<usize>| {
-        prompts.iter().map(|prompt| answers[prompt].n_tokens).sum::<usize>() as f64 / prompts.len() as f64
-    };
-    lengths.push(LengthMatch { like: mean(&chosen), control: mean(&control) });
+    lengths.extend(length_match(draft, &chosen, &control));
     Ok(Selection { prompts: control, lengths })
+}
+
+/// How well a control is matched in length; nothing where nobody counted.
+fn length_match(draft: &Draft<'_>, like: &BTreeSet<usize>, control: &BTreeSet<usize>) -> Option<LengthMatch> {
+    let answers = draft.answers();
+    let mean = |prompts: &BTreeSet<usize>| {
+        let lengths = prompts.iter().map(|prompt| answers[prompt].n_tokens);
+        let sum: Option<usize> = lengths.map(|length| (length > 0).then_some(length)).sum();
+        Some(sum? as f64 / prompts.len() as f64)
+    };
+    Some(LengthMatch { like: mean(like)?, control: mean(control)? })
 }
 
 /// The tags of prompts, each with its number of prompts, the most frequent first.

@@ -123,7 +123,7 @@ impl Change {
     fn table(&self) -> Vec<[String; 4]> {
         let Sides { against, arm } = &self.names;
         let mut table = vec![[String::new(), against.clone(), arm.clone(), "change".into()]];
-        let steps = format!("steps (batches of {}, {} epochs)", self.batch_rows, self.epochs);
+        let steps = format!("steps ({}, batches of {})", plural(self.epochs, "epoch"), self.batch_rows);
         for (label, Sides { against, arm }) in
             [("rows", self.rows), ("prompts", self.prompts), (steps.as_str(), self.steps)]
         {
@@ -141,18 +141,18 @@ impl Change {
 
     fn push_shares(&self, kind: &str, groups: &BTreeMap<String, Sides<usize>>, table: &mut Vec<[String; 4]>) {
         let share = |rows: usize, of: usize| 100.0 * rows as f64 / of.max(1) as f64;
-        let cell = |share: f64| format!("{share:.1} %");
+        // Rounded first, so that the change printed is that of the shares printed.
+        let tenth = |share: f64| (share * 10.0).round() / 10.0;
         let mut same = 0;
         for (name, Sides { against, arm }) in groups {
             let (against, arm) = (share(*against, self.rows.against), share(*arm, self.rows.arm));
-            let mut change = String::new();
-            if cell(against) == cell(arm) {
-                same += 1;
-            } else {
-                change = format!("{:+.1}", arm - against);
-            }
-            if !change.is_empty() || same <= SHOWN {
-                table.push([format!("{kind} {name}"), cell(against), cell(arm), change]);
+            let change = tenth(arm) - tenth(against);
+            let is_same = change.abs() < 0.05;
+            same += usize::from(is_same);
+            if !is_same || same <= SHOWN {
+                let change = if is_same { String::new() } else { format!("{change:+.1}") };
+                let [against, arm] = [against, arm].map(|share| format!("{share:.1} %"));
+                table.push([format!("{kind} {name}"), against, arm, change]);
             }
         }
         if same > SHOWN {
@@ -163,8 +163,14 @@ impl Change {
 }
 
 fn relative(against: usize, arm: usize) -> String {
-    if against == arm {
-        return String::new();
+    let change = 100.0 * (arm as f64 / against.max(1) as f64 - 1.0);
+    match change.abs() {
+        _ if against == arm => String::new(),
+        0.0..0.1 => format!("{change:+.3} %"),
+        _ => format!("{change:+.1} %"),
     }
-    format!("{:+.1} %", 100.0 * (arm as f64 / against.max(1) as f64 - 1.0))
+}
+
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

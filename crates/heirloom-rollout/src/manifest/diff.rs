@@ -65,37 +65,37 @@ impl Manifest {
     /// In what `to` differs from this manifest.
     pub fn diff<'a>(&'a self, to: &'a Self) -> Diff<'a> {
         let (before, after) = (by_prompt(self), by_prompt(to));
-        let ids = |mut ids: Vec<&str>| {
-            ids.sort_unstable();
-            ids.into_iter().map(str::to_owned).collect::<Vec<String>>()
-        };
-        let (mut changed, mut repeated, mut same) = (vec![], vec![], 0);
         let (copies_before, copies_after) = (self.copies(), to.copies());
-        for (prompt, row) in &before {
-            let Some(other) = after.get(prompt) else { continue };
-            let (from, to) = (copies_before[prompt], copies_after[prompt]);
+        let (mut removed, mut changed, mut repeated, mut same) = (vec![], vec![], vec![], 0);
+        for row in firsts(self) {
+            let prompt = row.prompt.clone();
+            let Some(other) = after.get(prompt.as_str()) else {
+                removed.push(prompt);
+                continue;
+            };
+            let (from, to) = (copies_before[prompt.as_str()], copies_after[prompt.as_str()]);
             let is_changed = (&row.rollout, &row.sha256) != (&other.rollout, &other.sha256);
-            if is_changed {
-                let (from, to) = (row.teacher.clone(), other.teacher.clone());
-                changed.push(Changed { prompt: (*prompt).into(), from, to });
-            }
-            if from != to {
-                repeated.push(Repeated { prompt: (*prompt).into(), from, to });
-            }
             same += usize::from(!is_changed && from == to);
+            if from != to {
+                repeated.push(Repeated { prompt: prompt.clone(), from, to });
+            }
+            if is_changed {
+                changed.push(Changed { prompt, from: row.teacher.clone(), to: other.teacher.clone() });
+            }
         }
-        let moved = if self.ordered == to.ordered { moved(self, to, |_| true) } else { BTreeSet::new() };
+        let added = firsts(to).filter(|row| !before.contains_key(row.prompt.as_str()));
+        let moved = if self.ordered == to.ordered { moved(self, to, |_| true) } else { vec![] };
         Diff {
             from: self,
             to,
             names: Sides { against: &self.arm, arm: &to.arm },
             bases: Sides { against: &self.base, arm: &to.base },
             ordered: Sides { against: self.ordered, arm: to.ordered },
-            added: ids(after.keys().filter(|prompt| !before.contains_key(*prompt)).copied().collect()),
-            removed: ids(before.keys().filter(|prompt| !after.contains_key(*prompt)).copied().collect()),
+            added: added.map(|row| row.prompt.clone()).collect(),
+            removed,
             changed,
             repeated,
-            moved: ids(moved.into_iter().collect()),
+            moved: moved.into_iter().map(str::to_owned).collect(),
             same,
         }
     }
@@ -160,13 +160,14 @@ impl Diff<'_> {
     }
 }
 
-/// The first row of each prompt.
-fn by_prompt(manifest: &Manifest) -> BTreeMap<&str, &ManifestRow> {
-    let mut rows = BTreeMap::new();
-    for row in &manifest.rows {
-        rows.entry(row.prompt.as_str()).or_insert(row);
-    }
-    rows
+/// The first row of each prompt, in the manifest's order.
+fn firsts(manifest: &Manifest) -> impl Iterator<Item = &ManifestRow> {
+    let mut seen = HashSet::new();
+    manifest.rows.iter().filter(move |row| seen.insert(&row.prompt))
+}
+
+fn by_prompt(manifest: &Manifest) -> HashMap<&str, &ManifestRow> {
+    firsts(manifest).map(|row| (row.prompt.as_str(), row)).collect()
 }
 
 /// The fewest prompts to move so that the rows both have, among those `considered`, stand in the second order: all
@@ -175,7 +176,7 @@ fn moved<'a>(
     from: &'a Manifest,
     to: &'a Manifest,
     considered: impl Fn(&ManifestRow) -> bool,
-) -> BTreeSet<&'a str> {
+) -> Vec<&'a str> {
     let key = |row: &'a ManifestRow| (row.prompt.as_str(), row.copy);
     let places: HashMap<(&str, usize), usize> =
         from.rows.iter().enumerate().map(|(place, row)| (key(row), place)).collect();
@@ -198,11 +199,9 @@ fn moved<'a>(
     }
     let chain = std::iter::successors(ends.last().copied(), |index| before[*index]);
     let stay: HashSet<usize> = chain.collect();
-    both.iter()
-        .enumerate()
-        .filter(|(index, _)| !stay.contains(index))
-        .map(|(_, (_, prompt))| *prompt)
-        .collect()
+    let mut seen = HashSet::new();
+    let moved = both.iter().enumerate().filter(|(index, _)| !stay.contains(index));
+    moved.map(|(_, (_, prompt))| *prompt).filter(|prompt| seen.insert(*prompt)).collect()
 }
 
 impl fmt::Display for Diff<'_> {
@@ -235,15 +234,16 @@ impl Diff<'_> {
         };
         push("added", &strings(&self.added));
         push("removed", &strings(&self.removed));
-        let mut ways: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        let mut ways: BTreeMap<(bool, String), Vec<&str>> = BTreeMap::new();
         for Changed { prompt, from, to } in &self.changed {
-            ways.entry((from, to)).or_default().push(prompt);
+            ways.entry((false, format!("`{from}` to `{to}`"))).or_default().push(prompt);
         }
-        for ((from, to), prompts) in ways {
-            push(&format!("`{from}` to `{to}`"), &prompts);
+        for Repeated { prompt, from, to } in &self.repeated {
+            ways.entry((true, format!("{from} to {to} rows"))).or_default().push(prompt);
         }
-        let counts = |Repeated { prompt, from, to }: &Repeated| format!("{prompt} ({from} to {to})");
-        push("repeated", &strings(&self.repeated.iter().map(counts).collect::<Vec<_>>()));
+        for ((_, way), prompts) in ways {
+            push(&way, &prompts);
+        }
         push("moved", &strings(&self.moved));
         let order = |as_it_stands| if as_it_stands { "as it stands" } else { "shuffled by the trainer" };
         let Sides { against, arm } = self.ordered;

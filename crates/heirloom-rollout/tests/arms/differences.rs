@@ -55,26 +55,26 @@ fn everything_else_that_differs_is_named() {
     assert_eq!(
         found,
         [
-            "`A-24` went from `A` to `B`",
-            "`A-25` went from `A` to `B`",
             "`A-4` went from `A` to `B`",
-            "`A-5` went from `A` to `B`"
+            "`A-5` went from `A` to `B`",
+            "`A-24` went from `A` to `B`",
+            "`A-25` went from `A` to `B`"
         ]
     );
 
     let dropped = made("dropped", vec![drop(tags(&["year"]), true)]);
     assert_eq!(
         unmeant(&full, &dropped, &on),
-        ["`A-24` was removed", "`A-25` was removed", "`A-4` was removed", "`A-5` was removed"]
+        ["`A-4` was removed", "`A-5` was removed", "`A-24` was removed", "`A-25` was removed"]
     );
     assert_eq!(
         unmeant(&dropped, &full, &on)[..4],
-        ["`A-24` was added", "`A-25` was added", "`A-4` was added", "`A-5` was added"]
+        ["`A-4` was added", "`A-5` was added", "`A-24` was added", "`A-25` was added"]
     );
     // Of the four that were repeated and stand once now, one is mail.
     assert_eq!(
         unmeant(&dropped, &full, &on)[4..],
-        ["`A-19` has 1 rows for 2", "`A-26` has 1 rows for 2", "`A-33` has 1 rows for 2"]
+        ["`A-33` has 1 rows for 2", "`A-19` has 1 rows for 2", "`A-26` has 1 rows for 2"]
     );
 
     // Repeats that do not refill.
@@ -107,10 +107,10 @@ fn a_diff_reads_like_a_list() {
     let to = made("swap mail, drop year", vec![drop(tags(&["year"]), true), swap(tags(&["mail"]), "B")]);
     let expected = "\
 `swap mail, drop year` against `all A`
-  removed     4: A-24, A-25, A-4, A-5
-  `A` to `B`  8: A-0, A-1, A-2, A-20, A-21, A-22, … (2 more)
-  repeated    4: A-0 (1 to 2), A-19 (1 to 2), A-26 (1 to 2), A-33 (1 to 2)
-  same        25";
+  removed      4: A-4, A-5, A-24, A-25
+  `A` to `B`   8: A-0, A-1, A-2, A-3, A-20, A-21, … (2 more)
+  1 to 2 rows  4: A-0, A-19, A-26, A-33
+  same         25";
     assert_eq!(full.diff(&to).to_string(), expected);
     let json = serde_json::to_value(full.diff(&to)).unwrap();
     assert_eq!(json["removed"].as_array().unwrap().len(), 4);
@@ -135,7 +135,7 @@ fn a_description_says_what_an_arm_changes() {
   rows                                  40                    36  -10.0 %
   prompts                               40                    36  -10.0 %
   tokens of answers                    307                   279   -9.1 %
-  steps (batches of 16, 2 epochs)        6                     6
+  steps (2 epochs, batches of 16)        6                     6
   teacher A                        100.0 %                77.8 %    -22.2
   teacher B                          0.0 %                22.2 %    +22.2
   source A                         100.0 %               100.0 %

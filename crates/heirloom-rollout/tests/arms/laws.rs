@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::small::{arm, drop, pool, prompts, random, rollout, rollouts, same_length, swap, tag, tags};
-use heirloom_record::{Input, Rollout, Rollouts, read_prompts, write_file};
-use heirloom_rollout::{Arm, DataIntervention, Manifest, Place, Pool, Subset, Top};
+use heirloom_record::{Input, Message, Prompt, Rollout, Rollouts, read_prompts, write_file};
+use heirloom_rollout::{Arm, DataIntervention, LengthMatch, Manifest, Place, Pool, Subset, Top};
 
 fn made(interventions: Vec<DataIntervention>, seed: u64) -> Manifest {
     arm("arm", interventions).manifest(&pool(), seed).unwrap()
@@ -176,7 +176,7 @@ fn a_control_of_the_same_length_lies_outside_and_says_how_well_it_is_matched() {
     let [matched] = mail.applied[0].lengths[..] else { panic!("one control") };
     assert!(matched.control < matched.like - 1.0, "{matched:?}");
     let unmatched = made(vec![swap(random(tags(&["mail"])), "B")], 1);
-    assert!(unmatched.applied[0].lengths.is_empty());
+    assert!(unmatched.applied[0].lengths[0].control < matched.control, "the random control, reported too");
     let mean = |manifest: &Manifest| {
         let lengths = manifest.rows.iter().filter(|row| row.teacher == "B").map(|row| row.n_tokens as f64);
         lengths.sum::<f64>() / 8.0
@@ -186,6 +186,46 @@ fn a_control_of_the_same_length_lies_outside_and_says_how_well_it_is_matched() {
     let draws: BTreeSet<_> =
         (0..20).map(|seed| of(&made(vec![swap(same_length(tags(&["year"])), "B")], seed), "B")).collect();
     assert!(draws.len() > 10, "{}", draws.len());
+}
+
+#[test]
+fn the_longest_answers_are_matched_first() {
+    let lengths = [("like", 10), ("like", 6), ("other", 8), ("other", 14), ("other", 3)];
+    let prompt = |(n, (tag, _)): (usize, &(&str, u32))| Prompt {
+        id: format!("p{n}"),
+        source: "A".into(),
+        tags: vec![(*tag).into()],
+        messages: vec![Message::new("user", format!("question {n}"))],
+    };
+    let prompts: Vec<Prompt> = lengths.iter().enumerate().map(prompt).collect();
+    let rollout = |teacher| {
+        let answers = prompts.iter().zip(lengths);
+        answers.map(move |(prompt, (_, n))| Rollout::new(teacher, prompt, 0, teacher, (0..n).collect(), true))
+    };
+    let rollouts = rollout("A").chain(rollout("B")).collect();
+    let pool = Pool::new(prompts.clone(), rollouts).unwrap();
+    let manifest = arm("a", vec![swap(same_length(tags(&["like"])), "B")]).manifest(&pool, 1).unwrap();
+    // 10 takes 8, which 6 would have taken, too; the shortest first would give 6 to 8 and 10 to 14.
+    assert_eq!(of(&manifest, "B"), ["p2".to_owned(), "p4".to_owned()].into());
+    assert_eq!(manifest.applied[0].lengths, [LengthMatch { like: 8.0, control: 5.5 }]);
+}
+
+#[test]
+fn a_second_order_keeps_the_first() {
+    let late = DataIntervention::Order { on: tags(&["year"]), place: Place::Late };
+    let once = made(vec![order(Place::Early)], 1);
+    let twice = made(vec![order(Place::Early), late], 1);
+    let ids = |manifest: &Manifest, year: bool| -> Vec<String> {
+        let rows = manifest.rows.iter().filter(|row| (row.tags == ["year"]) == year);
+        rows.map(|row| row.prompt.clone()).collect()
+    };
+    assert_eq!(
+        [ids(&once, false), ids(&once, true)].concat(),
+        [ids(&twice, false), ids(&twice, true)].concat()
+    );
+    assert!(twice.rows[..8].iter().all(|row| row.tags == ["mail"]));
+    assert!(twice.rows[36..].iter().all(|row| row.tags == ["year"]));
+    assert_ne!(once.rows, twice.rows);
 }
 
 #[test]
