@@ -66,7 +66,7 @@ impl Model {
         mut cache: Option<&mut Cache>,
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor, Halt> {
-        let x = self.embed.index_select(&batch.ids, 0)?; // [t d]
+        let x = ops::gather(&self.embed, &batch.ids)?; // [t d]
         let mut x = hooks.call(HookPoint::Embed, x)?;
         for block in &self.blocks {
             x = block.forward(x, batch, cache.as_deref_mut(), hooks)?; // [t d]
@@ -108,59 +108,74 @@ impl Block {
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block { layer: self.layer, site };
-        let Sizes { n_heads: h, n_kv_heads: g, d_head: e, .. } = self.heads;
+        let Sizes { n_heads: h, d_head: e, .. } = self.heads;
         let t = x.dim(0)?;
 
         let x = hooks.call(at(Site::ResidPre), x)?; // [t d]
         let n = self.ln1.forward(&x, at(Site::Ln1Normalized), hooks)?; // [t d]
-        let qkv = self.qkv.forward(&n)?.reshape((t, h + 2 * g, e))?; // [t h+2g e]
-        let q = hooks.call(at(Site::Q), qkv.narrow(1, 0, h)?)?; // [t h e]
-        let k = hooks.call(at(Site::K), qkv.narrow(1, h, g)?)?; // [t g e]
-        let v = hooks.call(at(Site::V), qkv.narrow(1, h + g, g)?)?; // [t g e]
-        let q = hooks.call(at(Site::RotQ), ops::rotate(&q, &batch.cos, &batch.sin)?)?;
-        let k = hooks.call(at(Site::RotK), ops::rotate(&k, &batch.cos, &batch.sin)?)?;
-        let z = match cache {
-            Some(cache) => cache.attend(self.layer, [&q, &k, &v], batch, self.heads)?, // [t h e]
-            None => self.attend(&q, &k, &v, batch, hooks)?,                            // [t h e]
-        };
+        let qkv = self.qkv.forward(&n)?; // [t (h+2g)·e]
+        let z = self.attend(&qkv, batch, cache, hooks)?; // [t h e]
         let z = hooks.call(at(Site::Z), z)?.reshape((t, h * e))?;
         let attn_out = hooks.call(at(Site::AttnOut), self.o.forward(&z)?)?; // [t d]
         let x = hooks.call(at(Site::ResidMid), ops::add(&x, &attn_out)?)?; // [t d]
 
         let n = self.ln2.forward(&x, at(Site::Ln2Normalized), hooks)?; // [t d]
         let gate_up = self.gate_up.forward(&n)?; // [t 2m]
-        let m = gate_up.dim(1)? / 2;
-        let gate = hooks.call(at(Site::MlpPre), gate_up.narrow(1, 0, m)?)?; // [t m]
-        let up = hooks.call(at(Site::MlpPreLinear), gate_up.narrow(1, m, m)?)?; // [t m]
-        let post = match self.activation {
-            Activation::Silu => ops::silu_mul(&gate, &up)?,
-        };
+        let post = self.activate(&gate_up, hooks)?; // [t m]
         let post = hooks.call(at(Site::MlpPost), post)?; // [t m]
         let mlp_out = hooks.call(at(Site::MlpOut), self.down.forward(&post)?)?; // [t d]
         hooks.call(at(Site::ResidPost), ops::add(&x, &mlp_out)?) // [t d]
     }
 
-    /// Softmax attention; scores and pattern exist as tensors only when somebody looks, which nobody can while
-    /// keys are kept in a [`Cache`].
+    /// Softmax attention; what lies inside exists as tensors only when somebody looks, which nobody can while keys are
+    /// kept in a [`Cache`].
     fn attend(
         &self,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
+        qkv: &Tensor,
         batch: &Batch,
+        cache: Option<&mut Cache>,
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block { layer: self.layer, site };
-        let (scores, pattern) = (at(Site::AttnScores), at(Site::Pattern));
-        if !hooks.touches(scores)
-            && !hooks.touches(pattern)
-            && let Some(z) = ops::fused_attention(q, k, v, batch, self.heads)?
+        let Sizes { n_heads: h, n_kv_heads: g, d_head: e, .. } = self.heads;
+        let inside = [Site::Q, Site::K, Site::V, Site::RotQ, Site::RotK, Site::AttnScores, Site::Pattern];
+        let looked = |sites: &[Site], hooks: &Hooks<'_>| sites.iter().any(|site| hooks.touches(at(*site)));
+        if cache.is_none()
+            && !looked(&inside, hooks)
+            && let Some(z) = ops::fused_self_attention(qkv, batch, self.heads)?
         {
             return Ok(z); // [t h e]
         }
-        let s = hooks.call(scores, ops::scores(q, k, batch, self.heads)?)?; // [b h q k]
-        let p = hooks.call(pattern, ops::pattern(&s)?)?; // [b h q k]
-        Ok(ops::weigh(&p, v, batch, self.heads)?) // [t h e]
+        let qkv = qkv.reshape((qkv.dim(0)?, h + 2 * g, e))?; // [t h+2g e]
+        let q = hooks.call(at(Site::Q), qkv.narrow(1, 0, h)?)?; // [t h e]
+        let k = hooks.call(at(Site::K), qkv.narrow(1, h, g)?)?; // [t g e]
+        let v = hooks.call(at(Site::V), qkv.narrow(1, h + g, g)?)?; // [t g e]
+        let q = hooks.call(at(Site::RotQ), ops::rotate(&q, &batch.cos, &batch.sin)?)?;
+        let k = hooks.call(at(Site::RotK), ops::rotate(&k, &batch.cos, &batch.sin)?)?;
+        if let Some(cache) = cache {
+            return Ok(cache.attend(self.layer, [&q, &k, &v], batch, self.heads)?); // [t h e]
+        }
+        if !looked(&inside[5..], hooks)
+            && let Some(z) = ops::fused_attention(&q, &k, &v, batch, self.heads)?
+        {
+            return Ok(z); // [t h e]
+        }
+        let s = hooks.call(at(Site::AttnScores), ops::scores(&q, &k, batch, self.heads)?)?; // [b h q k]
+        let p = hooks.call(at(Site::Pattern), ops::pattern(&s)?)?; // [b h q k]
+        Ok(ops::weigh(&p, &v, batch, self.heads)?) // [t h e]
+    }
+
+    /// The gate's activation times the linear part.
+    fn activate(&self, gate_up: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor, Halt> {
+        let at = |site| HookPoint::Block { layer: self.layer, site };
+        let Activation::Silu = self.activation;
+        if !hooks.touches(at(Site::MlpPre)) && !hooks.touches(at(Site::MlpPreLinear)) {
+            return Ok(ops::silu_mul_halves(gate_up)?); // [t m]
+        }
+        let m = gate_up.dim(1)? / 2;
+        let gate = hooks.call(at(Site::MlpPre), gate_up.narrow(1, 0, m)?)?; // [t m]
+        let up = hooks.call(at(Site::MlpPreLinear), gate_up.narrow(1, m, m)?)?; // [t m]
+        Ok(ops::silu_mul(&gate, &up)?) // [t m]
     }
 }
 
@@ -317,6 +332,11 @@ impl Model {
         let head = Linear::new(if config.tied { embed.clone() } else { parts.tensor()? }, None);
         let frequencies = rope::inverse_frequencies(&config.rope, config.d_head);
         Ok(Self { config, weights, lora, embed, blocks, norm, head, frequencies, device, dtype })
+    }
+
+    /// The language-model head's weight. `[v, d]`
+    pub(crate) fn head(&self) -> &Tensor {
+        self.head.weight()
     }
 
     /// Every weight, in the order of [`slots`], and then those of the adapter.

@@ -85,8 +85,8 @@ impl WithSimd for Attend<'_> {
         for (panel, at) in panels.zip((0..n).step_by(width)) {
             for (head, q) in q.chunks_exact(d_head).enumerate() {
                 let keys = &panel[head / group * d_head * width..][..d_head * width];
-                let [scores] = kernels::product::<S, 1>(simd, [q], keys);
-                kernels::store::<S>(&scores, &mut weights[head * n + at..][..width]);
+                let [scores] = kernels::product::<S, 1, 2>(simd, [q], keys);
+                kernels::store::<S, 2>(&scores, &mut weights[head * n + at..][..width]);
             }
         }
         for weights in weights.chunks_exact_mut(n) {

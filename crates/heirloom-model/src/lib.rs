@@ -76,7 +76,7 @@ pub use peft::AdapterReport;
 pub use student::{Description, LoadOptions, Source, Student};
 pub use tokens::{Shown, ShownToken, TokenRow, Words};
 pub use train::{
-    Length, LossOn, Observer, Order, Projections, Schedule, Series, StepLog, Stop, TrainOptions, TrainReport,
-    TrainRow, TrainRows, Watch, Watched, log_spaced_steps, series,
+    Gradients, Length, LossOn, Observer, Order, Projections, Schedule, Series, StepLog, Stop, TrainOptions,
+    TrainReport, TrainRow, TrainRows, Watch, Watched, log_spaced_steps, series,
 };
 pub use word_level::Special;

@@ -57,7 +57,11 @@ impl CustomOp2 for Stored {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(grad.matmul(weight)?), Some(grad.t()?.matmul(x)?)))
+        // Only what leads to a variable is multiplied out, and without a graph of its own.
+        let grad = grad.contiguous()?;
+        let dx = x.track_op().then(|| grad.matmul(&weight.detach())).transpose()?;
+        let dw = weight.track_op().then(|| grad.t()?.matmul(&x.detach())).transpose()?;
+        Ok((dx, dw))
     }
 }
 
@@ -239,7 +243,7 @@ impl<const N: usize> WithSimd for Of<'_, N> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Tile { x, rows, panel, out, d_out, columns } = self.0;
         let rows: [&[f32]; N] = std::array::from_fn(|i| x.row(rows + i));
-        let sums = kernels::product::<S, N>(simd, rows, panel);
+        let sums = kernels::product::<S, N, 2>(simd, rows, panel);
         for (i, [a, b]) in sums.into_iter().enumerate() {
             let out = &mut out[i * d_out..][columns.clone()];
             match S::as_mut_simd_f32s(out) {

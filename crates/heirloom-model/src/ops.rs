@@ -1,16 +1,22 @@
-//! The few operations a forward pass is made of, on any device.
+//! The few operations a forward pass is made of, on any device, all with gradients.
 //!
 //! On the processor in f32 they are the fused kernels of [`crate::kernels`]; elsewhere they are composed of candle's own.
 //! Norms and softmax are computed in f32 whatever the dtype, as transformers does.
 
+mod fused;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Shape, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use crate::batch::Batch;
-use crate::kernels::{self, Rows, Segment, Sizes};
+use crate::kernels::Sizes;
 use crate::linear::{self, Panels};
+
+pub(crate) use fused::rows;
 
 type Result<T> = candle_core::Result<T>;
 
@@ -28,6 +34,11 @@ impl Linear {
         Self { weight, bias, panels: None }
     }
 
+    /// `[out, in]`
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// Shapes: `x` `[t, in]`, result `[t, out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = match &self.panels {
@@ -35,12 +46,14 @@ impl Linear {
             None => matmul(x, &self.weight)?,
         };
         match &self.bias {
+            Some(bias) if fused(x) => y.apply_op2(bias, fused::AddToRows),
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
     }
 
-    /// Lays the weight out once for many small products, which change by no bit; holds it a second time.
+    /// Lays the weight out once for many small products, which change by no bit; holds it a second time. What is
+    /// laid out has no gradient.
     pub(crate) fn laid_out(&self) -> Result<Self> {
         if !fused(&self.weight) {
             return Ok(self.clone());
@@ -66,10 +79,15 @@ pub(crate) fn matmul(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.matmul(&weight.t()?)
 }
 
+/// Rows `ids` of a table. `[v, d]` and `[n]` → `[n, d]`
+pub(crate) fn gather(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+    if fused(table) { table.apply_op2(ids, fused::Gather) } else { table.index_select(ids, 0) }
+}
+
 /// `x / sqrt(mean(x²) + eps)`. `[t, d]`
 pub(crate) fn normalize(x: &Tensor, eps: f64) -> Result<Tensor> {
     if fused(x) {
-        return x.apply_op1_no_bwd(&Normalize { eps: eps as f32 });
+        return x.apply_op1(fused::Normalize { eps: eps as f32 });
     }
     let x32 = x.to_dtype(DType::F32)?;
     let mean = x32.sqr()?.mean_keepdim(D::Minus1)?;
@@ -79,25 +97,34 @@ pub(crate) fn normalize(x: &Tensor, eps: f64) -> Result<Tensor> {
 /// [`normalize`] times `weight`, bit-equal to doing one after the other.
 pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if fused(x) {
-        return x.apply_op2_no_bwd(weight, &RmsNorm { eps: eps as f32 });
+        return x.apply_op2(weight, fused::RmsNorm { eps: eps as f32 });
     }
     normalize(x, eps)?.broadcast_mul(weight)
 }
 
 /// `a + b`. `[t, d]`
 pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if fused(a) { a.apply_op2_no_bwd(b, &ADD) } else { a + b }
+    if fused(a) { a.apply_op2(b, fused::Add) } else { a + b }
 }
 
 /// `silu(gate) · linear`. `[t, m]`
 pub(crate) fn silu_mul(gate: &Tensor, linear: &Tensor) -> Result<Tensor> {
-    if fused(gate) { gate.apply_op2_no_bwd(linear, &SILU_MUL) } else { gate.silu()? * linear }
+    if fused(gate) { gate.apply_op2(linear, fused::SiluMul) } else { gate.silu()? * linear }
+}
+
+/// [`silu_mul`] of the two halves of a stacked projection. `[t, 2m]` → `[t, m]`
+pub(crate) fn silu_mul_halves(gate_up: &Tensor) -> Result<Tensor> {
+    if fused(gate_up) {
+        return gate_up.apply_op1(fused::SiluMulHalves);
+    }
+    let m = gate_up.dim(1)? / 2;
+    silu_mul(&gate_up.narrow(1, 0, m)?, &gate_up.narrow(1, m, m)?)
 }
 
 /// Rotary embedding. `x` `[t, heads, e]`, `cos` and `sin` `[t, e / 2]`.
 pub(crate) fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     if fused(x) {
-        return x.apply_op3_no_bwd(cos, sin, &Rotate);
+        return x.apply_op3(cos, sin, fused::Rotate);
     }
     let half = x.dim(2)? / 2;
     let (cos, sin) = (cos.to_dtype(x.dtype())?.unsqueeze(1)?, sin.to_dtype(x.dtype())?.unsqueeze(1)?);
@@ -120,7 +147,19 @@ pub(crate) fn fused_attention(
     if !fused(q) {
         return Ok(None);
     }
-    q.apply_op3_no_bwd(k, v, &Attention { segments: Arc::clone(&batch.segments), heads }).map(Some)
+    q.apply_op3(k, v, fused::Attention { segments: Arc::clone(&batch.segments), heads }).map(Some)
+}
+
+/// Attention of a stacked projection with itself, rotation included, where nobody looks inside and the fused kernel
+/// can do it; bit-equal to [`rotate`] and [`fused_attention`].
+///
+/// Shapes: `qkv` `[t, (h + 2g) · e]`, result `[t, h, e]`.
+pub(crate) fn fused_self_attention(qkv: &Tensor, batch: &Batch, heads: Sizes) -> Result<Option<Tensor>> {
+    if !fused(qkv) {
+        return Ok(None);
+    }
+    let op = fused::SelfAttention { segments: Arc::clone(&batch.segments), heads };
+    qkv.apply_op3(&batch.cos, &batch.sin, op).map(Some)
 }
 
 /// Scaled and masked scores of every row, padded to the longest. `[b, h, q, k]`, f32.
@@ -136,9 +175,11 @@ pub(crate) fn scores(q: &Tensor, k: &Tensor, batch: &Batch, heads: Sizes) -> Res
 /// Softmax over keys; the pattern of a padding query is all zero. `[b, h, q, k]`
 pub(crate) fn pattern(scores: &Tensor) -> Result<Tensor> {
     // A padding query sees nothing: its top is −inf, and −inf − −inf would be NaN.
-    let top = scores.max_keepdim(D::Minus1)?.maximum(f64::from(f32::MIN))?;
+    // It cancels out, so no gradient flows through it.
+    let top = scores.detach().max_keepdim(D::Minus1)?.maximum(f64::from(f32::MIN))?;
     let weights = scores.broadcast_sub(&top)?.exp()?;
-    let total = weights.sum_keepdim(D::Minus1)?.maximum(f64::from(f32::MIN_POSITIVE))?;
+    // The top itself counts 1, so this changes no query that sees anything; 1 would halve gradients where they tie.
+    let total = weights.sum_keepdim(D::Minus1)?.maximum(0.5)?;
     weights.broadcast_div(&total)
 }
 
@@ -155,6 +196,28 @@ fn repeat(x: &Tensor, heads: Sizes) -> Result<Tensor> {
     let group = heads.n_heads / heads.n_kv_heads;
     let x = x.transpose(1, 2)?.unsqueeze(2)?.broadcast_as((b, g, group, k, e))?;
     x.contiguous()?.reshape((b, g * group, k, e))
+}
+
+/// Σ weight · cross-entropy of `targets` under the head `[v, d]`, a scalar. `x` `[n, d]`
+///
+/// The fused form computes the gradients along with the loss, a chunk of rows at a time: logits of all rows never
+/// exist at once.
+pub(crate) fn head_loss(
+    x: &Tensor,
+    head: &Tensor,
+    targets: &Arc<[u32]>,
+    weights: &Arc<[f32]>,
+) -> Result<Tensor> {
+    if fused(x) {
+        return x.apply_op2(head, fused::HeadLoss::new(x, head, targets, weights));
+    }
+    let (n, device) = (targets.len(), x.device());
+    let logits = matmul(x, head)?.to_dtype(DType::F32)?; // [n v]
+    let targets = Tensor::from_slice(targets, (n, 1), device)?;
+    let weights = Tensor::from_slice(weights, (n, 1), device)?;
+    let logits = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;
+    let total = logits.exp()?.sum_keepdim(D::Minus1)?.log()?; // [n 1]
+    ((total - logits.gather(&targets, 1)?)? * weights)?.sum_all()
 }
 
 /// Mean over each of the token `ranges`, as f32 on the host. `[t, …]` → one vector per range
@@ -188,136 +251,4 @@ pub(crate) fn vectors(x: &Tensor, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
 
 fn fused(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
-}
-
-/// A tensor on the processor as rows: the first axis may be strided, the rest must be contiguous.
-pub(crate) fn rows<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<(usize, Rows<'a>)> {
-    let (dims, strides) = (layout.dims(), layout.stride());
-    let mut width = 1;
-    for (size, stride) in dims.iter().zip(strides).skip(1).rev() {
-        if *size != 1 && *stride != width {
-            candle_core::bail!("rows of {dims:?} with strides {strides:?} are not contiguous");
-        }
-        width *= size;
-    }
-    let data = &storage.as_slice::<f32>()?[layout.start_offset()..];
-    let (n, stride) = if dims.len() == 1 { (1, dims[0]) } else { (dims[0], strides[0]) };
-    let width = if dims.len() == 1 { dims[0] } else { width };
-    Ok((n, Rows { data, stride, width }))
-}
-
-fn run(n: usize, width: usize, shape: &Shape, f: impl FnOnce(&mut [f32])) -> (CpuStorage, Shape) {
-    let mut out = vec![0.0; n * width];
-    f(&mut out);
-    (CpuStorage::F32(out), shape.clone())
-}
-
-struct Normalize {
-    eps: f32,
-}
-
-impl CustomOp1 for Normalize {
-    fn name(&self) -> &'static str {
-        "normalize"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, x) = rows(x, l)?;
-        Ok(run(n, x.width, l.shape(), |out| kernels::rms_norm(x, None, self.eps, out)))
-    }
-}
-
-struct RmsNorm {
-    eps: f32,
-}
-
-impl CustomOp2 for RmsNorm {
-    fn name(&self) -> &'static str {
-        "rms-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        l: &Layout,
-        weight: &CpuStorage,
-        lw: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((n, x), (_, weight)) = (rows(x, l)?, rows(weight, lw)?);
-        let weight = &weight.data[..weight.width];
-        Ok(run(n, x.width, l.shape(), |out| kernels::rms_norm(x, Some(weight), self.eps, out)))
-    }
-}
-
-/// A kernel that works row by row on two inputs of one shape.
-struct Rowwise {
-    name: &'static str,
-    kernel: fn(Rows<'_>, Rows<'_>, &mut [f32]),
-}
-
-const ADD: Rowwise = Rowwise { name: "add-rows", kernel: kernels::add };
-const SILU_MUL: Rowwise = Rowwise { name: "silu-mul", kernel: kernels::silu_mul };
-
-impl CustomOp2 for Rowwise {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn cpu_fwd(
-        &self,
-        a: &CpuStorage,
-        l: &Layout,
-        b: &CpuStorage,
-        lb: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((n, a), (_, b)) = (rows(a, l)?, rows(b, lb)?);
-        Ok(run(n, a.width, l.shape(), |out| (self.kernel)(a, b, out)))
-    }
-}
-
-struct Rotate;
-
-impl CustomOp3 for Rotate {
-    fn name(&self) -> &'static str {
-        "rotate"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        l: &Layout,
-        cos: &CpuStorage,
-        lc: &Layout,
-        sin: &CpuStorage,
-        ls: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((n, x), (_, cos), (_, sin)) = (rows(x, l)?, rows(cos, lc)?, rows(sin, ls)?);
-        Ok(run(n, x.width, l.shape(), |out| kernels::rotate(x, cos, sin, out)))
-    }
-}
-
-struct Attention {
-    segments: Arc<[Segment]>,
-    heads: Sizes,
-}
-
-impl CustomOp3 for Attention {
-    fn name(&self) -> &'static str {
-        "attention"
-    }
-
-    fn cpu_fwd(
-        &self,
-        q: &CpuStorage,
-        lq: &Layout,
-        k: &CpuStorage,
-        lk: &Layout,
-        v: &CpuStorage,
-        lv: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((n, q), (_, k), (_, v)) = (rows(q, lq)?, rows(k, lk)?, rows(v, lv)?);
-        Ok(run(n, q.width, lq.shape(), |out| {
-            kernels::attention(q, k, v, &self.segments, self.heads, out);
-        }))
-    }
 }

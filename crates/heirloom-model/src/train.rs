@@ -7,6 +7,7 @@
 
 mod adamw;
 mod folder;
+mod gradients;
 mod log;
 mod loss;
 mod options;
@@ -16,6 +17,7 @@ mod series;
 mod trainer;
 mod watch;
 
+pub use gradients::Gradients;
 pub use log::{Observer, StepLog, Stop, TrainReport};
 pub use options::{Length, Order, Schedule, TrainOptions, log_spaced_steps};
 pub use rows::{LossOn, TrainRow, TrainRows};

@@ -13,6 +13,7 @@ use super::plan::Plan;
 use super::rows::TrainRow;
 use super::watch::{Projections, Watcher};
 use crate::forward::Model;
+use crate::hooks::Hooks;
 use crate::layout::{Role, Weight};
 use crate::{Error, Result, Student};
 
@@ -211,7 +212,8 @@ impl<'a> Trainer<'a> {
         let model = cast.as_ref().unwrap_or(&self.model);
         let (mut total, mut sums): (f64, Option<Vec<Tensor>>) = (0.0, None);
         for batch in batches {
-            let loss = loss(model, batch, n)?;
+            let (nothing, mut see) = (BTreeSet::new(), |_, _: &Tensor| Ok(()));
+            let loss = loss(model, batch, n, &mut Hooks::new(None, &nothing, true, &mut see))?;
             total += f64::from(loss.to_scalar::<f32>()?);
             let mut store = loss.backward()?;
             let gradient = |weight: &Weight| match store.remove(&weight.tensor) {

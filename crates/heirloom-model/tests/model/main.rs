@@ -7,6 +7,7 @@ mod capture;
 mod chat;
 mod generate;
 mod gguf;
+mod gradients;
 mod interventions;
 mod parity;
 mod save;

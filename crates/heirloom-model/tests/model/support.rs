@@ -67,7 +67,7 @@ pub(crate) fn gap(a: &ArrayD<f32>, b: &ArrayD<f32>) -> f32 {
     a.iter()
         .zip(b)
         .map(|(a, b)| if a == b { 0.0 } else { (a - b).abs() })
-        .fold(0.0, |top: f32, x| if x.is_nan() { f32::NAN } else { top.max(x) })
+        .fold(0.0, |top: f32, x| if x > top || x.is_nan() { x } else { top })
 }
 
 /// Largest finite magnitude.

@@ -1,0 +1,196 @@
+//! Every operation's fused form against the composed one, forward and backward.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::*;
+use crate::kernels::Segment;
+
+/// Numbers around 0, the same for a seed.
+fn noise(shape: &[usize], seed: u32) -> Tensor {
+    let mut state = seed.wrapping_mul(2_654_435_761);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| next()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Result of `f`, and the gradients of Σ result · noise in each input; without a gradient where `frozen`.
+fn run(
+    inputs: &[Tensor],
+    frozen: Option<usize>,
+    dtype: DType,
+    f: &dyn Fn(&[Tensor]) -> Result<Tensor>,
+) -> (Vec<f32>, Vec<Option<Vec<f32>>>) {
+    let vars: Vec<Tensor> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, x)| if Some(i) == frozen { x.clone() } else { Var::from_tensor(x).unwrap().into_inner() })
+        .collect();
+    let cast: Vec<Tensor> = vars.iter().map(|x| x.to_dtype(dtype).unwrap()).collect();
+    let y = f(&cast).unwrap().to_dtype(DType::F32).unwrap();
+    let loss = (&y * noise(y.dims(), 99)).unwrap().sum_all().unwrap();
+    let found = loss.backward().unwrap();
+    let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    (flat(&y), vars.iter().map(|x| found.get(x).map(flat)).collect())
+}
+
+/// The fused form must be the composed one in f64 up to rounding, give the same bits whatever the threads, and
+/// leave frozen inputs alone.
+fn check(what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor> + Sync) {
+    let (y, gradients) = run(inputs, None, DType::F32, &f);
+    let (expected, composed) = run(inputs, None, DType::F64, &f);
+    near(&format!("{what}, result"), &y, &expected);
+    for (i, (found, expected)) in gradients.iter().zip(&composed).enumerate() {
+        let (found, expected) = (found.as_ref().unwrap(), expected.as_ref().unwrap());
+        assert!(expected.iter().any(|x| *x != 0.0), "{what}, input {i}: nothing to compare");
+        near(&format!("{what}, input {i}"), found, expected);
+    }
+    for threads in [1, 2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let again = pool.install(|| run(inputs, None, DType::F32, &f));
+        assert!(again == (y.clone(), gradients.clone()), "{what}: other bits with {threads} threads");
+    }
+    for frozen in 0..if inputs.len() > 1 { inputs.len() } else { 0 } {
+        let (_, found) = run(inputs, Some(frozen), DType::F32, &f);
+        for (i, found) in found.into_iter().enumerate() {
+            assert!(
+                found == gradients[i].clone().filter(|_| i != frozen),
+                "{what}: {i} with {frozen} frozen"
+            );
+        }
+    }
+}
+
+fn near(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(0.0, |top: f32, x| top.max(x.abs()));
+    let gap = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    let gap = gap.fold(0.0, |top: f32, x| if x > top || x.is_nan() { x } else { top });
+    assert!(gap <= 5e-6 * scale, "{what}: {gap:e} of {scale}");
+}
+
+#[test]
+fn rowwise_operations_have_the_composed_gradients() {
+    for (t, d) in [(1, 1), (3, 17), (70, 64), (100, 5)] {
+        let at = |what: &str| format!("{what} {t} {d}");
+        let (x, y, w) = (noise(&[t, d], 1), noise(&[t, d], 2), noise(&[d], 3));
+        check(&at("normalize"), std::slice::from_ref(&x), |i| normalize(&i[0], 0.3));
+        check(&at("rms norm"), &[x.clone(), w.clone()], |i| rms_norm(&i[0], &i[1], 0.3));
+        check(&at("add"), &[x.clone(), y.clone()], |i| add(&i[0], &i[1]));
+        check(&at("silu"), &[(&x * 9.0).unwrap(), y.clone()], |i| silu_mul(&i[0], &i[1]));
+        check(&at("silu halves"), &[noise(&[t, 2 * d], 4)], |i| silu_mul_halves(&i[0]));
+        let ids = Tensor::new((0..90).map(|i| i * i % t as u32).collect::<Vec<_>>(), &Device::Cpu).unwrap();
+        check(&at("gather"), std::slice::from_ref(&x), |i| gather(&i[0], &ids));
+        for bias in [false, true] {
+            let inputs = [x.clone(), noise(&[9, d], 5), noise(&[9], 6)];
+            check(&at("linear"), &inputs[..if bias { 3 } else { 2 }], |i| {
+                Linear::new(i[1].clone(), i.get(2).cloned()).forward(&i[0])
+            });
+        }
+    }
+}
+
+#[test]
+fn rotation_has_the_composed_gradient() {
+    let batch = batch(&[3, 40], 12);
+    check("rotate", &[noise(&[43, 5, 12], 1)], |i| rotate(&i[0], &batch.cos, &batch.sin));
+}
+
+#[test]
+fn the_loss_has_the_composed_gradient() {
+    for (n, d, v) in [(1, 4, 3), (600, 8, 11), (1100, 3, 50)] {
+        let targets: Arc<[u32]> = (0..n as u32).map(|i| i * i % v as u32).collect();
+        let weights: Arc<[f32]> = (0..n).map(|i| (i % 3) as f32 / n as f32 + 0.01).collect();
+        let inputs = [(noise(&[n, d], 1) * 3.0).unwrap(), noise(&[v, d], 2)];
+        check(&format!("loss {n} {d} {v}"), &inputs, |i| head_loss(&i[0], &i[1], &targets, &weights));
+    }
+}
+
+#[test]
+fn a_loss_of_no_targets_is_zero() {
+    let x = Var::from_tensor(&noise(&[0, 4], 1)).unwrap();
+    let head = Var::from_tensor(&noise(&[3, 4], 2)).unwrap();
+    let loss = head_loss(&x, &head, &Vec::new().into(), &Vec::new().into()).unwrap();
+    assert_eq!(loss.to_scalar::<f32>().unwrap().to_bits(), 0);
+    let gradient = loss.backward().unwrap().get(&head).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(gradient, vec![vec![0.0; 4]; 3]);
+}
+
+fn batch(lengths: &[usize], e: usize) -> Batch {
+    let rows: Vec<Vec<u32>> = lengths.iter().map(|n| vec![0; *n]).collect();
+    let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+    let frequencies: Vec<f32> = (0..e / 2).map(|i| 0.5 / (i + 1) as f32).collect();
+    Batch::new(&rows, &frequencies, &Device::Cpu).unwrap()
+}
+
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, batch: &Batch, heads: Sizes) -> Result<Tensor> {
+    match fused_attention(q, k, v, batch, heads)? {
+        Some(z) => Ok(z),
+        None => weigh(&pattern(&scores(q, k, batch, heads)?)?, v, batch, heads),
+    }
+}
+
+const HEADS: [(usize, usize, usize, Option<usize>); 6] = [
+    (2, 2, 8, None),
+    (4, 1, 12, Some(5)),
+    (4, 4, 16, None),
+    (6, 3, 64, Some(33)),
+    (3, 1, 34, Some(40)),
+    (2, 1, 32, Some(2)),
+];
+
+#[test]
+fn attention_has_the_composed_gradients() {
+    for (n_heads, n_kv_heads, e, window) in HEADS {
+        let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, window };
+        let of = |t, seed| {
+            let seeds = [(n_heads, seed), (n_kv_heads, seed + 1), (n_kv_heads, seed + 2)];
+            seeds.map(|(heads, seed)| noise(&[t, heads, e], seed))
+        };
+        let rows = batch(&[1, 37, 5, 70, 4], e);
+        check(&format!("attention {heads:?}"), &of(117, 1), |i| attend(&i[0], &i[1], &i[2], &rows, heads));
+
+        // Keys of earlier tokens lie apart, with room between them.
+        let mut next = batch(&[3, 2], e);
+        next.segments = [(0..3, 0..44), (3..5, 50..56)].map(|(q, k)| Segment { q, k }).into();
+        let [q, _, _] = of(5, 4);
+        let [_, k, v] = of(59, 7);
+        check(&format!("kept {heads:?}"), &[q, k, v], |i| attend(&i[0], &i[1], &i[2], &next, heads));
+    }
+}
+
+#[test]
+fn self_attention_is_its_parts() {
+    for (n_heads, n_kv_heads, e, window) in HEADS {
+        let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, window };
+        let (t, rows) = (112, batch(&[1, 37, 4, 70], e));
+        let by_parts = |qkv: &Tensor| {
+            let qkv = qkv.reshape((t, n_heads + 2 * n_kv_heads, e))?;
+            let q = rotate(&qkv.narrow(1, 0, n_heads)?, &rows.cos, &rows.sin)?;
+            let k = rotate(&qkv.narrow(1, n_heads, n_kv_heads)?, &rows.cos, &rows.sin)?;
+            attend(&q, &k, &qkv.narrow(1, n_heads + n_kv_heads, n_kv_heads)?, &rows, heads)
+        };
+        let qkv = noise(&[t, (n_heads + 2 * n_kv_heads) * e], 1);
+        let stacked = |i: &[Tensor]| match fused_self_attention(&i[0], &rows, heads)? {
+            Some(z) => Ok(z),
+            None => by_parts(&i[0]),
+        };
+        check(&format!("self-attention {heads:?}"), std::slice::from_ref(&qkv), stacked);
+        let bits = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(bits(stacked(std::slice::from_ref(&qkv)).unwrap()), bits(by_parts(&qkv).unwrap()));
+    }
+}
+
+/// Without a variable no graph is kept: inference pays nothing for gradients.
+#[test]
+fn no_graph_without_a_variable() {
+    let (x, w) = (noise(&[5, 8], 1), noise(&[8], 2));
+    let y = rms_norm(&x, &w, 1e-5).unwrap();
+    let y = silu_mul_halves(&add(&y, &x).unwrap()).unwrap();
+    let y = Linear::new(noise(&[3, 4], 3), Some(noise(&[3], 4))).forward(&y).unwrap();
+    assert!(!y.track_op());
+    let tracked = rms_norm(&x, Var::from_tensor(&w).unwrap().as_tensor(), 1e-5).unwrap();
+    assert!(tracked.track_op());
+}
