@@ -10,6 +10,7 @@ use crate::legend::{Item, Legend, Sample};
 use crate::marks::{self, given, reached};
 use crate::mean::{Mean, behind, kinds, mean, of_behavior, track};
 use crate::place::{End, name_ends, room_for};
+use crate::select::distinct;
 use crate::steps::Steps;
 use crate::style::{BODY, Color, Look, MARGIN, TITLE};
 use crate::text::first_that_fits;
@@ -267,8 +268,11 @@ fn caption(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec) -> Caption {
         let said = said.filter(|(_, text)| !text.is_empty());
         said.map(|(quantity, text)| format!("{}: {text}", quantity.metric)).collect::<Vec<_>>().join("; ")
     };
-    let all = kinds(stacks.iter().flatten().flat_map(Content::means));
-    let bands = if all.contains("; or ") { named(&|level| kinds(of_track(level))) } else { all };
+    let of_levels = distinct((0..spec.tracks.len()).map(|level| kinds(of_track(level))));
+    let bands = match &of_levels[..] {
+        [alike] => alike.clone(),
+        _ => named(&|level| kinds(of_track(level))),
+    };
     let steps = Steps::new(stacks.iter().flatten().flat_map(Content::means).filter_map(|mean| mean.step));
     let notes = vec![format!("Steps are spaced by {}", steps.spacing()), source(&spec.tracks)];
     Caption {

@@ -41,13 +41,15 @@ pub(crate) type Track<'a> = [(f64, &'a Mean)];
 
 /// The intervals of a track: a band, and a line where it has a single place.
 pub(crate) fn band(canvas: &mut Canvas, track: &Track<'_>, ink: Ink, (x, y): (&Scale, &Scale)) {
+    // Bands that lie on each other are told apart by their edges.
+    let edge = Stroke::solid(ink.color.towards(Color::WHITE, 0.6), AXIS * 0.7);
     for run in runs(track.iter().map(|(place, mean)| (*place, mean.over_seeds.interval))) {
         match run[..] {
             [(place, (low, high))] => {
                 let ends = vec![(x.at(place), y.at(low)), (x.at(place), y.at(high))];
                 canvas.line(ends, Stroke::solid(ink.color, LINE));
             }
-            _ => ribbon(canvas, &run, ink, None, (x, y)),
+            _ => ribbon(canvas, &run, ink, Some(edge), (x, y)),
         }
     }
 }

@@ -80,6 +80,14 @@ pub(super) fn extreme() -> Vec<(&'static str, Figure)> {
             (row.value, row.low, row.high) = (None, None, None);
         },
     );
+    let wide = each(rows.clone(), |row| {
+        let half = if row.metric == "rate" { 0.24 } else { 1.3 };
+        let low = row.value.map(|value| value - half);
+        (row.low, row.high) = (row.low.and(low), row.high.and(row.value.map(|value| value + half * 0.8)));
+        if row.metric == "rate" {
+            (row.low, row.high) = (row.low.map(|low| low.max(0.0)), row.high.map(|high| high.min(1.0)));
+        }
+    });
     let difference = Quantity {
         metric: "rate_difference".into(),
         axis: "difference from all A".into(),
@@ -120,6 +128,9 @@ pub(super) fn extreme() -> Vec<(&'static str, Figure)> {
         ("bars-all-0", arm_bars(&zero, &bars(3)).unwrap()),
         ("bars-all-1", arm_bars(&one, &bars(3)).unwrap()),
         ("bars-one-seed", arm_bars(&alone, &bars(3)).unwrap()),
+        ("emergence-wide", emergence(&wide, &lines(3)).unwrap()),
+        ("bars-wide", arm_bars(&wide, &bars(3)).unwrap()),
+        ("shares-wide", interpolation(&wide, &shares(3)).unwrap()),
         ("bars-differences", arm_bars(&differences, &minus).unwrap()),
         ("shares-differences", interpolation(&differences, &minus_shares).unwrap()),
         ("bars-no-seeds", arm_bars(&no_seeds, &bars(3)).unwrap()),
