@@ -40,31 +40,125 @@ fn columns(names: &[String], count: usize) -> Vec<BehaviorArms> {
     BehaviorArms::alike(&behaviors(count), &arms)
 }
 
+/// All numbers the same.
+fn flat(value: f64) -> Vec<Metric> {
+    each(table(&behaviors(3), 3), move |row| {
+        (row.value, row.low, row.high) = (Some(value), Some(value), Some(value));
+    })
+}
+
+/// Intervals as wide as three seeds can make them.
+fn wide() -> Vec<Metric> {
+    each(table(&behaviors(3), 3), |row| {
+        let (half, ends) = if row.metric == "rate" { (0.24, (0.0, 1.0)) } else { (1.3, (-9.0, 9.0)) };
+        let end = |side: f64| row.value.map(|value| (value + side * half).clamp(ends.0, ends.1));
+        (row.low, row.high) = (row.low.and(end(-1.0)), row.high.and(end(0.8)));
+    })
+}
+
+/// One arm and one checkpoint without a number.
+fn undefined() -> Vec<Metric> {
+    each(table(&behaviors(3), 3), |row| {
+        if row.arm.as_deref() == Some("pB tB") || row.step == Some(8) {
+            (row.value, row.low, row.high) = (None, None, None);
+        }
+    })
+}
+
+fn twelve() -> Vec<String> {
+    (0..12).map(|index| format!("arm {index}")).collect()
+}
+
 /// Tables at the edges of what can be asked.
 pub(super) fn extreme() -> Vec<(&'static str, Figure)> {
-    let rows = table(&behaviors(9), 3);
-    let flat = |value: f64| {
-        each(table(&behaviors(3), 3), move |row| {
-            (row.value, row.low, row.high) = (Some(value), Some(value), Some(value));
-        })
-    };
-    let (zero, one, alone) = (flat(0.0), flat(1.0), table(&behaviors(3), 1));
-    let no_seeds: Vec<Metric> = rows.iter().filter(|row| row.seed.is_none()).cloned().collect();
-    let long = super::long_names();
-    let twelve: Vec<String> = (0..12).map(|index| format!("arm {index}")).collect();
+    [extreme_lines(), extreme_bars(), extreme_grids(), extreme_shares()].concat()
+}
+
+fn extreme_lines() -> Vec<(&'static str, Figure)> {
+    let rows = table(&behaviors(5), 3);
     let lines_of = |names: &[String], count| {
         emergence(&of_arms(names, count), &EmergenceSpec::new(columns(names, count))).unwrap()
     };
+    let mut last_only = table(&behaviors(3), 3);
+    last_only.retain(|row| row.step == Some(62) || row.arm.as_deref() == Some("base"));
+    vec![
+        ("emergence-one-behavior", emergence(&rows, &lines(1)).unwrap()),
+        ("emergence-two-behaviors", emergence(&rows, &lines(2)).unwrap()),
+        ("emergence-four-behaviors", emergence(&rows, &lines(4)).unwrap()),
+        ("emergence-five-behaviors", emergence(&rows, &lines(5)).unwrap()),
+        ("emergence-one-arm", lines_of(&twelve()[..1], 3)),
+        ("emergence-six-arms", lines_of(&twelve()[..6], 3)),
+        ("emergence-twelve-arms", lines_of(&twelve(), 3)),
+        ("emergence-long-names", lines_of(&super::long_names(), 2)),
+        ("emergence-all-0", emergence(&flat(0.0), &lines(3)).unwrap()),
+        ("emergence-all-1", emergence(&flat(1.0), &lines(3)).unwrap()),
+        ("emergence-wide", emergence(&wide(), &lines(3)).unwrap()),
+        ("emergence-one-seed", emergence(&table(&behaviors(3), 1), &lines(3)).unwrap()),
+        ("emergence-one-step", emergence(&last_only, &lines(3)).unwrap()),
+        ("emergence-undefined", emergence(&undefined(), &lines(3)).unwrap()),
+    ]
+}
+
+/// Differences from the full arm, and rows that hold them.
+fn differences() -> (Quantity, Vec<Metric>) {
+    let quantity = Quantity {
+        metric: "rate_difference".into(),
+        axis: "difference from all A".into(),
+        range: None,
+        level: Some((0.0, "no difference".into())),
+        ..Quantity::rate()
+    };
+    let mut rows = table(&behaviors(3), 3);
+    rows.retain(|row| row.metric == "rate");
+    let rows = each(rows, |row| {
+        row.metric = "rate_difference".into();
+        for cell in [&mut row.value, &mut row.low, &mut row.high] {
+            *cell = cell.map(|rate| rate - 0.86);
+        }
+    });
+    (quantity, rows)
+}
+
+fn extreme_bars() -> Vec<(&'static str, Figure)> {
+    let rows = table(&behaviors(9), 3);
+    let no_seeds: Vec<Metric> = rows.iter().filter(|row| row.seed.is_none()).cloned().collect();
     let bars_of = |names: &[String], count| {
         arm_bars(&of_arms(names, count), &ArmBarsSpec::new(columns(names, count))).unwrap()
     };
-    let mut last_only = table(&behaviors(3), 3);
-    last_only.retain(|row| row.step == Some(62) || row.arm.as_deref() == Some("base"));
     let mut own_names = bars(3);
     for (index, panel) in own_names.panels.iter_mut().enumerate() {
         panel.arms.truncate(4 + index);
         panel.arms[2].label = format!("drop what was flagged for {}", panel.behavior.label);
     }
+    let (quantity, differences) = differences();
+    let minus = ArmBarsSpec { quantity, references: vec![], ..bars(3) };
+    vec![
+        ("bars-one-behavior", arm_bars(&rows, &bars(1)).unwrap()),
+        ("bars-four-behaviors", arm_bars(&rows, &bars(4)).unwrap()),
+        ("bars-nine-behaviors", arm_bars(&rows, &bars(9)).unwrap()),
+        ("bars-own-names", arm_bars(&rows, &own_names).unwrap()),
+        ("bars-one-arm", bars_of(&twelve()[..1], 3)),
+        ("bars-long-names", bars_of(&super::long_names(), 4)),
+        ("bars-all-0", arm_bars(&flat(0.0), &bars(3)).unwrap()),
+        ("bars-all-1", arm_bars(&flat(1.0), &bars(3)).unwrap()),
+        ("bars-wide", arm_bars(&wide(), &bars(3)).unwrap()),
+        ("bars-one-seed", arm_bars(&table(&behaviors(3), 1), &bars(3)).unwrap()),
+        ("bars-no-seeds", arm_bars(&no_seeds, &bars(3)).unwrap()),
+        ("bars-undefined", arm_bars(&undefined(), &with_undefined()).unwrap()),
+        ("bars-differences", arm_bars(&differences, &minus).unwrap()),
+    ]
+}
+
+/// Bars with the arm that [`undefined`] leaves without a number.
+fn with_undefined() -> ArmBarsSpec {
+    let mut spec = bars(3);
+    spec.panels.iter_mut().for_each(|panel| panel.arms[1] = Arm::new("pB tB", Role::Prompts));
+    spec
+}
+
+fn extreme_grids() -> Vec<(&'static str, Figure)> {
+    let rows = table(&behaviors(4), 3);
+    let long = super::long_names();
     let mut holes = grid(3);
     holes.arms[1][0] = None;
     let long_grid = TeacherPromptsSpec {
@@ -74,79 +168,32 @@ pub(super) fn extreme() -> Vec<(&'static str, Figure)> {
         base: grid(1).base.map(|arm| arm.labeled(&long[5])),
         ..grid(1)
     };
-    let mut undefined = table(&behaviors(3), 3);
-    undefined.iter_mut().filter(|row| row.arm.as_deref() == Some("pB tB") || row.step == Some(8)).for_each(
-        |row| {
-            (row.value, row.low, row.high) = (None, None, None);
-        },
-    );
-    let wide = each(rows.clone(), |row| {
-        let half = if row.metric == "rate" { 0.24 } else { 1.3 };
-        let low = row.value.map(|value| value - half);
-        (row.low, row.high) = (row.low.and(low), row.high.and(row.value.map(|value| value + half * 0.8)));
-        if row.metric == "rate" {
-            (row.low, row.high) = (row.low.map(|low| low.max(0.0)), row.high.map(|high| high.min(1.0)));
-        }
-    });
-    let difference = Quantity {
-        metric: "rate_difference".into(),
-        axis: "difference from all A".into(),
-        range: None,
-        level: Some((0.0, "no difference".into())),
-        ..Quantity::rate()
-    };
-    let differences = each(rows.clone(), |row| {
-        row.metric = if row.metric == "rate" { "rate_difference".into() } else { row.metric.clone() };
-        for cell in [&mut row.value, &mut row.low, &mut row.high] {
-            *cell = cell.map(|rate| rate - 0.86);
-        }
-    });
-    let minus = ArmBarsSpec { quantity: difference.clone(), references: vec![], ..bars(3) };
-    let minus_shares = InterpolationSpec { quantity: difference, base: None, ..shares(2) };
-    let mut far = shares(1);
-    far.panels[0].alone[0].fraction = 0.62;
     vec![
-        ("emergence-one-behavior", emergence(&rows, &lines(1)).unwrap()),
-        ("emergence-two-behaviors", emergence(&rows, &lines(2)).unwrap()),
-        ("emergence-four-behaviors", emergence(&rows, &lines(4)).unwrap()),
-        ("emergence-five-behaviors", emergence(&rows, &lines(5)).unwrap()),
-        ("emergence-one-arm", lines_of(&twelve[..1], 3)),
-        ("emergence-six-arms", lines_of(&twelve[..6], 3)),
-        ("emergence-twelve-arms", lines_of(&twelve, 3)),
-        ("emergence-long-names", lines_of(&long, 2)),
-        ("emergence-all-0", emergence(&zero, &lines(3)).unwrap()),
-        ("emergence-all-1", emergence(&one, &lines(3)).unwrap()),
-        ("emergence-one-seed", emergence(&alone, &lines(3)).unwrap()),
-        ("emergence-one-step", emergence(&last_only, &lines(3)).unwrap()),
-        ("emergence-undefined", emergence(&undefined, &lines(3)).unwrap()),
-        ("bars-one-behavior", arm_bars(&rows, &bars(1)).unwrap()),
-        ("bars-four-behaviors", arm_bars(&rows, &bars(4)).unwrap()),
-        ("bars-nine-behaviors", arm_bars(&rows, &bars(9)).unwrap()),
-        ("bars-own-names", arm_bars(&rows, &own_names).unwrap()),
-        ("bars-one-arm", bars_of(&twelve[..1], 3)),
-        ("bars-long-names", bars_of(&long, 4)),
-        ("bars-all-0", arm_bars(&zero, &bars(3)).unwrap()),
-        ("bars-all-1", arm_bars(&one, &bars(3)).unwrap()),
-        ("bars-one-seed", arm_bars(&alone, &bars(3)).unwrap()),
-        ("emergence-wide", emergence(&wide, &lines(3)).unwrap()),
-        ("bars-wide", arm_bars(&wide, &bars(3)).unwrap()),
-        ("shares-wide", interpolation(&wide, &shares(3)).unwrap()),
-        ("bars-differences", arm_bars(&differences, &minus).unwrap()),
-        ("shares-differences", interpolation(&differences, &minus_shares).unwrap()),
-        ("bars-no-seeds", arm_bars(&no_seeds, &bars(3)).unwrap()),
         ("grid-one-behavior", teacher_prompts(&rows, &grid(1)).unwrap()),
         ("grid-four-behaviors", teacher_prompts(&rows, &grid(4)).unwrap()),
         ("grid-holes", teacher_prompts(&rows, &holes).unwrap()),
-        ("grid-undefined", teacher_prompts(&undefined, &grid(3)).unwrap()),
-        ("grid-all-0", teacher_prompts(&zero, &grid(3)).unwrap()),
-        ("grid-all-1", teacher_prompts(&one, &grid(3)).unwrap()),
-        ("grid-one-seed", teacher_prompts(&alone, &grid(3)).unwrap()),
+        ("grid-undefined", teacher_prompts(&undefined(), &grid(3)).unwrap()),
+        ("grid-all-0", teacher_prompts(&flat(0.0), &grid(3)).unwrap()),
+        ("grid-all-1", teacher_prompts(&flat(1.0), &grid(3)).unwrap()),
+        ("grid-one-seed", teacher_prompts(&table(&behaviors(3), 1), &grid(3)).unwrap()),
         ("grid-long-names", teacher_prompts(&rows, &long_grid).unwrap()),
+    ]
+}
+
+fn extreme_shares() -> Vec<(&'static str, Figure)> {
+    let rows = table(&behaviors(4), 3);
+    let mut far = shares(1);
+    far.panels[0].alone[0].fraction = 0.62;
+    let (quantity, differences) = differences();
+    let minus = InterpolationSpec { quantity, base: None, ..shares(2) };
+    vec![
         ("shares-one-behavior", interpolation(&rows, &far).unwrap()),
         ("shares-four-behaviors", interpolation(&rows, &shares(4)).unwrap()),
-        ("shares-all-0", interpolation(&zero, &shares(3)).unwrap()),
-        ("shares-all-1", interpolation(&one, &shares(3)).unwrap()),
-        ("shares-one-seed", interpolation(&alone, &shares(3)).unwrap()),
+        ("shares-all-0", interpolation(&flat(0.0), &shares(3)).unwrap()),
+        ("shares-all-1", interpolation(&flat(1.0), &shares(3)).unwrap()),
+        ("shares-wide", interpolation(&wide(), &shares(3)).unwrap()),
+        ("shares-one-seed", interpolation(&table(&behaviors(3), 1), &shares(3)).unwrap()),
+        ("shares-differences", interpolation(&differences, &minus).unwrap()),
     ]
 }
 
