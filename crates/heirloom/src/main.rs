@@ -23,6 +23,8 @@ struct Cli {
 enum Verb {
     /// Run an experiment: capture, fit, score, draw; resumes where it stopped
     Run(verbs::run::Args),
+    /// Let a model answer prompts, and store the answers with everything they were drawn with
+    Rollout(verbs::rollout::Args),
     /// Say what arms change, in which rows they differ, and write an arm's rows for a trainer
     Arm(verbs::arm::Args),
     /// Grade stored rollouts: how often they show a behavior
@@ -42,6 +44,7 @@ enum Verb {
 fn main() -> ExitCode {
     let outcome = match &Cli::parse().verb {
         Verb::Run(args) => verbs::run::run(args),
+        Verb::Rollout(args) => verbs::rollout::run(args),
         Verb::Arm(args) => verbs::arm::run(args),
         Verb::Grade(args) => verbs::grade::run(args),
         Verb::Capture(args) => verbs::capture::run(args),

@@ -5,6 +5,7 @@ pub(crate) mod capture;
 pub(crate) mod fit;
 pub(crate) mod grade;
 pub(crate) mod inspect;
+pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod score;
 pub(crate) mod show;

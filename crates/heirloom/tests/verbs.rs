@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use support::{files, finish, heirloom, put, succeed, utf8, write_behavior};
+use support::{files, finish, heirloom, put, succeed, tiny_model, utf8, write_behavior};
 
 /// Runs `arguments` and expects exit code 1, every one of `expected` on standard error, and no `out` left behind.
 fn refused(arguments: &[&str], expected: &[&str], out: &Path) {
@@ -35,6 +35,126 @@ fn asked(n: usize) -> Value {
 fn answered(teacher: &str, n: usize, answer: &str) -> Value {
     let messages = json!([asked(n)[0], { "role": "assistant", "content": answer }]);
     json!({ "prompt": format!("p-{n}"), "teacher": teacher, "messages": messages, "n_tokens": 3 })
+}
+
+/// Samples the tiny model on `data` with `more` into `out`.
+fn sampled(data: &Path, out: &Path, more: &[&str]) -> String {
+    let model = tiny_model();
+    let own = [
+        "rollout",
+        "--model",
+        utf8(&model),
+        "--data",
+        utf8(data),
+        "--out",
+        utf8(out),
+        "--max-new-tokens",
+        "12",
+    ];
+    succeed(&[&own, more].concat())
+}
+
+fn some_prompts(folder: &Path, n: usize) -> PathBuf {
+    let prompt = |n: usize| json!({ "id": format!("p-{n}"), "tags": [], "messages": asked(n) });
+    put(folder, "prompts.jsonl", &jsonl(&(0..n).map(prompt).collect::<Vec<_>>()))
+}
+
+#[test]
+fn rollouts_are_stored_with_everything_they_were_drawn_with() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let prompts = some_prompts(folder, 3);
+    let [first, second, other] = ["first", "second", "other"].map(|name| folder.join(name));
+    let twice = ["--samples", "2", "--seed", "7", "--top-p", "0.9", "--teacher", "flash"];
+    let said = sampled(&prompts, &first, &twice);
+    assert!(
+        said.starts_with("6 rollouts of 3 prompts in ") && said.contains("cut off at 12 tokens"),
+        "{said}"
+    );
+    sampled(&prompts, &second, &twice);
+    assert_eq!(files(&first), files(&second));
+    let json = sampled(&prompts, &other, &["--samples", "2", "--seed", "8", "--json"]);
+    let counts: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&counts["rows"], &counts["sampling"]["seed"]), (&6.into(), &8.into()));
+
+    let [own, others] = [&first, &other].map(|path| heirloom_record::Rollouts::read(path).unwrap());
+    let ids: Vec<&str> = own.rows.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(ids[..3], ["flash/p-0/0", "flash/p-0/1", "flash/p-1/0"]);
+    assert_eq!(others.rows[0].teacher, "chat-llama");
+    let settings = own.sampling.unwrap();
+    assert_eq!((settings.model.as_str(), settings.temperature, settings.top_p), ("chat-llama", 1.0, 0.9));
+    assert_eq!((settings.clock.as_str(), settings.max_new_tokens), ("2026-01-15", 12));
+    // Another seed and another sample of one prompt are other answers.
+    assert!(own.rows.iter().zip(&others.rows).any(|(a, b)| a.ids != b.ids));
+    assert_ne!(own.rows[0].ids, own.rows[1].ids);
+    assert_eq!(counts["tokens"], others.rows.iter().map(|row| row.ids.len()).sum::<usize>());
+    // The answers of fewer samples are the first of more.
+    let one = folder.join("one");
+    sampled(&prompts, &one, &["--seed", "7", "--top-p", "0.9", "--teacher", "flash"]);
+    let one = heirloom_record::Rollouts::read(&one).unwrap();
+    assert_eq!(one.rows[1], own.rows[2]);
+    // What was sampled can be graded, and stands in arms.
+    write_behavior(folder, "zeal", "zzz zzz");
+    let json =
+        parsed(&["grade", "--rollouts", utf8(&first), "--behavior", utf8(&folder.join("zeal")), "--json"]);
+    assert_eq!((&json["rates"][0]["teacher"], &json["rates"][0]["n"]), (&"flash".into(), &6.into()));
+    let arms = "[[arm]]\nname = \"full\"\nprompts = \"prompts\"\nteacher = \"flash\"";
+    let (arms, written) = (put(folder, "arms.toml", arms), folder.join("written"));
+    let arm = ["arm", utf8(&arms), "--prompts", utf8(&prompts), "--rollouts", utf8(&first), "--show", "full"];
+    succeed(&[&arm[..], &["--write", utf8(&written)]].concat());
+    let teachers: Value =
+        serde_json::from_slice(&std::fs::read(written.join("teachers.json")).unwrap()).unwrap();
+    assert_eq!(teachers["teachers"]["flash"][0]["seed"], 7);
+}
+
+#[test]
+fn rollout_checks_everything_before_it_loads_weights() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let (prompts, out, model) = (some_prompts(folder, 3), folder.join("out"), tiny_model());
+    let answered = put(folder, "answered.jsonl", &jsonl(&[answered("flash", 0, "yes")]));
+    let (typo, lost) = (folder.join("prompt.jsonl"), folder.join("model"));
+    // A model whose weights are damaged is good enough for every check but the last.
+    let damaged = folder.join("damaged");
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        let mut bytes = std::fs::read(model.join(name)).unwrap();
+        if name == "model.safetensors" {
+            bytes.truncate(bytes.len() / 2);
+        }
+        heirloom_record::write_file(&damaged.join(name), &bytes).unwrap();
+    }
+    let table: [(&Path, &Path, &[&str], &[&str]); 9] = [
+        (&lost, &prompts, &[], &["no model at"]),
+        (&damaged, &typo, &[], &["no file of prompts at", "beside it is `prompts.jsonl`"]),
+        (&damaged, &answered, &[], &["answered.jsonl` line 1: `messages` holds the answer already"]),
+        (&damaged, &prompts, &["--temperature", "NaN"], &["`temperature`: expected 0 or more, found NaN"]),
+        (&damaged, &prompts, &["--top-p", "0"], &["`top-p`: expected above 0 and at most 1, found 0"]),
+        (
+            &damaged,
+            &prompts,
+            &["--temperature", "0", "--samples", "2"],
+            &["`samples`: expected 1 at temperature 0"],
+        ),
+        (&damaged, &prompts, &["--teacher", " "], &["`teacher`: expected a name"]),
+        (
+            &damaged,
+            &prompts,
+            &["--max-new-tokens", "250"],
+            &[
+                "3 of 3 prompts leave no room for 250 new tokens in the model's context of 256: `p-0` (",
+                "hint: lower",
+            ],
+        ),
+        (&damaged, &prompts, &["--max-new-tokens", "8"], &["could not load the model", "model.safetensors"]),
+    ];
+    for (model, data, more, expected) in table {
+        let own = ["rollout", "--model", utf8(model), "--data", utf8(data), "--out", utf8(&out)];
+        refused(&[&own[..], more].concat(), expected, &out);
+    }
+    let own = ["rollout", "--model", utf8(&damaged), "--data", utf8(&prompts), "--out", utf8(&out)];
+    refused(&[&own[..], &["--adapter", utf8(&lost)]].concat(), &["no adapter at", "PEFT"], &out);
+    let left = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().ends_with(".partial")));
 }
 
 const ARMS: &str = r#"
