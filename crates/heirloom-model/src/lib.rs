@@ -1,9 +1,11 @@
-//! A student you can look into: one forward pass with hook points.
+//! A student you can look into and train: one forward pass with hook points.
 //!
-//! A [`Source`] says what a model is without its weights; plans are checked against it. A [`Student`] is the
-//! loaded model: it tokenizes rows ([`Student::prepare`]), captures activations ([`Student::capture`]), shows
-//! whole tensors of a few rows ([`Student::run_with_hooks`]) and continues texts ([`Student::generate`]).
-//! Tensors stay inside; arrays come out as `ndarray`s.
+//! A [`Source`] says what a model is without its weights; plans are checked against it. A [`Student`] is a model
+//! with its words, loaded from files ([`Student::load`]) or made in memory ([`Student::create`],
+//! [`Student::fork`]). It tokenizes rows ([`Student::prepare`]), captures activations ([`Student::capture`]), shows
+//! whole tensors of a few rows ([`Student::run_with_hooks`]), continues texts ([`Student::generate`]), is trained
+//! ([`Student::train`], [`Student::train_to`]; whole or by a low-rank adapter, [`Lora`]) and is written as a
+//! Hugging Face folder ([`Student::save`]). Tensors stay inside; arrays come out as `ndarray`s.
 //!
 //! ```no_run
 //! use heirloom_model::{CaptureOptions, CapturePlan, LoadOptions, Source};
@@ -15,6 +17,31 @@
 //! let student = source.load(&LoadOptions::new("2026-01-15".parse()?))?;
 //! let rows = student.prepare(&[DataRow::chat("a", vec![Message::new("user", "Hello")])])?;
 //! let activations = student.capture(&rows, &plan, &mut CaptureOptions::default())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Training, with a look at the student on the way:
+//!
+//! ```no_run
+//! use heirloom_model::{LoadOptions, LossOn, Observer, Stop, Student, TrainOptions, log_spaced_steps};
+//! use heirloom_record::read_rows;
+//!
+//! struct Look;
+//! impl Observer for Look {
+//!     fn checkpoint(&mut self, step: usize, student: &Student) -> Result<(), Stop> {
+//!         println!("{step}: {}", student.sha256()?);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let base = Student::load("models/smollm2".as_ref(), &LoadOptions::new("2026-01-15".parse()?))?;
+//! let rows = base.training_rows(&read_rows("rollouts.jsonl".as_ref())?, LossOn::Assistant)?.rows;
+//! let mut student = base.fork("student")?;
+//! let options = TrainOptions { lr: 5e-4, checkpoints: log_spaced_steps(31), ..TrainOptions::default() };
+//! student.train(&rows, &options, &mut Look)?;
+//! student.save("student".as_ref())?;
 //! # Ok(())
 //! # }
 //! ```
