@@ -6,7 +6,8 @@
 use std::time::Instant;
 
 use heirloom_model::{
-    Config, Init, Length, LoadOptions, LossOn, Observer, Special, Student, TrainOptions, Watch, Watched, Words,
+    Config, Init, Length, LoadOptions, LossOn, Observer, Special, Student, TrainOptions, Watch, Watched,
+    Words,
 };
 use heirloom_record::{DataRow, Message};
 
@@ -33,14 +34,18 @@ impl Text {
     fn chat(&mut self, id: usize) -> DataRow {
         let (asks, says) = (12 + self.below(14), 8 + self.below(10));
         let say = |role: &str, words: String| Message::new(role, words);
-        let messages =
-            vec![say("system", self.words(5)), say("user", self.words(asks)), say("assistant", self.words(says))];
+        let messages = vec![
+            say("system", self.words(5)),
+            say("user", self.words(asks)),
+            say("assistant", self.words(says)),
+        ];
         DataRow::chat(id.to_string(), messages)
     }
 }
 
 fn base() -> Result<Student> {
-    let mut vocabulary: Vec<String> = ["<pad>", "<bos>", "<user>", "<bot>", "<end>"].map(String::from).to_vec();
+    let mut vocabulary: Vec<String> =
+        ["<pad>", "<bos>", "<user>", "<bot>", "<end>"].map(String::from).to_vec();
     vocabulary.extend((0..286).map(|i| format!("w{i}")));
     let special = Special::new("<end>").bos("<bos>").pad("<pad>").mark("<user>").mark("<bot>");
     let words = Words::word_level(&vocabulary, TEMPLATE, &special)?;
@@ -68,11 +73,13 @@ fn main() -> Result<()> {
     let rows = base.training_rows(&data, LossOn::Assistant)?;
     let tokenize = start.elapsed().as_secs_f64();
     let options = TrainOptions { length: Length::Epochs(2), ..TrainOptions::default() };
-    let ask = |id: usize| DataRow::chat(id.to_string(), vec![Message::new("user", "w1 w2 w3 w4 w5 w6 w7 w8 w9")]);
+    let ask =
+        |id: usize| DataRow::chat(id.to_string(), vec![Message::new("user", "w1 w2 w3 w4 w5 w6 w7 w8 w9")]);
     let prompts = base.prepare(&(0..24).map(ask).collect::<Vec<_>>())?;
     let point = "blocks.1.hook_resid_post".parse()?;
     let watched = |name: &str| Watched { name: name.into(), point, direction: vec![1.0; 64] };
-    let watches = vec![Watch { every: 10, rows: prompts, directions: vec![watched("a"), watched("b"), watched("c")] }];
+    let watches =
+        vec![Watch { every: 10, rows: prompts, directions: vec![watched("a"), watched("b"), watched("c")] }];
     let mut seconds = [f64::INFINITY; 2];
     let mut steps = 0;
     for _ in 0..students {

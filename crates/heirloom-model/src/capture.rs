@@ -339,7 +339,7 @@ impl Store {
         let header = ActivationHeader {
             model: student.name(),
             model_sha256: student.sha256()?.into(),
-            adapter_sha256: self.adapter_sha256()?,
+            adapter_sha256: student.adapter_sha256()?,
             n_layers: student.config().n_layers,
             dtype: student.dtype().to_string(),
             readout: self.readout,

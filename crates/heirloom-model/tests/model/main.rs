@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "damaged files are written on purpose, into scratch folders")]
 
+mod adapter;
 mod bad_input;
 mod capture;
 mod chat;
@@ -10,7 +11,9 @@ mod gguf;
 mod gradients;
 mod interventions;
 mod parity;
+mod resume;
 mod save;
 mod smollm2;
 mod support;
+mod train;
 mod training_rows;
