@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use heirloom_record::{near, unknown_key};
 
-use crate::{ArmProblem, PoolProblem, WorldProblem};
+use crate::{ArmProblem, JudgeProblem, PoolProblem, PromptProblem, WorldProblem};
 
 /// The result of what can go wrong with text.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -111,6 +111,22 @@ pub enum Error {
         id: String,
         /// Why.
         source: RowProblem,
+    },
+    /// A file of prompts for a judge cannot be used.
+    #[error("`{}`: a judge cannot be asked with this prompt", path.display())]
+    JudgePrompt {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: PromptProblem,
+    },
+    /// A judge cannot grade.
+    #[error("the judge at `{endpoint}` could not grade")]
+    Judge {
+        /// Its address.
+        endpoint: String,
+        /// Why.
+        source: Box<JudgeProblem>,
     },
     /// Prompts and rollouts do not fit together.
     #[error("prompts and rollouts do not fit together")]
@@ -237,6 +253,8 @@ impl Error {
             Self::Row { source: RowProblem::NoThought, .. } => Some(
                 "a thought is a leading `<think>…</think>`; leave `thought` out where there is none".into(),
             ),
+            Self::JudgePrompt { source, .. } => source.hint(),
+            Self::Judge { source, .. } => source.hint(),
             Self::Pool { source } => source.hint(),
             Self::Arm { source, .. } | Self::Intervention { source, .. } => source.hint(),
             Self::ForeignManifest { .. } => {

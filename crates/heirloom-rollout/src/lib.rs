@@ -5,7 +5,7 @@
 //! A [`Behavior`] is a folder of `probes/`: contrast pairs, topic-only texts, scenarios, hand-labelled
 //! transcripts and a rule-based [`Grader`]. It is read whole and checked whole; [`Behavior::lint`] says what
 //! in it would let a probe cheat, and [`Behavior::summary`] gives the numbers of its card. [`grade_rollouts`] grades
-//! rollouts that were stored, again and again alike.
+//! rollouts that were stored, again and again alike; [`judge`] asks a language model that somebody serves.
 //!
 //! # Arms
 //!
@@ -67,6 +67,7 @@ mod draws;
 mod error;
 mod grader;
 mod grades;
+pub mod judge;
 mod lines;
 mod lint;
 mod manifest;
@@ -84,6 +85,10 @@ pub use behavior::Behavior;
 pub use error::{Error, Result, RowProblem, RuleProblem};
 pub use grader::{Effect, Grade, Grader, Rule, Verdict};
 pub use grades::{Comparison, grade_rollouts};
+pub use judge::{
+    Definition, Failure, Judge, JudgeAnswer, JudgeHeader, JudgeProblem, JudgePrompt, JudgeSettings, Judged,
+    PromptProblem,
+};
 pub use lint::{Finding, Limits, Unit};
 pub use manifest::{Applied, Change, Changed, Diff, Manifest, ManifestRow, Repeated, Sides};
 pub use pair::{ContrastPair, Kind, Scenario, TopicText, Transcript};

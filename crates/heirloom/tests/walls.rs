@@ -6,7 +6,7 @@ use std::path::Path;
 /// What each crate may depend on among those that mark a medium; everything else is free.
 const MAY_USE: [(&str, &[&str]); 6] = [
     ("heirloom-record", &["ndarray", "safetensors", "parquet"]),
-    ("heirloom-rollout", &["heirloom-record", "rand"]),
+    ("heirloom-rollout", &["heirloom-record", "rand", "ureq"]),
     (
         "heirloom-model",
         &[
@@ -85,6 +85,7 @@ fn a_trespass_is_found_in_every_table() {
         ("build-dependencies", "heirloom-probe", true),
         ("dev-dependencies", "heirloom-probe", true),
         ("target.'cfg(unix)'.dependencies", "candle-core", true),
+        ("dependencies", "ureq", true),
         ("target.'cfg(unix)'.dev-dependencies", "heirloom-model", true),
         // Free: its own medium, what marks none, and another's medium in tests alone.
         ("dependencies", "plotters", false),
