@@ -179,8 +179,7 @@ fn draw_content(
                 let ends = mean.over_seeds.interval.map(|(low, high)| [(x.at(low), y), (x.at(high), y)]);
                 whisker(canvas, (x.at(value), y), ends, look);
             }
-            None => canvas
-                .label(Label::new("undefined", (panel.left + 2.0, y), BODY).centered().colored(Color::NOTE)),
+            None => canvas.remark("undefined", (f64::midpoint(panel.left, panel.right), y)),
         }
     }
 }

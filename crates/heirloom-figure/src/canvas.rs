@@ -6,7 +6,7 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use crate::Result;
-use crate::style::{AXIS, Color, Dash, MARKER, Marker};
+use crate::style::{AXIS, BODY, Color, Dash, MARKER, Marker};
 use crate::text::{self, Weight};
 
 /// A place, in points from the top left corner.
@@ -120,7 +120,6 @@ impl Label {
     }
 
     /// Left, top, right and bottom of its ink: capitals above, descenders below.
-    #[cfg(test)]
     pub(crate) fn bounds(&self) -> [f64; 4] {
         let (before, after) = (self.before(), self.width() - self.before());
         let (up, down) = (0.72 * self.size, 0.21 * self.size);
@@ -176,6 +175,14 @@ impl Canvas {
 
     pub(crate) fn label(&mut self, label: Label) {
         self.shapes.push(Shape::Label(label));
+    }
+
+    /// A word in place of a number, centered on `at`, in gray on white.
+    pub(crate) fn remark(&mut self, text: &str, at: Point) {
+        let label = Label::new(text, at, BODY).anchored(Anchor::Middle).centered().colored(Color::NOTE);
+        let [left, top, right, bottom] = label.bounds();
+        self.rect(left - 2.0, top - 1.0, right + 2.0, bottom + 1.0, Color::WHITE);
+        self.label(label);
     }
 
     /// A marker whose area is about that of a disc of [`MARKER`] times `scale`.

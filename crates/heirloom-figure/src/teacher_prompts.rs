@@ -8,7 +8,7 @@ use crate::canvas::{Anchor, Canvas, Label};
 use crate::caption::capital;
 use crate::cells::{Rect, bar};
 use crate::mean::{Mean, behind, kinds, mean, of_behavior};
-use crate::style::{BODY, Color, MARGIN, TITLE, sequential};
+use crate::style::{BODY, MARGIN, TITLE, sequential};
 use crate::text::{self, Weight, first_that_fits};
 use crate::{Caption, Figure, Picture, Result};
 
@@ -145,10 +145,7 @@ fn draw_cell(canvas: &mut Canvas, cell: Rect, mean: Option<&Mean>) {
     let Some((mean, value)) = mean.and_then(|mean| Some((mean, mean.over_seeds.value?))) else {
         cell.hatch(canvas);
         let said = if mean.is_some() { "undefined" } else { "not run" };
-        let room = text::width(said, BODY, Weight::Regular) / 2.0 + 2.0;
-        canvas.rect(x - room, y - 5.0, x + room, y + 5.0, Color::WHITE);
-        let label = Label::new(said, (x, y), BODY).anchored(Anchor::Middle).centered();
-        canvas.label(label.colored(Color::NOTE));
+        canvas.remark(said, (x, y));
         return;
     };
     let color = sequential(value);
