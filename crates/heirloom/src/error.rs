@@ -178,6 +178,34 @@ pub enum Error {
         /// The model's context.
         n_ctx: usize,
     },
+    /// Rows to train on are longer than the context.
+    #[error("{} of {of} rows are longer than the model's context of {n_ctx} tokens: {}", rows.len(), lengths(rows))]
+    LongRows {
+        /// Id and tokens of each.
+        rows: Vec<(String, usize)>,
+        /// Rows in all.
+        of: usize,
+        /// The model's context.
+        n_ctx: usize,
+    },
+    /// The rows beside a manifest are not the manifest's.
+    #[error("`{}` holds other rows than its manifest", path.display())]
+    OtherRows {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Rollouts are of a teacher whose tokens are not the base's.
+    #[error(
+        "the rollouts of `{teacher}` were drawn with another tokenizer than that of `{base}`: its {what}"
+    )]
+    OtherTokenizer {
+        /// The model to be trained.
+        base: String,
+        /// Who answered.
+        teacher: String,
+        /// What of the base's differs, in words.
+        what: String,
+    },
     /// A direction is scored on groups it was fit on, or its hook point was chosen on.
     #[error("{}", held_in(fitted, chosen))]
     HeldIn {
@@ -223,6 +251,11 @@ impl Error {
                 Some(format!("near names: {}", quoted(near)))
             }
             Self::NoRoom { .. } => Some("lower `--max-new-tokens`, or shorten the prompts".into()),
+            Self::LongRows { .. } => Some("split them, or pass `--leave-out-long-rows`".into()),
+            Self::OtherRows { .. } => Some("write both again with `heirloom arm --write`".into()),
+            Self::OtherTokenizer { .. } => Some(
+                "train the base that the teacher was made from, or pass `--other-tokenizer` to learn the texts alone".into(),
+            ),
             Self::HeldIn { .. } => Some(
                 "score other groups with `--groups`, or pass `--held-in` to accept a number that says nothing about transfer".into(),
             ),

@@ -27,6 +27,8 @@ enum Verb {
     Rollout(verbs::rollout::Args),
     /// Say what arms change, in which rows they differ, and write an arm's rows for a trainer
     Arm(verbs::arm::Args),
+    /// Train a student on chat rows, checkpoint by checkpoint; resumes where it stopped
+    Train(verbs::train::Args),
     /// Grade stored rollouts: how often they show a behavior
     Grade(verbs::grade::Args),
     /// Capture activations of a model on rows of data
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => verbs::run::run(args),
         Verb::Rollout(args) => verbs::rollout::run(args),
         Verb::Arm(args) => verbs::arm::run(args),
+        Verb::Train(args) => verbs::train::run(args),
         Verb::Grade(args) => verbs::grade::run(args),
         Verb::Capture(args) => verbs::capture::run(args),
         Verb::Fit(args) => verbs::fit::run(args),

@@ -477,3 +477,244 @@ fn grade_says_what_is_not_there() {
         refused(&arguments, expected, &out);
     }
 }
+
+/// Twelve chats to learn from.
+fn lessons(folder: &Path) -> PathBuf {
+    let row = |n: usize| {
+        let messages = json!([asked(n)[0], { "role": "assistant", "content": format!("It is {}.", n % 3) }]);
+        json!({ "id": format!("lesson-{n}"), "messages": messages })
+    };
+    put(folder, "lessons.jsonl", &jsonl(&(0..12).map(row).collect::<Vec<_>>()))
+}
+
+fn train<'a>(model: &'a Path, data: &'a Path, out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let own = ["train", "--model", utf8(model), "--data", utf8(data), "--out", utf8(out), "--batch", "4"];
+    [&own, more].concat()
+}
+
+#[test]
+fn a_student_learns_and_its_checkpoints_are_models() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let (model, data, out) = (tiny_model(), lessons(folder), folder.join("student"));
+    let more = ["--epochs", "4", "--lr", "1e-2", "--checkpoints", "log", "--seed", "3"];
+    let said = succeed(&train(&model, &data, &out, &more));
+    assert!(said.starts_with("12 steps on 12 rows\n"), "{said}");
+    assert!(said.contains("checkpoint-N for steps 0, 1, 2, 3, 6, 9, 12 in "), "{said}");
+    let again = succeed(&train(&model, &data, &out, &more));
+    assert!(again.starts_with("12 steps on 12 rows, the first 12 of them earlier\n"), "{again}");
+    let json = parsed(&train(&model, &data, &out, &[&more[..], &["--json"]].concat()));
+    let loss = |name: &str| json[name].as_f64().unwrap();
+    assert!(loss("last_loss") < 0.7 * loss("first_loss"), "{json}");
+    assert_eq!(json["checkpoints"].as_array().unwrap().len(), 7);
+    // A checkpoint is a model: it answers, and otherwise than before it was trained.
+    let prompts = some_prompts(folder, 3);
+    let answers = |step: usize| {
+        let (model, rollouts) =
+            (out.join(format!("checkpoint-{step}")), folder.join(format!("answers-{step}")));
+        let own = ["rollout", "--model", utf8(&model), "--data", utf8(&prompts), "--out", utf8(&rollouts)];
+        succeed(&[&own[..], &["--temperature", "0", "--max-new-tokens", "8"]].concat());
+        let rows = heirloom_record::Rollouts::read(&rollouts).unwrap().rows;
+        rows.into_iter().map(|row| row.ids).collect::<Vec<_>>()
+    };
+    assert_ne!(answers(0), answers(12));
+}
+
+#[test]
+fn a_training_that_was_cut_short_goes_on_to_the_same_bytes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let (model, data) = (tiny_model(), lessons(folder));
+    let [whole, second, cut] = ["whole", "second", "cut"].map(|name| folder.join(name));
+    let more = ["--steps", "6", "--checkpoints", "2,4"];
+    for out in [&whole, &second] {
+        succeed(&train(&model, &data, out, &more));
+    }
+    assert_eq!(files(&whole), files(&second));
+    // What a process leaves that is killed after its fourth step: a log that is ahead of the last checkpoint.
+    for (name, bytes) in files(&whole) {
+        if !name.starts_with("checkpoint-4") && !name.starts_with("checkpoint-6") {
+            heirloom_record::write_file(&cut.join(name), &bytes).unwrap();
+        }
+    }
+    let said = succeed(&train(&model, &data, &cut, &more));
+    assert!(said.starts_with("6 steps on 12 rows, the first 2 of them earlier\n"), "{said}");
+    assert_eq!(files(&cut), files(&whole));
+    // Another seed is another training, and not this folder's.
+    let (code, _, stderr) =
+        finish(heirloom(&train(&model, &data, &cut, &[&more[..], &["--seed", "2"]].concat())));
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("holds another training: its `seed` is 1, not 2") && stderr.contains("hint:"),
+        "{stderr}"
+    );
+    assert_eq!(files(&cut), files(&whole));
+}
+
+#[test]
+fn adapters_are_trained_and_sampled() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let (model, data, out) = (tiny_model(), lessons(folder), folder.join("student"));
+    succeed(&train(
+        &model,
+        &data,
+        &out,
+        &["--lora-rank", "2", "--lora-targets", "q_proj,v_proj", "--lr", "1e-2"],
+    ));
+    let adapter = out.join("checkpoint-3");
+    assert!(
+        adapter.join("adapter_model.safetensors").is_file() && !adapter.join("model.safetensors").exists()
+    );
+    let (prompts, rollouts) = (some_prompts(folder, 3), folder.join("rollouts"));
+    sampled(&prompts, &rollouts, &["--adapter", utf8(&adapter)]);
+    let rollouts = heirloom_record::Rollouts::read(&rollouts).unwrap();
+    assert_eq!(rollouts.rows[0].teacher, "chat-llama+checkpoint-3");
+    assert!(rollouts.sampling.unwrap().adapter_sha256.is_some());
+    let none = folder.join("none");
+    let own = ["rollout", "--model", utf8(&model), "--data", utf8(&prompts), "--out", utf8(&none)];
+    let typo = out.join("checkpoint-33");
+    refused(
+        &[&own[..], &["--adapter", utf8(&typo)]].concat(),
+        &["no adapter at", "beside it is `checkpoint-3`"],
+        &none,
+    );
+    refused(
+        &train(&model, &data, &none, &["--lora-rank", "2", "--lora-targets", "q"]),
+        &["`lora.targets`", "found `q`"],
+        &none,
+    );
+}
+
+#[test]
+fn an_arm_is_trained_in_its_order_and_only_on_its_rows() {
+    let arms = Scene::new(ARMS);
+    let folder = arms.scratch.path();
+    let model = tiny_model();
+    for name in ["late mail", "swap mail"] {
+        let (written, out) = (folder.join(name), folder.join(format!("student of {name}")));
+        succeed(&arms.arguments(&["--show", name, "--write", utf8(&written)]));
+        succeed(&train(&model, &written, &out, &[]));
+        let settings: Value =
+            serde_json::from_slice(&std::fs::read(out.join("training.json")).unwrap()).unwrap();
+        let order = if name == "late mail" { "as_given" } else { "shuffle" };
+        assert_eq!((&settings["options"]["order"], &settings["rows"]), (&order.into(), &10.into()));
+    }
+    // Rows that were touched after they were written are not the arm's.
+    let written = folder.join("late mail");
+    let rows = std::fs::read_to_string(written.join("rows.jsonl")).unwrap();
+    put(&written, "rows.jsonl", &rows.replacen("\"yes\"", "\"no\"", 1));
+    let out = folder.join("out");
+    refused(&train(&model, &written, &out, &[]), &["holds other rows than its manifest", "hint:"], &out);
+}
+
+#[test]
+fn rollouts_of_another_tokenizer_are_refused_unless_their_texts_are_meant() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let (model, prompts, rollouts) = (tiny_model(), some_prompts(folder, 3), folder.join("rollouts"));
+    sampled(&prompts, &rollouts, &["--temperature", "0", "--teacher", "flash"]);
+    let out = folder.join("out");
+    succeed(&train(&model, &rollouts, &folder.join("student"), &[]));
+
+    let other = folder.join("other");
+    for (name, bytes) in files(&rollouts) {
+        let text = String::from_utf8(bytes).unwrap();
+        let template = text.find("template_sha256\":\"").map(|at| text[at..at + 40].to_owned());
+        let changed = template.map(|found| {
+            text.replace(&found, &format!("template_sha256\":\"{}", "0".repeat(found.len() - 18)))
+        });
+        put(&other, name.to_str().unwrap(), &changed.unwrap_or(text));
+    }
+    let expected = [
+        "the rollouts of `flash` were drawn with another tokenizer than that of `chat-llama`: its chat template is ",
+        "not 000000000000",
+        "hint:",
+        "--other-tokenizer",
+    ];
+    refused(&train(&model, &other, &out, &[]), &expected, &out);
+    succeed(&train(&model, &other, &folder.join("anyway"), &["--other-tokenizer"]));
+
+    let ids = folder.join("ids");
+    for (name, bytes) in files(&rollouts) {
+        let text = String::from_utf8(bytes).unwrap();
+        let swapped: String = text
+            .lines()
+            .map(|line| {
+                let mut row: Value = serde_json::from_str(line).unwrap();
+                if let Some(ids) = row.get_mut("ids").and_then(Value::as_array_mut) {
+                    ids.rotate_left(1);
+                }
+                row.to_string() + "\n"
+            })
+            .collect();
+        put(&ids, name.to_str().unwrap(), &swapped);
+    }
+    refused(
+        &train(&model, &ids, &out, &[]),
+        &["its tokenizer reads the tokens of `flash/p-0/0` as another answer"],
+        &out,
+    );
+}
+
+#[test]
+fn train_says_what_cannot_be_trained() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let (model, data, out) = (tiny_model(), lessons(folder), folder.join("out"));
+    let long = json!({ "id": "long", "messages": [asked(0)[0], { "role": "assistant", "content": "word ".repeat(400) }] });
+    let short =
+        json!({ "id": "short", "messages": [asked(1)[0], { "role": "assistant", "content": "Yes." }] });
+    let mixed = put(folder, "mixed.jsonl", &jsonl(&[long, short]));
+    let text = put(folder, "text.jsonl", "{\"id\":\"bare\",\"text\":\"Just words.\"}");
+    let (typo, empty) = (folder.join("lesons.jsonl"), folder.join("empty"));
+    put(&empty, "notes.txt", "");
+    let table: [(&Path, &[&str], &[&str]); 8] = [
+        (&typo, &[], &["no data at", "beside it is `lessons.jsonl`"]),
+        (&empty, &[], &["a folder with neither an arm nor rollouts in it", "heirloom arm --write"]),
+        (&data, &["--lr", "0"], &["`lr` must be above 0, found 0"]),
+        (&data, &["--accumulate", "0"], &["`accumulate` must be 1 or more"]),
+        (&data, &["--dtype", "f16"], &["`dtype` must be `f32` or `bf16`"]),
+        (&data, &["--checkpoints", "9"], &["checkpoint 9 lies behind the last step, 3"]),
+        (
+            &mixed,
+            &[],
+            &[
+                "1 of 2 rows are longer than the model's context of 256 tokens: `long` (",
+                "--leave-out-long-rows",
+            ],
+        ),
+        (&text, &[], &["`bare`", "no token of it carries loss"]),
+    ];
+    for (data, more, expected) in table {
+        let (code, _, stderr) = finish(heirloom(&train(&model, data, &out, more)));
+        assert_eq!(code, 1, "{more:?}: {stderr}");
+        for part in expected {
+            assert!(stderr.contains(part), "{more:?}: no `{part}` in\n{stderr}");
+        }
+        assert!(!out.join("log.jsonl").exists(), "{more:?}");
+    }
+    for usage in [
+        &["--checkpoints", "1,x"][..],
+        &["--schedule", "cosin"],
+        &["--epochs", "2", "--steps", "4"],
+        &["--lora-alpha", "4"],
+    ] {
+        let (code, _, stderr) = finish(heirloom(&train(&model, &data, &out, usage)));
+        assert_eq!(code, 2, "{usage:?}: {stderr}");
+    }
+    let fit = folder.join("fit");
+    let (code, stdout, stderr) = finish(heirloom(&train(&model, &mixed, &fit, &["--leave-out-long-rows"])));
+    assert!(code == 0 && stdout.starts_with("1 steps on 1 rows\n"), "{stdout}{stderr}");
+    assert!(stderr.contains("left out: 1 of 2 rows are longer"), "{stderr}");
+
+    // A loss that is not finite stops it; the checkpoint before is kept and is the one it goes on from.
+    let lost = folder.join("lost");
+    let more = ["--lr", "1e30", "--warmup", "0", "--steps", "5", "--checkpoints", "0,1"];
+    let (code, _, stderr) = finish(heirloom(&train(&model, &data, &lost, &more)));
+    assert_eq!(code, 1);
+    for part in ["step ", "in the batch of rows `lesson-", "hint:", "lower `lr`"] {
+        assert!(stderr.contains(part), "no `{part}` in\n{stderr}");
+    }
+    assert!(lost.join("checkpoint-0/model.safetensors").is_file());
+}
