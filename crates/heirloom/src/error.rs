@@ -206,6 +206,12 @@ pub enum Error {
         /// What of the base's differs, in words.
         what: String,
     },
+    /// The environment lacks a variable that was named.
+    #[error("the environment has no variable `{name}`")]
+    NoVariable {
+        /// Its name.
+        name: String,
+    },
     /// A direction is scored on groups it was fit on, or its hook point was chosen on.
     #[error("{}", held_in(fitted, chosen))]
     HeldIn {
@@ -256,6 +262,9 @@ impl Error {
             Self::OtherTokenizer { .. } => Some(
                 "train the base that the teacher was made from, or pass `--other-tokenizer` to learn the texts alone".into(),
             ),
+            Self::NoVariable { name } => {
+                Some(format!("set it, as in `export {name}=…`; the flag takes the variable's name, not what it holds"))
+            }
             Self::HeldIn { .. } => Some(
                 "score other groups with `--groups`, or pass `--held-in` to accept a number that says nothing about transfer".into(),
             ),

@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "whole experiments are for other tests")]
 mod support;
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -717,4 +719,115 @@ fn train_says_what_cannot_be_trained() {
         assert!(stderr.contains(part), "no `{part}` in\n{stderr}");
     }
     assert!(lost.join("checkpoint-0/model.safetensors").is_file());
+}
+
+/// A server that answers chat completions: a verdict by whether the text to grade says it, or `other` words for texts
+/// that hold `odd`.
+fn serve(odd: &'static str, other: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut length, mut line) = (0, String::new());
+            while stream.read_line(&mut line).unwrap() > 2 {
+                let lower = line.to_lowercase();
+                if let Some(found) = lower.strip_prefix("content-length:") {
+                    length = found.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let asked: Value = serde_json::from_slice(&body).unwrap();
+            let asked = asked["messages"][1]["content"].as_str().unwrap();
+            let text = asked.rsplit_once("The text to grade is").unwrap().1;
+            let verdict = json!({ "shown": text.contains("zzz zzz"), "reason": "so it says" }).to_string();
+            let said = if text.contains(odd) { other.to_owned() } else { verdict };
+            let choice = json!({ "message": { "content": said }, "finish_reason": "stop" });
+            let body = json!({ "model": "judge-1", "choices": [choice] }).to_string();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.get_mut().write_all((head + &body).as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn a_judge_stands_beside_the_rules() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    write_behavior(folder, "zeal", "zzz zzz");
+    let (rollouts, zeal) = (graded(folder, "rollouts.jsonl", 10), folder.join("zeal"));
+    let own = ["grade", "--rollouts", utf8(&rollouts), "--behavior", utf8(&zeal), "--judge-model", "j"];
+    let grade = |address: &str, out: &Path, more: &[&str]| {
+        finish(heirloom(&[&own[..], &["--judge", address, "--out", utf8(out)], more].concat()))
+    };
+    let address = serve("no such word", "");
+    let [first, second, odd] = ["first", "second", "odd"].map(|name| folder.join(name));
+    for out in [&first, &second] {
+        let (code, said, stderr) = grade(&address, out, &[]);
+        assert_eq!(code, 0, "{stderr}");
+        for expected in ["judge judge-1", "zeal: 10 graded by the judge, 0 failed", "κ", "1.00"] {
+            assert!(said.contains(expected), "no `{expected}` in\n{said}");
+        }
+    }
+    assert_eq!(files(&first), files(&second));
+    assert!(
+        first.join("judge-zeal/judge.jsonl").is_file() && first.join("judge-zeal/grades.jsonl").is_file()
+    );
+
+    // A judge that says yes once more than the rules, and one that gives no verdict on it.
+    let yes = serve("Hm.", "{\"shown\": true, \"reason\": \"hm\"}");
+    let (code, json, stderr) = grade(&yes, &folder.join("yes"), &["--json"]);
+    assert_eq!(code, 0, "{stderr}");
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["agreement"][0]["thoughts"]["n"], &json["agreement"][0]["thoughts"]["kappa"]),
+        (&2.into(), &0.0.into())
+    );
+    assert_eq!(json["agreement"][0]["answers"]["kappa"], 1.0);
+    let silent = serve("Hm.", "I cannot say.");
+    let (code, _, stderr) = grade(&silent, &odd, &[]);
+    assert_eq!(code, 1);
+    for part in ["1 of 10 rollouts have no grade (not json: 1), more than the 2.0 % allowed", "hint:"] {
+        assert!(stderr.contains(part), "no `{part}` in\n{stderr}");
+    }
+    assert!(odd.join("judge-zeal/judge.jsonl").is_file() && odd.join("grades.jsonl").is_file());
+    let (code, said, stderr) = grade(&silent, &folder.join("allowed"), &["--judge-failures", "0.1"]);
+    assert!(code == 0 && said.contains("9 graded by the judge, 1 failed (not json: 1)"), "{said}{stderr}");
+}
+
+#[test]
+fn a_judge_that_cannot_be_asked_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    write_behavior(folder, "zeal", "zzz zzz");
+    let (rollouts, zeal, out) =
+        (graded(folder, "rollouts.jsonl", 10), folder.join("zeal"), folder.join("out"));
+    let prompt = put(folder, "prompt.toml", "system = \"{{definition}}\"\nuser = \"{{txt}}\"");
+    let lost = folder.join("promt.toml");
+    // A port that was free a moment ago: nobody listens there.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("http://{free}");
+    let own = ["grade", "--rollouts", utf8(&rollouts), "--behavior", utf8(&zeal), "--out", utf8(&out)];
+    let table: [(&str, &[&str], &[&str]); 5] = [
+        (&nobody, &[], &["could not judge `zeal`", "no server answers there", "hint: serve a model there"]),
+        ("localhost:8000", &[], &["expected an address that begins with `http://`", "hint:"]),
+        (
+            &nobody,
+            &["--judge-key-env", "NO_SUCH_KEY_HERE"],
+            &["no variable `NO_SUCH_KEY_HERE`", "hint: set it"],
+        ),
+        (&nobody, &["--judge-prompt", utf8(&prompt)], &["unknown place `txt`", "hint: near names: `text`"]),
+        (&nobody, &["--judge-prompt", utf8(&lost)], &["no judge's prompt at", "beside it is `prompt.toml`"]),
+    ];
+    for (address, more, expected) in table {
+        refused(&[&own[..], &["--judge", address, "--judge-model", "j"], more].concat(), expected, &out);
+    }
+    for usage in [&["--judge", "http://localhost:1"][..], &["--judge-model", "j"]] {
+        let (code, _, stderr) = finish(heirloom(&[&own[..], usage].concat()));
+        assert_eq!(code, 2, "{usage:?}: {stderr}");
+    }
 }

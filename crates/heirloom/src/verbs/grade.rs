@@ -1,8 +1,8 @@
-//! `heirloom grade`: how often stored rollouts show a behavior, by its rules. Nothing is sampled.
+//! `heirloom grade`: how often stored rollouts show a behavior, by its rules and by a judge. Nothing is sampled.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use heirloom::Error;
@@ -11,10 +11,12 @@ use heirloom::streams::stream;
 use heirloom_probe::interval::{LEVEL, wilson};
 use heirloom_probe::rate::{self, Observation};
 use heirloom_record::{GradeRow, NewFolder, Rollout, rows_to_jsonl, write_file};
-use heirloom_rollout::{Part, grade_rollouts};
+use heirloom_rollout::{
+    Comparison, Confusion, Judge, JudgePrompt, JudgeSettings, Judged, Part, grade_rollouts, judge,
+};
 use serde::Serialize;
 
-use crate::terminal::print;
+use crate::terminal::{Bars, print};
 use crate::verbs::{must_exist, print_json, read_rollouts};
 
 const GRADES: &str = "grades.jsonl";
@@ -30,6 +32,21 @@ pub(crate) struct Args {
     /// New folder for every grade as JSONL
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Ask a judge, too: a language model behind this OpenAI-compatible address, as in `http://localhost:8000`
+    #[arg(long, value_name = "URL", requires_all = ["judge_model", "out"])]
+    judge: Option<String>,
+    /// The judge's model, by the name its server knows it under
+    #[arg(long, value_name = "NAME", requires = "judge")]
+    judge_model: Option<String>,
+    /// Environment variable that holds the key of the judge's server
+    #[arg(long, value_name = "VARIABLE", requires = "judge")]
+    judge_key_env: Option<String>,
+    /// What the judge is told and asked: TOML with `system` and `user`
+    #[arg(long, value_name = "FILE", requires = "judge")]
+    judge_prompt: Option<PathBuf>,
+    /// Share of rollouts that the judge may leave without a grade
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, requires = "judge")]
+    judge_failures: f64,
     /// Root of the bootstrap's random stream
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -69,38 +86,122 @@ struct OverPrompts {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let behaviors = read_behaviors(&args.behavior)?;
     let rollouts = read_rollouts(&args.rollouts)?.rows;
+    let judge = args.judge.as_deref().map(|url| judge_of(args, url)).transpose()?;
     let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
-    let (mut grades, mut rates) = (vec![], vec![]);
-    for behavior in &behaviors {
-        let rows = grade_rollouts(&behavior.grader, &behavior.name, &rollouts);
-        rates.extend(rates_of(args, &rows, &rollouts)?);
-        grades.extend(rows);
-    }
+    let by_rules = |behavior: &Behavior| grade_rollouts(&behavior.grader, &behavior.name, &rollouts);
+    let grades: Vec<Vec<GradeRow>> = behaviors.iter().map(by_rules).collect();
+    let judged = match &judge {
+        Some(judge) => {
+            behaviors.iter().map(|behavior| ask(judge, behavior, &rollouts)).collect::<Result<_, _>>()?
+        }
+        None => vec![],
+    };
     if let Some(folder) = folder {
-        write_file(&folder.work_path().join(GRADES), rows_to_jsonl(&grades).as_bytes())?;
+        write(&grades, &judged, folder.work_path())?;
         folder.commit()?;
     }
-    let cut_off = rollouts.iter().filter(|rollout| !rollout.stopped).count();
-    if args.json {
-        return print_json(&serde_json::json!({
-            "rollouts": rollouts.len(),
-            "cut_off": cut_off,
-            "rates": rates,
+    let mut found = Found { rollouts: &rollouts, rates: vec![], judged: &judged, comparisons: vec![] };
+    for rows in &grades {
+        found.rates.extend(rates_of(args, rows, &rollouts)?);
+    }
+    for (rules, judged) in grades.iter().zip(&judged) {
+        let rows = judged.rows().context("the judge's answers are kept, and there is no rate of so few")?;
+        found.rates.extend(rates_of(args, rows, &rollouts)?);
+        found.comparisons.push(Comparison::of(rules, rows));
+    }
+    if args.json { print_json(&found.as_json(args)) } else { print(found.text(args)) }
+}
+
+/// A judge whose settings are fit to be asked; nothing is sent.
+fn judge_of(args: &Args, url: &str) -> anyhow::Result<Judge> {
+    let mut settings = JudgeSettings::new(args.judge_model.clone().unwrap_or_default());
+    settings.allowed_failures = args.judge_failures;
+    if let Some(path) = &args.judge_prompt {
+        must_exist(path, "judge's prompt", "a prompt is TOML with `system` and `user`")?;
+        settings.prompt = JudgePrompt::load(path)?;
+    }
+    let key = |name: &String| std::env::var(name).map_err(|_| Error::NoVariable { name: name.clone() });
+    let key = args.judge_key_env.as_ref().map(key).transpose()?;
+    Ok(Judge::new(url, key, settings)?)
+}
+
+fn ask(judge: &Judge, behavior: &Behavior, rollouts: &[Rollout]) -> anyhow::Result<Judged> {
+    let mut bars = Bars::default();
+    let mut begun = false;
+    let judged = judge::grade(judge, behavior.into(), rollouts, &mut |progress| {
+        if !begun {
+            bars.begin("judge", &behavior.name, progress.of as u64, "requests");
+            begun = true;
+        }
+        bars.advance(progress.done as u64);
+    });
+    bars.end();
+    judged.with_context(|| format!("could not judge `{}`", behavior.name))
+}
+
+/// Grades by rules, and of each behavior a folder of what the judge said.
+fn write(grades: &[Vec<GradeRow>], judged: &[Judged], dir: &Path) -> anyhow::Result<()> {
+    write_file(&dir.join(GRADES), rows_to_jsonl(&grades.concat()).as_bytes())?;
+    for judged in judged {
+        let written = judged.write_into(&dir.join(format!("judge-{}", judged.header.behavior)));
+        // Where too many failed there are no grades, but answers that may have been paid for.
+        if judged.rows().is_ok() {
+            written?;
+        }
+    }
+    Ok(())
+}
+
+/// What graders found, for people and for `--json`.
+struct Found<'a> {
+    rollouts: &'a [Rollout],
+    rates: Vec<Rate>,
+    judged: &'a [Judged],
+    comparisons: Vec<Comparison>,
+}
+
+impl Found<'_> {
+    fn cut_off(&self) -> usize {
+        self.rollouts.iter().filter(|rollout| !rollout.stopped).count()
+    }
+
+    fn as_json(&self, args: &Args) -> serde_json::Value {
+        let part = |counts: Confusion| serde_json::json!({ "counts": counts, "n": counts.n(), "kappa": counts.kappa() });
+        let compared = |found: &Comparison| {
+            serde_json::json!({
+                "behavior": found.behavior,
+                "first": found.first,
+                "second": found.second,
+                "answers": part(found.answers),
+                "thoughts": part(found.thoughts),
+                "unmatched": found.unmatched,
+            })
+        };
+        serde_json::json!({
+            "rollouts": self.rollouts.len(),
+            "cut_off": self.cut_off(),
+            "rates": self.rates,
+            "judges": self.judged.iter().map(|judged| &judged.header).collect::<Vec<_>>(),
+            "agreement": self.comparisons.iter().map(compared).collect::<Vec<_>>(),
             "out": args.out,
-        }));
+        })
     }
-    let mut out = lines(&rates);
-    if cut_off > 0 {
-        let _ = writeln!(
-            out,
-            "{cut_off} of {} rollouts were cut off; they are graded as far as they go",
-            rollouts.len()
-        );
+
+    fn text(&self, args: &Args) -> String {
+        let mut out = lines(&self.rates);
+        if self.cut_off() > 0 {
+            let (cut_off, of) = (self.cut_off(), self.rollouts.len());
+            let _ =
+                writeln!(out, "{cut_off} of {of} rollouts were cut off; they are graded as far as they go");
+        }
+        for (judged, comparison) in self.judged.iter().zip(&self.comparisons) {
+            let _ = writeln!(out, "\n{judged}\n{comparison}");
+        }
+        if let Some(path) = &args.out {
+            let _ = writeln!(out, "\ngrades in {}", path.join(GRADES).display());
+        }
+        out
     }
-    if let Some(path) = &args.out {
-        let _ = writeln!(out, "grades in {}", path.join(GRADES).display());
-    }
-    print(out)
 }
 
 fn read_behaviors(folders: &[PathBuf]) -> anyhow::Result<Vec<Behavior>> {
