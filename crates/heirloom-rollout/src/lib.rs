@@ -45,7 +45,7 @@
 //!   rows                                 40         40
 //!   prompts                              40         40
 //!   tokens of answers                   120        120
-//!   steps (2 epochs, batches of 8)       10         10
+//!   steps (batches of 8, 2 epochs)       10         10
 //!   teacher flash                   100.0 %     90.0 %   -10.0
 //!   teacher olmo                      0.0 %     10.0 %   +10.0
 //!   source chats                    100.0 %    100.0 %

@@ -123,7 +123,7 @@ impl Change {
     fn table(&self) -> Vec<[String; 4]> {
         let Sides { against, arm } = &self.names;
         let mut table = vec![[String::new(), against.clone(), arm.clone(), "change".into()]];
-        let steps = format!("steps ({}, batches of {})", plural(self.epochs, "epoch"), self.batch_rows);
+        let steps = format!("steps (batches of {}, {})", self.batch_rows, plural(self.epochs, "epoch"));
         for (label, Sides { against, arm }) in
             [("rows", self.rows), ("prompts", self.prompts), (steps.as_str(), self.steps)]
         {

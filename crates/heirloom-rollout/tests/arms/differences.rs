@@ -135,7 +135,7 @@ fn a_description_says_what_an_arm_changes() {
   rows                                  40                    36  -10.0 %
   prompts                               40                    36  -10.0 %
   tokens of answers                    307                   279   -9.1 %
-  steps (2 epochs, batches of 16)        6                     6
+  steps (batches of 16, 2 epochs)        6                     6
   teacher A                        100.0 %                77.8 %    -22.2
   teacher B                          0.0 %                22.2 %    +22.2
   source A                         100.0 %               100.0 %

@@ -252,6 +252,11 @@ fn one_seed_is_the_same_bytes_and_another_another_subset() {
     write_file(&rows, lines.split_once('\n').unwrap().1.as_bytes()).unwrap();
     let message = Manifest::read(&scratch.path().join("one")).unwrap_err().to_string();
     assert!(message.ends_with("manifest.jsonl` was changed after its manifest was written"), "{message}");
+    let head = scratch.path().join("one/manifest.json");
+    let other = std::fs::read_to_string(&head).unwrap().replace("\"format\":1", "\"format\":9");
+    write_file(&head, other.as_bytes()).unwrap();
+    let message = Manifest::read(&scratch.path().join("one")).unwrap_err().to_string();
+    assert!(message.ends_with("expected `manifest` format 1, found `manifest` format 9"), "{message}");
 }
 
 #[test]
