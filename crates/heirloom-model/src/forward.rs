@@ -360,7 +360,7 @@ impl Model {
         cache: Option<&mut Cache>,
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor, Error> {
-        match self.forward(batch, cache, hooks) {
+        match in_pool(|| self.forward(batch, cache, hooks)) {
             Ok(x) => Ok(x),
             Err(Halt::Seen) => unreachable!("the hooks were to run to the end"),
             Err(Halt::Failed(error)) => Err(error),
@@ -374,10 +374,15 @@ impl Model {
         cache: Option<&mut Cache>,
         hooks: &mut Hooks<'_>,
     ) -> Result<Option<Tensor>, Error> {
-        match self.forward(batch, cache, hooks) {
+        match in_pool(|| self.forward(batch, cache, hooks)) {
             Ok(x) => Ok(Some(x)),
             Err(Halt::Seen) => Ok(None),
             Err(Halt::Failed(error)) => Err(error),
         }
     }
+}
+
+/// Runs `f` on a thread of the pool: from elsewhere every kernel would wake one and wait for it.
+fn in_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| f())
 }

@@ -173,9 +173,9 @@ impl Student {
         // Elsewhere than in f32 on the processor the split shows in the last bits, so it is always the same one.
         let exact = self.device() == Device::Cpu && self.dtype() == Dtype::F32;
         let threads = if exact { rayon::current_num_threads() } else { 1 };
-        let jobs = Job::plan(rows, options, threads);
+        let jobs = Job::plan(rows, options, self.config(), threads);
         let drawn: Result<Vec<Vec<Drawn>>> = if exact {
-            jobs.par_iter().map(|job| run.job(job)).collect()
+            rayon::scope(|_| jobs.par_iter().map(|job| run.job(job)).collect())
         } else {
             jobs.iter().map(|job| run.job(job)).collect()
         };

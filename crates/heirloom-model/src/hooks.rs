@@ -34,7 +34,7 @@ pub(crate) struct Hooks<'a> {
     watched: BTreeSet<HookPoint>,
     /// Points still to come; the pass ends with the last one.
     pending: Option<BTreeSet<HookPoint>>,
-    see: &'a mut dyn FnMut(HookPoint, &Tensor) -> Result<()>,
+    see: &'a mut (dyn FnMut(HookPoint, &Tensor) -> Result<()> + Send),
 }
 
 impl<'a> Hooks<'a> {
@@ -44,7 +44,7 @@ impl<'a> Hooks<'a> {
         changes: Option<&'a Changes>,
         watched: &BTreeSet<HookPoint>,
         to_the_end: bool,
-        see: &'a mut dyn FnMut(HookPoint, &Tensor) -> Result<()>,
+        see: &'a mut (dyn FnMut(HookPoint, &Tensor) -> Result<()> + Send),
     ) -> Self {
         let pending = (!to_the_end).then(|| watched.clone());
         Self { changes, watched: watched.clone(), pending, see }

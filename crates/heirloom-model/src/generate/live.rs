@@ -56,7 +56,7 @@ impl<'a> Plans<'a> {
         let batches = BatchPlan {
             order: "read as tokens were drawn, longest prompt first".into(),
             max_tokens: options.max_tokens,
-            batches: Job::plan(rows, options, 1).len(),
+            batches: Job::plan(rows, options, student.config(), 1).len(),
         };
         let gather = |plan: &CapturePlan| {
             let of_prompt = *plan.readout() == Readout::LastPrompt;

@@ -15,10 +15,10 @@ use crate::forward::Model;
 use crate::hooks::Hooks;
 use crate::intervene::Changes;
 use crate::rope::Angles;
-use crate::{Error, Result, TokenRow};
+use crate::{Config, Error, Result, TokenRow};
 
-/// Most continuations that run together: their keys and values stay near the core that reads them.
-const TOGETHER: usize = 256;
+/// Continuations that run together at least: below, what each step costs by itself begins to count.
+const TOGETHER: usize = 32;
 
 /// Rows that run together, each with the samples that are drawn of it; a prompt is read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +26,20 @@ pub(super) struct Job(Vec<(usize, Range<usize>)>);
 
 impl Job {
     /// Splits rows and their samples, longest rows first, so that every thread has something to do.
-    pub(super) fn plan(rows: &[TokenRow], options: &GenerateOptions, threads: usize) -> Vec<Self> {
+    ///
+    /// A step reads the weights once and every row's keys and values: more rows than make these as large as the
+    /// weights save no more reading, and drive both out of the caches of the core.
+    pub(super) fn plan(
+        rows: &[TokenRow],
+        options: &GenerateOptions,
+        config: &Config,
+        threads: usize,
+    ) -> Vec<Self> {
         let tokens = |row: usize| rows[row].ids.len() + options.max_new_tokens;
         let total: usize = (0..rows.len()).map(|row| tokens(row) * options.samples).sum();
         let budget = (options.max_tokens / threads).min(total.div_ceil(threads));
+        let kept = 2 * config.n_layers * config.n_kv_heads * config.d_head * total;
+        let together = config.n_parameters() * rows.len() * options.samples / kept.max(1);
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&row| (std::cmp::Reverse(tokens(row)), row));
         let mut jobs: Vec<Self> = Vec::new();
@@ -37,7 +47,7 @@ impl Job {
         for (row, sample) in order.into_iter().flat_map(|row| (0..options.samples).map(move |s| (row, s))) {
             if places == 0 || room < tokens(row) {
                 jobs.push(Self(Vec::new()));
-                (room, places) = (budget.max(tokens(row)), TOGETHER);
+                (room, places) = (budget.max(tokens(row)), together.max(TOGETHER));
             }
             let Some(Self(parts)) = jobs.last_mut() else { continue };
             match parts.last_mut() {
@@ -179,12 +189,14 @@ mod tests {
 
     #[test]
     fn jobs_hold_every_sample_once_and_no_more_than_fits() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama-gqa");
+        let config = Config::read(&folder.join("config.json")).unwrap();
         let row = |n: usize| TokenRow::from_ids(n.to_string(), vec![0; n]);
         let rows: Vec<TokenRow> = [3, 9, 5].map(row).into();
         let plan = |samples, max_tokens, threads| {
             let options =
                 GenerateOptions { samples, max_tokens, max_new_tokens: 1, ..GenerateOptions::default() };
-            Job::plan(&rows, &options, threads)
+            Job::plan(&rows, &options, &config, threads)
         };
         let all = |range: Range<usize>| Job(vec![(1, range.clone()), (2, range.clone()), (0, range)]);
         assert_eq!(plan(2, 100, 1), [all(0..2)]);
@@ -193,10 +205,12 @@ mod tests {
         assert_eq!(plan(2, 100, 2), [Job(vec![(1, 0..2)]), Job(vec![(2, 0..2), (0, 0..2)])]);
         // A row that is longer than allowed runs alone, and its samples one by one.
         assert_eq!(plan(2, 5, 1).len(), 6);
-        let many = plan(1000, 100_000, 1);
-        assert_eq!(many.len(), 3000_usize.div_ceil(TOGETHER));
-        let count = |Job(parts): &Job| parts.iter().map(|(_, samples)| samples.len()).sum::<usize>();
-        assert_eq!(many.iter().map(count).sum::<usize>(), 3000);
         assert!(plan(1, 100, 2).iter().all(|Job(parts)| !parts.is_empty()));
+        let count = |Job(parts): &Job| parts.iter().map(|(_, samples)| samples.len()).sum::<usize>();
+        let many: Vec<usize> = plan(1000, 100_000, 1).iter().map(count).collect();
+        // 21 728 weights; a row keeps 64 numbers a token of some 20 / 3.
+        let together = 21_728 * 3 / (64 * 20);
+        assert_eq!(many[..many.len() - 1], vec![together; 3000 / together]);
+        assert_eq!(many.iter().sum::<usize>(), 3000);
     }
 }

@@ -246,9 +246,16 @@ pub(crate) fn softmax(x: &mut [f32], seen: Range<usize>, scale: f32) {
     x[seen.end..].fill(0.0);
     let x = &mut x[seen];
     let top = top(x);
-    for x in x.iter_mut() {
-        *x = exp((*x - top) * scale);
+    let (chunks, rest) = x.as_chunks_mut::<16>();
+    // The rest is filled up: number by number it would take longer than many a whole row.
+    let mut last = [0.0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    for chunk in chunks.iter_mut().chain([&mut last]) {
+        for x in chunk {
+            *x = exp((*x - top) * scale);
+        }
     }
+    rest.copy_from_slice(&last[..rest.len()]);
     let scale = 1.0 / sum(x);
     for x in x.iter_mut() {
         *x *= scale;
