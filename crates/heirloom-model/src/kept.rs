@@ -97,7 +97,9 @@ impl WithSimd for Attend<'_> {
         let panels = keys.chunks_exact(n_kv_heads * d_head).skip(first / lanes);
         for (panel, at) in panels.zip((0..n).step_by(lanes)) {
             let of = |head: usize| (&q[head * d_head..][..d_head], &panel[head / group * d_head..][..d_head]);
-            let mut put = |head: usize, scores| store::<S>(scores, &mut weights[head * n + at..]);
+            let mut put = |head: usize, scores| {
+                kernels::store::<S, 1>(&[scores], &mut weights[head * n + at..][..lanes]);
+            };
             let mut head = 0;
             while head + HEADS <= n_heads {
                 let scores = score::<S, HEADS>(simd, std::array::from_fn(|i| of(head + i)));
@@ -125,7 +127,11 @@ impl WithSimd for Attend<'_> {
         let mut put = |vector: usize, sum: S::f32s| {
             let start = vector % per_head * lanes;
             let out = &mut out[vector / per_head * d_head..][start..(start + lanes).min(d_head)];
-            if out.len() == lanes { store::<S>(sum, out) } else { simd.partial_store_f32s(out, sum) }
+            if out.len() == lanes {
+                kernels::store::<S, 1>(&[sum], out);
+            } else {
+                simd.partial_store_f32s(out, sum);
+            }
         };
         let mut vector = 0;
         while vector + HEADS <= total {
@@ -138,12 +144,6 @@ impl WithSimd for Attend<'_> {
             put(vector, sum);
         }
     }
-}
-
-/// Writes one vector to the front of `out`.
-#[inline(always)]
-fn store<S: Simd>(x: S::f32s, out: &mut [f32]) {
-    S::as_mut_simd_f32s(&mut out[..S::F32_LANES]).0[0] = x;
 }
 
 /// Products of queries with a vector of keys each.
