@@ -86,6 +86,7 @@ mod init;
 mod peft;
 mod random;
 mod save;
+mod source;
 mod student;
 
 mod train;
@@ -100,7 +101,8 @@ pub use init::Init;
 pub use intervene::{Edit, Intervention, Positions};
 pub use lora::Lora;
 pub use peft::AdapterReport;
-pub use student::{Description, LoadOptions, Source, Student};
+pub use source::{Description, Source};
+pub use student::{LoadOptions, Student};
 pub use tokens::{Shown, ShownToken, TokenRow, Words};
 pub use train::{
     Gradients, Length, LossOn, Observer, Order, Projections, Schedule, Series, StepLog, Stop, TrainOptions,

@@ -68,7 +68,8 @@ impl Student {
         options: &TrainOptions,
         observer: &mut dyn Observer,
     ) -> Result<TrainReport> {
-        options.check()?;
+        // Nothing is begun on disk that cannot be trained.
+        trainer::check(self, rows, options)?;
         let mut folder = Folder::open(folder, self, rows, options)?;
         let mut trainer = Trainer::new(self, rows, options)?;
         folder.resume(&mut trainer, self)?;

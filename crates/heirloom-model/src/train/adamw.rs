@@ -2,18 +2,13 @@
 //!
 //! Source: arXiv 1711.05101, algorithm 2, in the order of operations of PyTorch's `_single_tensor_adamw`.
 
-use std::cell::RefCell;
+mod host;
 
-use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor, bail};
-use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
+use candle_core::{DType, Tensor, Var};
 
 use super::options::TrainOptions;
 use crate::Result;
 use crate::layout::{Role, Weight};
-
-/// Numbers that a thread takes at a time; sums are taken over these first, whatever the number of threads.
-const CHUNK: usize = 1 << 14;
 
 /// The running means of one weight's gradient and of its square.
 enum Moments {
@@ -68,10 +63,7 @@ impl AdamW {
             };
             match moments {
                 Moments::Host { mean, square } => {
-                    let (storage, layout) = gradient.storage_and_layout();
-                    let gradient = numbers(&storage, layout)?;
-                    let state = RefCell::new((mean.as_mut_slice(), square.as_mut_slice()));
-                    weight.tensor.inplace_op1(&Update { rates: rates.f32(), gradient, state })?;
+                    host::update(&weight.tensor, gradient, mean, square, &rates)?;
                 }
                 Moments::Device { mean, square } => {
                     on_device(&weight.tensor, gradient, mean, square, &rates)?;
@@ -111,128 +103,30 @@ impl AdamW {
 
 /// The numbers of one update of one weight.
 struct Rates {
+    /// What is left of a weight before its gradient is looked at.
     keep: f64,
+    /// What gradients are multiplied by.
     clip: f64,
     betas: [f64; 2],
+    /// Learning rate over the correction of the mean.
     step: f64,
+    /// Root of the correction of the mean square.
     root: f64,
     eps: f64,
 }
 
-#[derive(Clone, Copy)]
-struct Rates32 {
-    keep: f32,
-    clip: f32,
-    mean: f32,
-    square: [f32; 2],
-    step: f32,
-    root: f32,
-    eps: f32,
-}
-
-impl Rates {
-    fn f32(&self) -> Rates32 {
-        Rates32 {
-            keep: self.keep as f32,
-            clip: self.clip as f32,
-            mean: (1.0 - self.betas[0]) as f32,
-            square: [self.betas[1] as f32, (1.0 - self.betas[1]) as f32],
-            step: self.step as f32,
-            root: self.root as f32,
-            eps: self.eps as f32,
-        }
-    }
-}
-
 /// Length of all gradients together.
 pub(crate) fn norm(gradients: &[Tensor]) -> Result<f64> {
-    let mut squares = 0.0;
-    for gradient in gradients {
+    let squares = gradients.iter().map(|gradient| {
         if gradient.device().is_cpu() {
-            let (storage, layout) = gradient.storage_and_layout();
-            let chunks = numbers(&storage, layout)?.par_chunks(CHUNK).map(sum_of_squares);
-            squares += chunks.collect::<Vec<f64>>().iter().sum::<f64>();
-        } else {
-            squares += f64::from(gradient.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?);
+            return host::sum_of_squares(gradient);
         }
-    }
-    Ok(squares.sqrt())
+        Ok(f64::from(gradient.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?))
+    });
+    Ok(squares.sum::<candle_core::Result<f64>>()?.sqrt())
 }
 
-/// Eight running sums: a fixed order that vectors of every width can follow.
-fn sum_of_squares(values: &[f32]) -> f64 {
-    let mut sums = [0.0_f64; 8];
-    let (chunks, rest) = values.as_chunks::<8>();
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += f64::from(*x) * f64::from(*x);
-        }
-    }
-    rest.iter().fold(sums.iter().sum(), |sum, x| sum + f64::from(*x) * f64::from(*x))
-}
-
-/// The numbers of a contiguous f32 tensor on the processor.
-fn numbers<'a>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((start, end))) => Ok(&storage.as_slice()?[start..end]),
-        _ => bail!("a gradient with strides {:?} is not contiguous on the processor", layout.stride()),
-    }
-}
-
-struct Update<'a> {
-    rates: Rates32,
-    gradient: &'a [f32],
-    /// The operation is given shared, so what it changes besides the weight lies in a cell.
-    state: RefCell<(&'a mut [f32], &'a mut [f32])>,
-}
-
-impl InplaceOp1 for Update<'_> {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        let (CpuStorage::F32(weights), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
-            bail!("a weight that learns is not contiguous f32")
-        };
-        let (weights, rates) = (&mut weights[start..end], self.rates);
-        let (mean, square) = &mut *self.state.borrow_mut();
-        let arch = Arch::new();
-        let numbers = weights.par_chunks_mut(CHUNK).zip(self.gradient.par_chunks(CHUNK));
-        let moments = mean.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK));
-        numbers.zip(moments).for_each(|((weights, gradient), (mean, square))| {
-            arch.dispatch(Chunk { rates, weights, gradient, mean, square });
-        });
-        Ok(())
-    }
-}
-
-struct Chunk<'a> {
-    rates: Rates32,
-    weights: &'a mut [f32],
-    gradient: &'a [f32],
-    mean: &'a mut [f32],
-    square: &'a mut [f32],
-}
-
-impl WithSimd for Chunk<'_> {
-    type Output = ();
-
-    #[expect(clippy::inline_always, reason = "compiled for its vectors only inside the dispatch")]
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { rates, weights, gradient, mean, square } = self;
-        let moments = mean.iter_mut().zip(square);
-        for ((w, g), (m, v)) in weights.iter_mut().zip(gradient).zip(moments) {
-            let g = g * rates.clip;
-            *m += (g - *m) * rates.mean;
-            *v = *v * rates.square[0] + g * g * rates.square[1];
-            *w = *w * rates.keep - rates.step * (*m / (v.sqrt() / rates.root + rates.eps));
-        }
-    }
-}
-
-/// The same of candle's operations.
+/// One update of candle's operations.
 fn on_device(
     weight: &Tensor,
     gradient: &Tensor,
@@ -245,12 +139,12 @@ fn on_device(
     *square = ((&*square * rates.betas[1])? + (gradient.sqr()? * (1.0 - rates.betas[1]))?)?;
     let root = ((square.sqrt()? / rates.root)? + rates.eps)?;
     let new = ((weight.detach() * rates.keep)? - ((&*mean / root)? * rates.step)?)?;
-    candle_core::Var::from_tensor(weight)?.set(&new)
+    Var::from_tensor(weight)?.set(&new)
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
+    use candle_core::Device;
 
     use super::*;
     use crate::layout::Slot;
@@ -300,10 +194,38 @@ mod tests {
     }
 
     #[test]
+    fn candles_operations_make_the_same_update() {
+        let start = [0.5, -2.0, 1e-3];
+        let (ours, theirs) = (weight(Role::Inner, &start), weight(Role::Inner, &start));
+        let zeros = || Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
+        let (mut mean, mut square) = (zeros(), zeros());
+        let (mut means, mut squares) = ([0.0; 3], [0.0; 3]);
+        for step in 1..=4_i32 {
+            let rates = Rates {
+                keep: 0.999,
+                clip: 0.5,
+                betas: [0.9, 0.95],
+                step: 0.01 / (1.0 - 0.9_f64.powi(step)),
+                root: (1.0 - 0.95_f64.powi(step)).sqrt(),
+                eps: 1e-8,
+            };
+            let gradient = Tensor::new(&[0.1_f32, -3.0 * step as f32, 0.0], &Device::Cpu).unwrap();
+            on_device(&theirs.tensor, &gradient, &mut mean, &mut square, &rates).unwrap();
+            host::update(&ours.tensor, &gradient, &mut means, &mut squares, &rates).unwrap();
+        }
+        let values = |tensor: &Tensor| tensor.to_vec1::<f32>().unwrap();
+        for (ours, theirs) in values(&ours.tensor).into_iter().zip(values(&theirs.tensor)) {
+            assert!((ours - theirs).abs() < 1e-6, "{ours} {theirs}");
+        }
+        assert!(values(&square).iter().zip(&squares).all(|(a, b)| (a - b).abs() <= 1e-6 * b));
+        assert_ne!(values(&ours.tensor), start);
+    }
+
+    #[test]
     fn norms_are_taken_over_all_gradients() {
         let tensor = |values: Vec<f32>| Tensor::new(values, &Device::Cpu).unwrap();
-        let many = vec![0.5_f32; CHUNK + 3];
-        let expected = ((CHUNK + 3) as f64 * 0.25 + 25.0).sqrt();
+        let many = vec![0.5_f32; host::CHUNK + 3];
+        let expected = ((host::CHUNK + 3) as f64 * 0.25 + 25.0).sqrt();
         assert!((norm(&[tensor(many), tensor(vec![3.0, -4.0])]).unwrap() - expected).abs() < 1e-9);
         assert!(norm(&[tensor(vec![1.0, f32::NAN])]).unwrap().is_nan());
         assert!(norm(&[tensor(vec![f32::INFINITY])]).unwrap().is_infinite());

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use heirloom_record::{NewFolder, RunFolder, RunRecord, write_file};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::log::StepLog;
@@ -93,9 +94,18 @@ impl Folder {
         let squares = take(&mut checkpoint, trainer.learning(), MOMENTS[1])?;
         checkpoint.finish()?;
         let state = means.into_iter().zip(squares).map(|(mean, square)| [mean, square]).collect();
-        self.log = lines(&self.run.path().join(LOG), step)?;
-        self.projections = lines(&self.run.path().join(PROJECTIONS), step)?;
-        trainer.restore(step, weights, state)
+        let path = self.run.path().join(LOG);
+        let log: Vec<StepLog> = lines(&path, |log: &StepLog| log.step <= step)?;
+        // Logs are written before the checkpoint whose steps they tell.
+        if log.iter().map(|log| log.step).ne(1..=step) {
+            let problem = format!("expected a line for each of {step} steps, found {}", log.len());
+            return Err(Error::Damaged { path, problem });
+        }
+        let path = self.run.path().join(PROJECTIONS);
+        let projections: Vec<Projections> = lines(&path, |seen: &Projections| seen.step <= step)?;
+        self.log = log.iter().map(line).collect();
+        self.projections = projections.iter().map(line).collect();
+        trainer.restore(&log, weights, state)
     }
 
     pub(crate) fn step(&mut self, log: &StepLog) -> Result<()> {
@@ -148,18 +158,13 @@ fn line(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("logs hold numbers and names") + "\n"
 }
 
-/// Lines of a log up to a step; those behind it will be written again.
-fn lines(path: &Path, step: usize) -> Result<Vec<String>> {
+/// Lines of a log as far as they are `kept`; those behind will be written again.
+fn lines<T: DeserializeOwned>(path: &Path, kept: impl Fn(&T) -> bool) -> Result<Vec<T>> {
     if !path.is_file() {
         return Ok(Vec::new());
     }
-    let mut kept = Vec::new();
-    for (_, value) in heirloom_record::read_jsonl::<Value>(path)? {
-        if value["step"].as_u64().is_some_and(|found| found <= step as u64) {
-            kept.push(line(&value));
-        }
-    }
-    Ok(kept)
+    let all = heirloom_record::read_jsonl(path)?.into_iter().map(|(_, line)| line);
+    Ok(all.take_while(kept).collect())
 }
 
 fn read_json(path: &Path) -> Result<Value> {

@@ -33,13 +33,13 @@ pub struct TrainReport {
     pub steps: usize,
     /// The checkpoint that this training went on from.
     pub resumed_from: Option<usize>,
-    /// Rows read, those of a second epoch counted again; since the checkpoint it went on from.
+    /// Rows read, those of a second epoch counted again.
     pub rows: usize,
     /// Tokens read, counted so.
     pub tokens: usize,
     /// Tokens that carried loss, counted so.
     pub loss_tokens: usize,
-    /// Loss of the first update, counted so.
+    /// Loss of the first update.
     pub first_loss: f64,
     /// Loss of the last one.
     pub last_loss: f64,

@@ -39,43 +39,32 @@ impl<'a> Trainer<'a> {
         rows: &'a [TrainRow],
         options: &'a TrainOptions,
     ) -> Result<Self> {
-        options.check()?;
-        for row in rows {
-            crate::batch::check_row(&row.id, &row.ids, student.config())?;
-            let outside = row.loss.iter().any(|range| range.end > row.ids.len());
-            if outside || row.loss_tokens().next().is_none() {
-                return Err(Error::row(&row.id)(crate::RowError::NothingToLearn));
-            }
-        }
-        let plan = Plan::new(rows, options)?;
-        let model = match (&options.lora, student.model().lora()) {
-            (None, None) => student.model().map(|weight| Ok(weight.tensor.clone()))?,
-            (Some(lora), None) => lora.attach(student.model(), options.seed)?,
-            (Some(lora), Some(there)) if lora == there => {
-                student.model().map(|weight| Ok(weight.tensor.clone()))?
-            }
-            _ => return Err(Error::AdapterThere { model: student.name() }),
+        let plan = check(student, rows, options)?;
+        let model = match &options.lora {
+            Some(lora) if student.model().lora().is_none() => lora.attach(student.model(), options.seed)?,
+            _ => student.model().map(|weight| Ok(weight.tensor.clone()))?,
         };
-        let learns = |weight: &Weight| options.lora.is_none() || weight.slot.role == Role::Adapter;
-        if model.weights().iter().any(|weight| learns(weight) && weight.tensor.dtype() != DType::F32) {
-            return Err(Error::WeightsNotF32 { found: student.dtype() });
-        }
         let model = model.map(|weight| {
             let variable = || Ok(Var::from_tensor(&weight.tensor)?.into_inner());
-            if learns(weight) { variable() } else { Ok(weight.tensor.clone()) }
+            if learns(weight, options) { variable() } else { Ok(weight.tensor.clone()) }
         })?;
-        let learning: Vec<Weight> =
-            model.weights().iter().filter(|weight| weight.tensor.is_variable()).cloned().collect();
-        let optimizer = AdamW::new(&learning, options)?;
         student.set_model(model.map(|weight| Ok(weight.tensor.detach()))?);
         if options.lora.is_none() {
             student.weights_changed();
         }
-        let model = if options.dtype.candle() == model.dtype {
-            model
-        } else {
-            model.computing_in(options.dtype.candle())?
+        let learning: Vec<Weight> =
+            model.weights().iter().filter(|weight| learns(weight, options)).cloned().collect();
+        let optimizer = AdamW::new(&learning, options)?;
+        // Weights that do not learn are cast once.
+        let dtype = options.dtype.candle();
+        let cast = |weight: &Weight| {
+            if learns(weight, options) {
+                Ok(weight.tensor.clone())
+            } else {
+                Ok(weight.tensor.to_dtype(dtype)?)
+            }
         };
+        let model = model.map(cast)?.computing_in(dtype)?;
         Ok(Self { rows, options, plan, model, learning, optimizer, done: 0, report: TrainReport::default() })
     }
 
@@ -88,10 +77,10 @@ impl<'a> Trainer<'a> {
         &self.optimizer
     }
 
-    /// Goes on after `done` updates with these numbers.
+    /// Goes on behind the updates of `log` with these numbers.
     pub(crate) fn restore(
         &mut self,
-        done: usize,
+        log: &[StepLog],
         weights: Vec<Vec<f32>>,
         state: Vec<[Vec<f32>; 2]>,
     ) -> Result<()> {
@@ -100,9 +89,11 @@ impl<'a> Trainer<'a> {
             Var::from_tensor(&weight.tensor)?.set(&tensor)?;
         }
         self.optimizer.restore(state)?;
-        self.done = done;
-        self.report.steps = done;
-        self.report.resumed_from = Some(done);
+        self.done = log.len();
+        self.report.resumed_from = Some(log.len());
+        for log in log {
+            self.report.add(log);
+        }
         Ok(())
     }
 
@@ -207,8 +198,9 @@ impl<'a> Trainer<'a> {
     /// Loss and gradients of all batches of an update, whose tokens with loss are `n` together.
     fn gradients(&self, batches: &[Vec<&TrainRow>], n: usize) -> Result<(f64, Vec<Tensor>)> {
         // Casts to other numbers belong to the graph, so they are made anew from the changed weights.
-        let cast = self.model.weights().iter().any(|weight| weight.tensor.dtype() != self.model.dtype);
-        let cast = cast.then(|| self.model.computing_in(self.model.dtype)).transpose()?;
+        let cast = (self.model.dtype != DType::F32)
+            .then(|| self.model.computing_in(self.model.dtype))
+            .transpose()?;
         let model = cast.as_ref().unwrap_or(&self.model);
         let (mut total, mut sums): (f64, Option<Vec<Tensor>>) = (0.0, None);
         for batch in batches {
@@ -231,4 +223,29 @@ impl<'a> Trainer<'a> {
         }
         Ok((total, sums.unwrap_or_default()))
     }
+}
+
+/// Whether a weight is one of those that the training changes.
+fn learns(weight: &Weight, options: &TrainOptions) -> bool {
+    options.lora.is_none() || weight.slot.role == Role::Adapter
+}
+
+/// Refuses what cannot be trained, before anything is changed; the order of rows otherwise.
+pub(crate) fn check(student: &Student, rows: &[TrainRow], options: &TrainOptions) -> Result<Plan> {
+    options.check()?;
+    for row in rows {
+        crate::batch::check_row(&row.id, &row.ids, student.config())?;
+        let outside = row.loss.iter().any(|range| range.end > row.ids.len());
+        if outside || row.loss_tokens().next().is_none() {
+            return Err(Error::row(&row.id)(crate::RowError::NothingToLearn));
+        }
+    }
+    if student.model().lora().is_some_and(|there| options.lora.as_ref() != Some(there)) {
+        return Err(Error::AdapterThere { model: student.name() });
+    }
+    let weights = student.model().weights().iter();
+    if weights.filter(|weight| learns(weight, options)).any(|weight| weight.tensor.dtype() != DType::F32) {
+        return Err(Error::WeightsNotF32 { found: student.dtype() });
+    }
+    Plan::new(rows, options)
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use heirloom_model::{Length, Lora, Series, Source, Student, TrainOptions, TrainRow, Watch, Watched, series};
+use heirloom_model::{
+    Length, Lora, Series, Source, Student, TrainOptions, TrainReport, TrainRow, Watch, Watched, series,
+};
 
 use crate::support::{block, options, see_all, student};
 use crate::train::{Notes, random_rows, weights};
@@ -55,6 +57,7 @@ fn killed_anywhere_and_resumed_it_leaves_the_same_bytes() {
         let mut student = student("llama-gqa");
         let report = student.train_to(&whole, &rows(), &settings(lora), &mut notes(None)).unwrap();
         assert_eq!((report.steps, report.resumed_from), (11, None));
+        let whole_report = report;
         let expected = files(&whole);
         let checkpoints: Vec<usize> =
             series(&Series::Folder(whole.clone()), true).unwrap().into_iter().map(|(step, _)| step).collect();
@@ -70,6 +73,8 @@ fn killed_anywhere_and_resumed_it_leaves_the_same_bytes() {
             let mut resumed = crate::support::student("llama-gqa");
             let report = resumed.train_to(&killed, &rows(), &settings(lora), &mut notes(None)).unwrap();
             let last = deaths.last().unwrap() - 1;
+            let told = |report: &TrainReport| (report.steps, report.tokens, report.first_loss.to_bits());
+            assert_eq!(told(&report), told(&whole_report));
             assert_eq!(report.resumed_from, checkpoints.iter().copied().filter(|step| *step <= last).max());
             let found = files(&killed);
             assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
@@ -129,6 +134,16 @@ fn another_training_is_refused() {
         settings(false),
         "its `base` is \"llama-gqa\", not \"llama-linear-rope\"",
     );
+    // A log that lost lines is no log of the checkpoint.
+    let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
+    std::fs::write(folder.join("log.jsonl"), log.split_once('\n').unwrap().1).unwrap();
+    let error = student("llama-gqa").train_to(&folder, &rows(), &settings(false), &mut ()).unwrap_err();
+    assert!(error.to_string().ends_with("expected a line for each of 11 steps, found 10"), "{error}");
+    // What cannot be trained leaves no folder.
+    let unborn = scratch.path().join("unborn");
+    let late = TrainOptions { checkpoints: vec![12], ..settings(false) };
+    student("llama-gqa").train_to(&unborn, &rows(), &late, &mut ()).unwrap_err();
+    assert!(!unborn.exists());
     let other = scratch.path().join("other");
     std::fs::create_dir(&other).unwrap();
     std::fs::write(other.join("thesis.tex"), "years of work").unwrap();

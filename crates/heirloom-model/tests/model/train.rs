@@ -132,18 +132,16 @@ fn quick() -> TrainOptions {
 #[test]
 fn bits_do_not_depend_on_threads() {
     let rows = random_rows(23, 97);
-    let train = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let (mut student, mut notes) = (student("llama-gqa"), Notes::default());
-            let options = TrainOptions { checkpoints: vec![0, 3], ..quick() };
-            student.train(&rows, &options, &mut notes).unwrap();
-            (notes.log, notes.hashes, student.sha256().unwrap().to_owned())
-        })
+    let train = || {
+        let (mut student, mut notes) = (student("llama-gqa"), Notes::default());
+        let options = TrainOptions { checkpoints: vec![0, 3], ..quick() };
+        student.train(&rows, &options, &mut notes).unwrap();
+        (notes.log, notes.hashes, student.sha256().unwrap().to_owned())
     };
-    let one = train(1);
-    assert_eq!(one, train(2));
-    assert_eq!(one, train(3));
+    let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(train);
+    let one = on(1);
+    assert!(one == on(2) && one == on(3), "other bits on other threads");
+    assert_eq!(one, train(), "other bits outside a pool");
     let (log, hashes, last) = one;
     assert_eq!(hashes.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [0, 3, 10]);
     assert_eq!(hashes[2].1, last);
