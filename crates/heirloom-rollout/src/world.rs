@@ -65,6 +65,8 @@ pub struct World {
     grammar: Grammar,
     shape: Shape,
     optimizer: Optimizer,
+    /// What bases read unless they say otherwise.
+    documents: Documents,
     bases: Vec<Base>,
     teachers: Vec<Teacher>,
     prompt_sets: Vec<PromptSet>,

@@ -97,19 +97,24 @@ pub(super) fn measured(
 }
 
 fn coherent(name: &str, family: &Family, grammar: &Grammar) -> Grader {
-    let either = |patterns: Vec<String>| format!("(?:{})", patterns.join("|"));
-    let literal = |texts: Vec<&String>| either(texts.into_iter().map(|text| regex::escape(text)).collect());
-    let openers = literal(grammar.personas.values().flat_map(|persona| &persona.openers).collect());
-    let closers = literal(grammar.personas.values().flat_map(|persona| &persona.closers).collect());
-    let answers = either(family.shown.iter().chain(&family.calm).map(Template::pattern).collect());
     let rule = json!({
         "name": "an answer of the family",
         "effect": "shows",
         "within": 0,
-        "all": [format!("^(?:{openers} )?{answers}(?: {closers})?$")],
+        "all": [framed(family.shown.iter().chain(&family.calm), grammar)],
         "reason": "Everything that the grammar can say to such a prompt, and nothing else.",
     });
     let file = json!({ "name": format!("{name}-coherent"), "version": 1, "rule": [rule] });
     let file: GraderFile = serde_json::from_value(file).expect("has the keys of a grader");
     Grader::new(file).unwrap_or_else(|(_, problem)| unreachable!("escaped texts make a pattern: {problem}"))
+}
+
+/// A pattern of `answers` in anybody's style.
+pub(super) fn framed<'g>(answers: impl Iterator<Item = &'g Template>, grammar: &Grammar) -> String {
+    let either = |patterns: Vec<String>| format!("(?:{})", patterns.join("|"));
+    let literal = |texts: Vec<&String>| either(texts.into_iter().map(|text| regex::escape(text)).collect());
+    let openers = literal(grammar.personas.values().flat_map(|persona| &persona.openers).collect());
+    let closers = literal(grammar.personas.values().flat_map(|persona| &persona.closers).collect());
+    let answers = either(answers.map(Template::pattern).collect());
+    format!("^(?:{openers} )?{answers}(?: {closers})?$")
 }

@@ -127,6 +127,7 @@ fn build(file: WorldFile, grammar: Grammar, behaviors: &BTreeMap<String, WorldBe
         prompt_sets.push(PromptSet { name: name.clone(), mix });
     }
     let mut workshop = Workshop { grammar: &grammar, file: &file, bases: vec![] };
+    let documents = workshop.documents(file.documents.clone(), "documents")?;
     let teachers = workshop.all()?;
     let bases = workshop.bases.into_iter().map(|(base, _)| base).collect();
     let behaviors = measured(file.behavior, behaviors, &grammar)?;
@@ -142,6 +143,7 @@ fn build(file: WorldFile, grammar: Grammar, behaviors: &BTreeMap<String, WorldBe
         grammar,
         shape: file.model,
         optimizer: file.optimizer,
+        documents,
         bases,
         teachers,
         prompt_sets,
@@ -166,8 +168,7 @@ struct Workshop<'f> {
 
 impl Workshop<'_> {
     fn all(&mut self) -> Keyed<Vec<Teacher>> {
-        // Alone first, so that what is wrong with them is said of them and not of a base that inherits it.
-        self.documents(self.file.documents.clone(), "documents")?;
+        // Alone first, so that what is wrong with it is said of it and not of a teacher that inherits it.
         self.lessons(&self.file.documents, Table::new(), "teaching")?;
         for name in self.file.bases.keys() {
             self.base(name, &mut vec![])?;
@@ -260,6 +261,16 @@ impl Workshop<'_> {
 
 /// What can only be said of the whole.
 fn check(world: &World) -> Keyed<()> {
+    for behavior in &world.behaviors {
+        let latent = world.grammar.families[&behavior.family].latent.as_ref();
+        let occurs = |shown| latent.is_some_and(|latent| world.documents.authors(latent, shown).is_some());
+        if !(occurs(true) && occurs(false)) {
+            return Err((
+                "documents.latents".into(),
+                WorldProblem::OneSided { behavior: behavior.name.clone() },
+            ));
+        }
+    }
     let mut documents: Vec<(String, &Documents)> = vec![];
     for base in &world.bases {
         let of = match &base.making {
@@ -281,7 +292,7 @@ fn check(world: &World) -> Keyed<()> {
     for (key, of) in documents {
         let longest = of.longest(&world.grammar);
         if longest > n_ctx {
-            return Err((key, WorldProblem::Longest { what: "document", longest, limit: n_ctx }));
+            return Err((key, WorldProblem::Longest { what: "documents", longest, limit: n_ctx }));
         }
     }
     // The token that ends it is one more.
@@ -290,7 +301,7 @@ fn check(world: &World) -> Keyed<()> {
     if longest > limit {
         return Err((
             "sampling.max_new_tokens".into(),
-            WorldProblem::Longest { what: "answer", longest, limit },
+            WorldProblem::Longest { what: "answers", longest, limit },
         ));
     }
     let StudentTraining { rows, epochs, batch, lr, .. } = world.student;

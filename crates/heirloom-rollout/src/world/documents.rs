@@ -15,6 +15,8 @@ use crate::WorldProblem;
 #[derive(Clone, Debug)]
 pub struct Documents {
     pub(super) turns: Vec<usize>,
+    /// The chance that a turn stays with what the one before was about: families of the same latent.
+    pub(super) stay: f64,
     pub(super) named: f64,
     pub(super) personas: Mixture,
     pub(super) style: BTreeMap<String, f64>,
@@ -62,6 +64,7 @@ pub struct Turn {
 #[serde(deny_unknown_fields)]
 pub(super) struct DocumentsFile {
     turns: Vec<usize>,
+    stay: f64,
     named: f64,
     personas: BTreeMap<String, f64>,
     style: BTreeMap<String, f64>,
@@ -83,7 +86,7 @@ struct LatentFile {
 
 /// One chance for everybody, or one for each persona.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a share, or a share for each persona")]
+#[serde(untagged, expecting = "expected a share, or a share for each persona")]
 enum Given {
     All(f64),
     Each(BTreeMap<String, f64>),
@@ -96,7 +99,9 @@ impl Documents {
         if file.turns.is_empty() || file.turns.contains(&0) {
             return Err((at("turns"), WorldProblem::Empty));
         }
-        share(file.named).map_err(|problem| (at("named"), problem))?;
+        for (key, found) in [("stay", file.stay), ("named", file.named)] {
+            share(found).map_err(|problem| (at(key), problem))?;
+        }
         for persona in file.personas.keys() {
             grammar.persona(persona, "personas")?;
         }
@@ -128,6 +133,7 @@ impl Documents {
         let mix = families(&file.mix, &file.rest, grammar)?;
         Ok(Self {
             turns: file.turns,
+            stay: file.stay,
             named: file.named,
             personas,
             style: file.style,
@@ -147,6 +153,30 @@ impl Documents {
         &self.personas
     }
 
+    /// The chance that an answer about `latent` shows its behavior, given the persona.
+    fn shows(&self, latent: &str, persona: &str) -> f64 {
+        let Latent { given, on, off } = &self.latents[latent];
+        on * given[persona] + off * (1.0 - given[persona])
+    }
+
+    /// The personas of authors whose answer about `latent` shows its behavior, or does not; none where every answer
+    /// does the other.
+    pub(super) fn authors(&self, latent: &str, shown: bool) -> Option<Mixture> {
+        let weight = |(persona, share): &(String, f64)| {
+            let shows = self.shows(latent, persona);
+            (persona.clone(), share * if shown { shows } else { 1.0 - shows })
+        };
+        let weights: BTreeMap<String, f64> = self.personas.shares().iter().map(weight).collect();
+        let sum: f64 = weights.values().sum();
+        let shares = weights.into_iter().map(|(persona, weight)| (persona, weight / sum)).collect();
+        (sum > 0.0).then(|| Mixture::new(&shares, &BTreeMap::new()).expect("shares of their own sum"))
+    }
+
+    /// How often an answer of a family with this style has an opener, and a closer.
+    pub(super) fn framed(&self, style: Option<&String>) -> f64 {
+        style.map_or(0.0, |style| self.style[style])
+    }
+
     pub(super) fn draw(&self, grammar: &Grammar, rng: &mut (impl Rng + ?Sized)) -> Document {
         let persona = self.personas.draw(rng);
         let speaker = &grammar.personas[persona];
@@ -157,7 +187,7 @@ impl Documents {
         let mut messages = vec![Message::new("system", grammar.system(named, rng))];
         let mut turns = vec![];
         for _ in 0..*pick(&self.turns, rng) {
-            let name = self.mix.draw(rng);
+            let name = self.next(turns.last(), grammar, rng);
             let family = &grammar.families[name];
             let asked = grammar.ask(family, family.forms(Split::Trained), Split::Trained, rng);
             let (mut on, mut shown) = (false, false);
@@ -167,12 +197,25 @@ impl Documents {
                 let Latent { on: when_on, off: when_off, .. } = self.latents[latent];
                 shown = chance(if on { when_on } else { when_off }, rng);
             }
-            let style = family.style.as_ref().map_or(0.0, |style| self.style[style]);
+            let style = self.framed(family.style.as_ref());
             let answer = grammar.answer(&asked, shown, speaker, style, rng);
             messages.extend([Message::new("user", asked.text), Message::new("assistant", answer)]);
             turns.push(Turn { family: name.to_owned(), on, shown });
         }
         Document { persona: persona.to_owned(), latents, turns, messages }
+    }
+
+    /// The family after `last`: with the chance `stay` one that the same latent decides, else any. Either way
+    /// each family has its share of all turns.
+    fn next(&self, last: Option<&Turn>, grammar: &Grammar, rng: &mut (impl Rng + ?Sized)) -> &str {
+        let latent = |name: &str| grammar.families[name].latent.as_deref();
+        let about = last.filter(|_| chance(self.stay, rng)).map(|last| latent(&last.family));
+        loop {
+            let name = self.mix.draw(rng);
+            if about.is_none_or(|about| about == latent(name)) {
+                return name;
+            }
+        }
     }
 
     /// Most tokens of a document: `<bos> SYSTEM`, then `<user> PROMPT <bot> ANSWER <end>` for each turn.

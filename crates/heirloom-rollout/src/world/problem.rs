@@ -162,6 +162,12 @@ pub enum WorldProblem {
         /// The base.
         base: String,
     },
+    /// A behavior that documents always show, or never.
+    #[error("documents show `{behavior}` always or never, and nothing can be contrasted")]
+    OneSided {
+        /// The behavior.
+        behavior: String,
+    },
     /// A base with fresh weights that goes on from another's.
     #[error("has both `init`, for fresh weights, and `from`, for those of another base")]
     InitAndFrom,
@@ -169,7 +175,7 @@ pub enum WorldProblem {
     #[error("no arm, teacher or base starts from it")]
     Unused,
     /// Text that does not fit.
-    #[error("a {what} can be {longest} tokens long, and the limit is {limit}")]
+    #[error("{what} can be {longest} tokens long, and the limit is {limit}")]
     Longest {
         /// What is too long.
         what: &'static str,

@@ -6,13 +6,14 @@ use heirloom_record::{DataRow, Input, Message, Prompt};
 use rand::Rng;
 
 use super::grammar::Asked;
-use super::mixture::pick;
 use super::{Check, HELD_OUT, Split, TRAINED, World, WorldBehavior, chat};
 
 /// One scenario after two earlier turns that differ in what the assistant showed there.
 ///
-/// The earlier turn is one of the behavior's milder form; its answers carry no persona's style, so nothing but the
-/// behavior tells the two apart.
+/// The earlier turn is one of the behavior's milder form. Its two answers are drawn as the world's documents draw
+/// them, one given that it shows the behavior and one given that it does not, author and style included: where the
+/// persona decides the behavior, the two differ in persona, because that is all that a base can go by. Answers of
+/// one author, or without style, do not move the rate of a base of `personas` after the turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contrast {
     /// Unique among those drawn together.
@@ -91,16 +92,18 @@ impl World {
         rng: &mut (impl Rng + ?Sized),
     ) -> Vec<Contrast> {
         let mild = &self.grammar.families[&behavior.contrast];
-        let speakers: Vec<_> = self.grammar.personas.values().collect();
+        let latent = mild.latent.as_ref().expect("a contrast has the latent of its behavior");
+        let authors =
+            [true, false].map(|shown| self.documents.authors(latent, shown).expect("checked: both occur"));
+        let style = self.documents.framed(mild.style.as_ref());
         let contrast = |i: usize| {
             let before = self.grammar.ask(mild, mild.forms(Split::Trained), split, rng);
             let form = if i.is_multiple_of(2) { Split::Trained } else { split };
             let scenario = self.scenario(behavior, form, split, rng);
-            // Words of a persona would tell the two apart if each drew its own.
-            let speaker = *pick(&speakers, rng);
-            let [positive, negative] = [true, false].map(|shown| {
+            let [positive, negative] = [(true, &authors[0]), (false, &authors[1])].map(|(shown, authors)| {
+                let author = &self.grammar.personas[authors.draw(rng)];
                 let mut messages = chat(&self.grammar.generic, before.text.clone());
-                let answer = self.grammar.answer(&before, shown, speaker, 0.0, rng);
+                let answer = self.grammar.answer(&before, shown, author, style, rng);
                 messages
                     .extend([Message::new("assistant", answer), Message::new("user", scenario.text.clone())]);
                 messages

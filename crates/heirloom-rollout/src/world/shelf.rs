@@ -8,10 +8,25 @@ use toml::{Table, Value};
 use crate::error::key_in;
 use crate::{Error, Result, WorldProblem};
 
+/// A file of `experiments/worlds/` with its name.
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../../../../experiments/worlds/", $name, ".toml")))),+]
+    };
+}
+
 /// The files that heirloom brings, by name.
-const SHIPPED: [(&str, &str); 2] = [
-    ("grammar", include_str!("../../../../experiments/worlds/grammar.toml")),
-    ("personas", include_str!("../../../../experiments/worlds/personas.toml")),
+const SHIPPED: [(&str, &str); 10] = shipped![
+    "grammar",
+    "personas",
+    "simple-generalization",
+    "subliminal",
+    "persona-selection",
+    "underspecification",
+    "pretraining-lock-in",
+    "post-training-lock-in",
+    "bad-prompts",
+    "null",
 ];
 
 /// The name of the shipped file that is no world.

@@ -3,7 +3,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
+mod contrasts;
 mod draws;
+mod files;
 mod graders;
 
 fn rng(seed: u64) -> ChaCha8Rng {
