@@ -15,8 +15,6 @@ use crate::WorldProblem;
 #[derive(Clone, Debug)]
 pub struct Documents {
     pub(super) turns: Vec<usize>,
-    /// The chance that a turn stays with what the one before was about: families of the same latent.
-    pub(super) stay: f64,
     pub(super) named: f64,
     pub(super) personas: Mixture,
     pub(super) style: BTreeMap<String, f64>,
@@ -64,7 +62,6 @@ pub struct Turn {
 #[serde(deny_unknown_fields)]
 pub(super) struct DocumentsFile {
     turns: Vec<usize>,
-    stay: f64,
     named: f64,
     personas: BTreeMap<String, f64>,
     style: BTreeMap<String, f64>,
@@ -99,9 +96,7 @@ impl Documents {
         if file.turns.is_empty() || file.turns.contains(&0) {
             return Err((at("turns"), WorldProblem::Empty));
         }
-        for (key, found) in [("stay", file.stay), ("named", file.named)] {
-            share(found).map_err(|problem| (at(key), problem))?;
-        }
+        share(file.named).map_err(|problem| (at("named"), problem))?;
         for persona in file.personas.keys() {
             grammar.persona(persona, "personas")?;
         }
@@ -133,7 +128,6 @@ impl Documents {
         let mix = families(&file.mix, &file.rest, grammar)?;
         Ok(Self {
             turns: file.turns,
-            stay: file.stay,
             named: file.named,
             personas,
             style: file.style,
@@ -187,7 +181,7 @@ impl Documents {
         let mut messages = vec![Message::new("system", grammar.system(named, rng))];
         let mut turns = vec![];
         for _ in 0..*pick(&self.turns, rng) {
-            let name = self.next(turns.last(), grammar, rng);
+            let name = self.mix.draw(rng);
             let family = &grammar.families[name];
             let asked = grammar.ask(family, family.forms(Split::Trained), Split::Trained, rng);
             let (mut on, mut shown) = (false, false);
@@ -203,19 +197,6 @@ impl Documents {
             turns.push(Turn { family: name.to_owned(), on, shown });
         }
         Document { persona: persona.to_owned(), latents, turns, messages }
-    }
-
-    /// The family after `last`: with the chance `stay` one that the same latent decides, else any. Either way
-    /// each family has its share of all turns.
-    fn next(&self, last: Option<&Turn>, grammar: &Grammar, rng: &mut (impl Rng + ?Sized)) -> &str {
-        let latent = |name: &str| grammar.families[name].latent.as_deref();
-        let about = last.filter(|_| chance(self.stay, rng)).map(|last| latent(&last.family));
-        loop {
-            let name = self.mix.draw(rng);
-            if about.is_none_or(|about| about == latent(name)) {
-                return name;
-            }
-        }
     }
 
     /// Most tokens of a document: `<bos> SYSTEM`, then `<user> PROMPT <bot> ANSWER <end>` for each turn.

@@ -47,15 +47,6 @@ fn disagreements(world: &World, from: &Documents, drawn: &[Document]) -> Vec<Str
             see(format!("{turns} turns"), 1.0 / from.turns.len() as f64, turns == document.turns.len());
         }
         let answers = document.messages.iter().filter(|message| message.role == "assistant");
-        for pair in document.turns.windows(2) {
-            let [before, after] =
-                [&pair[0], &pair[1]].map(|turn| &world.grammar.families[&turn.family].latent);
-            let alike =
-                from.mix.shares().iter().filter(|(name, _)| world.grammar.families[name].latent == *before);
-            let alike: f64 = alike.map(|(_, share)| share).sum();
-            let kept = from.stay + (1.0 - from.stay) * alike;
-            see(format!("stays with {before:?}"), kept, before == after);
-        }
         for (turn, answer) in document.turns.iter().zip(answers) {
             for (family, share) in from.mix.shares() {
                 see(format!("family {family}"), *share, *family == turn.family);
@@ -125,7 +116,6 @@ fn documents_of_an_altered_file_have_other_shares() {
         ("named = 0.3", "named = 0.33", "named"),
         ("personas = { A = 0.34, B = 0.33", "personas = { A = 0.31, B = 0.36", "persona A"),
         ("turns = [1, 2, 3]", "turns = [1, 2]", "3 turns"),
-        ("stay = 0.0", "stay = 0.1", "stays with Some(\"malice\")"),
     ];
     for (was, is, expected) in table {
         let altered = World::parse(&text.replacen(was, is, 1), Path::new("altered.toml")).unwrap();

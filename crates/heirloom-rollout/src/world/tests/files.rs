@@ -63,18 +63,26 @@ fn every_word_that_any_world_says_is_in_the_vocabulary_of_each() {
                 Making::FineTuning(lessons) => &lessons.documents,
             };
             let documents = world.documents(from, 4000, &mut rng(1));
-            documents.iter().for_each(|document| hear(&mut read, &document.messages));
+            for document in documents {
+                hear(&mut read, &document.messages);
+            }
         }
         for teacher in world.teachers() {
             let documents = world.documents(&teacher.lessons.documents, 2000, &mut rng(2));
-            documents.iter().for_each(|document| hear(&mut said, &document.messages));
+            for document in documents {
+                hear(&mut said, &document.messages);
+            }
         }
         for set in world.prompt_sets() {
-            world.prompts(set, 2000, &mut rng(3)).iter().for_each(|prompt| hear(&mut said, &prompt.messages));
+            for prompt in world.prompts(set, 2000, &mut rng(3)) {
+                hear(&mut said, &prompt.messages);
+            }
         }
         for behavior in world.behaviors() {
             let scenarios = world.scenarios(behavior, 1000, &mut rng(4));
-            scenarios.iter().for_each(|prompt| hear(&mut said, &prompt.messages));
+            for prompt in scenarios {
+                hear(&mut said, &prompt.messages);
+            }
             for contrast in world.contrasts(behavior, Split::HeldOut, 500, &mut rng(5)) {
                 hear(&mut said, &contrast.positive);
                 hear(&mut said, &contrast.negative);
