@@ -59,6 +59,11 @@
 //! diff.only(&mail, &pool)?;
 //! # Ok::<(), heirloom_rollout::Error>(())
 //! ```
+//!
+//! # Worlds
+//!
+//! A [`World`] is text with a known cause for every behavior in it, as one file: documents that bases and teachers
+//! learn from, prompts, scenarios, contrasts and arms. [`Truth`] is what the same file knows of the origins.
 
 mod agreement;
 mod arm;
