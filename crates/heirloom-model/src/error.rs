@@ -19,6 +19,12 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The system starts no thread.
+    #[error("could not start a thread")]
+    Threads {
+        /// The system's reason.
+        source: Box<rayon::ThreadPoolBuildError>,
+    },
     /// A JSON document could not be understood.
     #[error("`{}` could not be read as JSON", path.display())]
     Json {

@@ -88,6 +88,7 @@ mod random;
 mod save;
 mod source;
 mod student;
+mod threads;
 
 mod train;
 
@@ -103,6 +104,7 @@ pub use lora::Lora;
 pub use peft::AdapterReport;
 pub use source::{Description, Source};
 pub use student::{LoadOptions, Student};
+pub use threads::{on_one_thread, threads};
 pub use tokens::{Shown, ShownToken, TokenRow, Words};
 pub use train::{
     Gradients, Length, LossOn, Observer, Order, Projections, Schedule, Series, StepLog, Stop, TrainOptions,

@@ -97,6 +97,38 @@ pub enum Error {
         /// Groups of its contrast pairs.
         found: usize,
     },
+    /// A base has not learned what its world is about.
+    #[error("the base `{base}` failed its gate after {steps} steps: {}", failed.join("; "))]
+    Gate {
+        /// The base.
+        base: String,
+        /// Steps it was trained for.
+        steps: usize,
+        /// The checks that do not hold, with what was found.
+        failed: Vec<String>,
+    },
+    /// An experiment names an arm that its world does not have.
+    #[error("the world has no arm `{name}`")]
+    NoArm {
+        /// The name.
+        name: String,
+        /// Arms with similar names.
+        near: Vec<String>,
+    },
+    /// An experiment was asked for its quick version and has none.
+    #[error("the experiment `{name}` has no `[quick]`")]
+    NoQuick {
+        /// The experiment.
+        name: String,
+    },
+    /// Something that a run wrote could not be read back.
+    #[error("could not read `{}`", path.display())]
+    ReadArtifact {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// Nothing stands at a path that was given.
     #[error("there is no {what} at `{}`", path.display())]
     Absent {
@@ -239,6 +271,12 @@ impl Error {
             Self::FewGroups { .. } => Some(
                 "`fit`, `select` and `report` share out whole groups: ask for fewer, or write pairs in more groups".into(),
             ),
+            Self::Gate { .. } => Some(
+                "train it for longer (`steps`, or the gate's `most`), or loosen the gate's checks in the world's file".into(),
+            ),
+            Self::NoArm { near, .. } if near.is_empty() => Some("arms are listed in the world's file".into()),
+            Self::NoArm { near, .. } => Some(format!("close to it is `{}`", near.join("`, `"))),
+            Self::NoQuick { .. } => Some("add a `[quick]` with `seeds`, `arms` and `scenarios`".into()),
             Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),
             Self::Absent { help, near, .. } => Some(format!("beside it is `{}`; {help}", near.join("`, `"))),
             Self::Unknown { known, .. } => Some(format!("known are {known}")),

@@ -25,6 +25,7 @@ mod stages;
 mod summary;
 
 pub mod activations;
+pub mod arms;
 pub mod streams;
 
 pub use error::{Error, Result};

@@ -21,6 +21,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Train miniature students under arms and say what moved their behaviors; no download, no GPU
+    Quickstart(verbs::quickstart::Args),
     /// Run an experiment: capture, fit, score, draw; resumes where it stopped
     Run(verbs::run::Args),
     /// Let a model answer prompts, and store the answers with everything they were drawn with
@@ -45,6 +47,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let outcome = match &Cli::parse().verb {
+        Verb::Quickstart(args) => verbs::quickstart::run(args),
         Verb::Run(args) => verbs::run::run(args),
         Verb::Rollout(args) => verbs::rollout::run(args),
         Verb::Arm(args) => verbs::arm::run(args),

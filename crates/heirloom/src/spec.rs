@@ -133,10 +133,7 @@ impl Spec {
     /// Names the key, what it may be and what it is.
     pub fn check(&self) -> Result<()> {
         let Self { name, behaviors, capture, split, probe, .. } = self;
-        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            return Err(setting("name", "a plain file name", &format!("`{name}`")));
-        }
+        check_name(name)?;
         let most = usize::MAX;
         let numbers = [
             ("behaviors", behaviors.len(), 1, MOST_BEHAVIORS),
@@ -183,7 +180,16 @@ impl SplitSpec {
     }
 }
 
-fn setting(key: &'static str, expected: impl Into<String>, found: &impl ToString) -> Error {
+/// A run's name is the name of its folder.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(setting("name", "a plain file name", &format!("`{name}`")));
+    }
+    Ok(())
+}
+
+pub(crate) fn setting(key: &'static str, expected: impl Into<String>, found: &impl ToString) -> Error {
     Error::Setting { key, expected: expected.into(), found: found.to_string() }
 }
 
@@ -199,7 +205,7 @@ pub(crate) fn twice(key: &'static str, names: impl Iterator<Item = String>) -> R
 }
 
 /// `home/path` without the `..` steps, so that messages and records show short paths.
-fn join(home: &Path, path: &Path) -> PathBuf {
+pub(crate) fn join(home: &Path, path: &Path) -> PathBuf {
     let mut joined = PathBuf::new();
     for part in home.join(path).components() {
         let inside = joined.components().next_back();

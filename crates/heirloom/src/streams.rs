@@ -12,3 +12,9 @@ pub fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     bytes.copy_from_slice(&digest.as_bytes()[..32]);
     seeded(bytes)
 }
+
+/// A seed of its own for what takes one: the stream `name` of the run with root `seed`, as a number.
+pub fn seed_of(seed: u64, name: &str) -> u64 {
+    use heirloom_probe::random::Rng as _;
+    stream(seed, name).r#gen()
+}

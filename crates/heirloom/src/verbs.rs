@@ -6,6 +6,7 @@ pub(crate) mod fit;
 pub(crate) mod grade;
 pub(crate) mod inspect;
 pub(crate) mod rollout;
+pub(crate) mod quickstart;
 pub(crate) mod run;
 pub(crate) mod score;
 pub(crate) mod show;

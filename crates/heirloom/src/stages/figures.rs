@@ -77,7 +77,7 @@ fn searched(metrics: &[Metric], method: &str) -> Option<String> {
     Some(format!("Chosen among {} hook points, the embedding included where it was captured", row.n?))
 }
 
-fn write(folder: &Path, name: &str, figure: &Figure) -> Result<PathBuf> {
+pub(crate) fn write(folder: &Path, name: &str, figure: &Figure) -> Result<PathBuf> {
     let stem = folder.join(name);
     figure.picture.write(&stem)?;
     write_file(&folder.join(format!("{name}.txt")), format!("{}\n", figure.caption).as_bytes())?;

@@ -6,10 +6,11 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use heirloom::Plan;
+use heirloom::arms::{ArmsExperiment, ArmsSpec};
 use heirloom::prelude::*;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::print_json;
+use crate::verbs::{print_json, quickstart};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -38,6 +39,11 @@ fn stage(name: &str) -> Stage {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if ArmsSpec::stands_at(&args.experiment) {
+        let experiment = ArmsExperiment::load(&args.experiment)
+            .with_context(|| format!("could not load the experiment `{}`", args.experiment.display()))?;
+        return quickstart::finish(&experiment, args.out.clone(), args.json);
+    }
     let experiment = Experiment::load(&args.experiment)
         .with_context(|| format!("could not load the experiment `{}`", args.experiment.display()))?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&experiment.spec().name));

@@ -1,0 +1,221 @@
+//! Students under arms in a miniature world: what moves a behavior, and when it appears.
+//!
+//! [`ArmsExperiment::run`] reads like the pipeline: bases → teachers → directions → prompts and rollouts → students
+//! → grades → tables → figures. Nothing here knows what a world says of its origins.
+
+mod directions;
+mod figures;
+mod grading;
+mod measured;
+mod models;
+mod sampling;
+mod seeds;
+mod spec;
+mod students;
+mod summary;
+mod tables;
+mod workers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use heirloom_model::LoadOptions;
+use heirloom_probe::Resampling;
+use heirloom_record::{Metric, RunFolder, RunRecord, Table, write_file};
+use heirloom_rollout::world::{Base, Teacher, World};
+use heirloom_rollout::{Arm, DataIntervention};
+
+use crate::spec::twice;
+use crate::{Error, Progress, Result};
+use students::Subject;
+use tables::{Seen, Tabler};
+
+pub use spec::{ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, Role};
+
+/// The experiment that `heirloom quickstart` runs.
+const QUICKSTART: &str = include_str!("../../../experiments/quickstart/experiment.toml");
+
+/// An experiment whose file and world have been checked; nothing is trained yet.
+pub struct ArmsExperiment {
+    spec: ArmsSpec,
+    world: World,
+    /// The arms that are run, in the world's order.
+    arms: Vec<Arm>,
+    /// The behaviors that are measured.
+    behaviors: Vec<String>,
+    load: LoadOptions,
+}
+
+/// What a run has made.
+#[derive(Clone, Debug)]
+pub struct ArmsOutcome {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// Every number.
+    pub metrics: Vec<Metric>,
+    /// The pictures, without extension.
+    pub figures: Vec<PathBuf>,
+    summary: String,
+}
+
+impl ArmsExperiment {
+    /// Reads an experiment and its world, and checks all that can be checked before anything is trained.
+    ///
+    /// # Errors
+    /// Names the file, the key and near names.
+    pub fn load(path: &Path) -> Result<Self> {
+        Self::new(ArmsSpec::load(path)?)
+    }
+
+    /// The experiment that heirloom brings: a base, two teachers and their students on a processor, in minutes.
+    pub fn quickstart() -> Result<Self> {
+        Self::new(ArmsSpec::parse(QUICKSTART, Path::new("experiments/quickstart/experiment.toml"))?)
+    }
+
+    /// An experiment from what its file says.
+    pub fn new(spec: ArmsSpec) -> Result<Self> {
+        spec.check()?;
+        let world = open_world(&spec.world)?;
+        let load = LoadOptions::new(spec.clock.parse()?);
+        let wanted = |arm: &&Arm| spec.arms.is_empty() || spec.arms.contains(&arm.name);
+        let arms: Vec<Arm> = world.arms().iter().filter(wanted).cloned().collect();
+        let known: Vec<&str> = world.arms().iter().map(|arm| arm.name.as_str()).collect();
+        let models: Vec<&str> = {
+            let bases = world.bases().iter().map(|base| base.name.as_str());
+            bases.chain(world.teachers().iter().map(|teacher| teacher.name.as_str())).collect()
+        };
+        for name in spec.arms.iter().chain([&spec.reference]).chain(spec.compare.iter().flatten()) {
+            if !known.contains(&name.as_str()) && !models.contains(&name.as_str()) {
+                let near = heirloom_record::near(name, known.iter().copied());
+                return Err(Error::NoArm { name: name.clone(), near });
+            }
+        }
+        let behaviors: Vec<String> = spec.figures.behaviors.iter().map(|panel| panel.behavior.clone()).collect();
+        twice("figures.behaviors", behaviors.iter().cloned())?;
+        behaviors.iter().try_for_each(|name| world.behavior(name).map(|_| ()))?;
+        Ok(Self { spec, world, arms, behaviors, load })
+    }
+
+    /// The smaller experiment of the file's `[quick]`.
+    pub fn quick(self) -> Result<Self> {
+        Self::new(self.spec.quick()?)
+    }
+
+    /// What the file says.
+    pub fn spec(&self) -> &ArmsSpec {
+        &self.spec
+    }
+
+    /// The world.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The arms that are run.
+    pub fn arms(&self) -> &[Arm] {
+        &self.arms
+    }
+
+    /// Runs whatever is not there yet; the same call resumes after an interruption.
+    ///
+    /// # Errors
+    /// The folder holds another run; a stage failed, with what was done before kept.
+    pub fn run(&self, out: &Path, progress: &mut dyn Progress) -> Result<ArmsOutcome> {
+        let record = RunRecord { experiment: self.spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() };
+        let run = RunFolder::open(out, &record)?;
+        let bases = self.bases(&run, progress)?;
+        let teachers = self.teachers(&run, &bases, progress)?;
+        let fixed: BTreeMap<&str, _> = bases
+            .iter()
+            .map(|(name, base)| Ok((name.as_str(), self.directions(&run, base)?)))
+            .collect::<Result<_>>()?;
+        let seeds = self.seeds(&run, &teachers, progress)?;
+
+        let mut subjects = vec![];
+        for seeded in &seeds {
+            for (name, made) in &bases {
+                subjects.push(Subject { name: name.clone(), seeded, start: made, fixed: &fixed[name.as_str()], manifest: None });
+            }
+            for teacher in self.needed_teachers() {
+                let (start, fixed) = (&teachers[&teacher.name], &fixed[teacher.base.as_str()]);
+                subjects.push(Subject { name: format!("teacher {}", teacher.name), seeded, start, fixed, manifest: None });
+            }
+            for arm in &self.arms {
+                let (start, fixed) = (&bases[&arm.base], &fixed[arm.base.as_str()]);
+                let manifest = Some(arm.manifest(&seeded.pool, seeded.seed)?);
+                subjects.push(Subject { name: arm.name.clone(), seeded, start, fixed, manifest });
+            }
+        }
+        let students = self.students(&run, &subjects, progress)?;
+        let seen = self.grades(&run, &subjects, &students, progress)?;
+
+        let metrics = self.table(&seen, progress)?;
+        Table(metrics.clone()).write(&out.join("table"))?;
+        let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
+        write_file(&out.join("experiment.json"), json.as_bytes())?;
+        let figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
+        let summary = summary::summary(&self.spec, &metrics, &figures, out);
+        Ok(ArmsOutcome { folder: out.to_owned(), metrics, figures, summary })
+    }
+
+    fn table(&self, seen: &[Seen], progress: &mut dyn Progress) -> Result<Vec<Metric>> {
+        let reference = &self.spec.reference;
+        let others = self.arms.iter().filter(|arm| arm.name != *reference);
+        let mut compared: Vec<(String, String)> = others.map(|arm| (arm.name.clone(), reference.clone())).collect();
+        compared.extend(self.spec.compare.iter().cloned().map(|[arm, against]| (arm, against)));
+        let resampling = Resampling { replicates: self.spec.measure.bootstrap, ..Resampling::default() };
+        let starts: Vec<_> = self.arms.iter().map(|arm| (arm.name.clone(), arm.base.clone())).collect();
+        let tabler = Tabler { seed: self.spec.seed, resampling, compared: &compared, starts: &starts };
+        progress.begin("table", "intervals", 1, "tables");
+        let metrics = tabler.metrics(seen);
+        progress.end();
+        metrics
+    }
+
+    /// Teachers that an arm's rows come from.
+    fn needed_teachers(&self) -> Vec<&Teacher> {
+        let names: BTreeSet<&str> = self.pairings().into_iter().map(|(teacher, _)| teacher).collect();
+        self.world.teachers().iter().filter(|teacher| names.contains(teacher.name.as_str())).collect()
+    }
+
+    /// Bases that an arm or a teacher starts from, and those they go on from, each after the one it goes on from.
+    fn needed_bases(&self) -> Vec<&Base> {
+        let teachers = self.needed_teachers();
+        let mut names: BTreeSet<&str> = self.arms.iter().map(|arm| arm.base.as_str()).collect();
+        names.extend(teachers.iter().map(|teacher| teacher.base.as_str()));
+        for base in self.world.bases().iter().rev() {
+            if names.contains(base.name.as_str()) {
+                names.extend(base.from.as_deref());
+            }
+        }
+        self.world.bases().iter().filter(|base| names.contains(base.name.as_str())).collect()
+    }
+
+    /// Which teacher answers which prompt set in some arm.
+    fn pairings(&self) -> BTreeSet<(&str, &str)> {
+        fn answers(arm: &Arm) -> impl Iterator<Item = (&str, &str)> {
+            let to = arm.interventions.iter().filter_map(|intervention| match intervention {
+                DataIntervention::Swap { to, .. } | DataIntervention::Mix { to, .. } => Some(to),
+                _ => None,
+            });
+            std::iter::once(&arm.teacher).chain(to).map(|teacher| (teacher.as_str(), arm.prompts.as_str()))
+        }
+        self.arms.iter().flat_map(answers).collect()
+    }
+}
+
+impl ArmsOutcome {
+    /// What a stranger should read first: rates, and what each arm changed.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+}
+
+/// A world's file, or one that heirloom brings by its name.
+fn open_world(path: &Path) -> Result<World> {
+    if path.exists() {
+        return Ok(World::load(path)?);
+    }
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(World::shipped(&name)?)
+}

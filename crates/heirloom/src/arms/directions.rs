@@ -1,0 +1,191 @@
+//! Directions fit on a base from contrasts in context, and what a checkpoint's activations say along them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use heirloom_model::{CaptureOptions, CapturePlan, Student};
+use heirloom_probe::random::{ChaCha8Rng, stream};
+use heirloom_probe::score::Reference;
+use heirloom_probe::{Dataset, FitOptions, Method, Probe, Resampling, auroc_interval, fit};
+use heirloom_record::{
+    Activations, DataRow, DirectionHeader, Hasher, HookPoint, NewFolder, Prompt, Readout, RunFolder, rows_to_jsonl,
+};
+use heirloom_rollout::world::{Contrast, Split};
+
+use super::ArmsExperiment;
+use super::measured::Reading;
+use super::models::Made;
+use super::spec::MeasureSpec;
+use crate::streams;
+use crate::{Result, activations};
+
+/// The contrast pairs of one behavior: the same scenario after a turn that shows the behavior's mild form, and after
+/// one that does not.
+pub(crate) struct Contrasts {
+    pub(crate) behavior: String,
+    /// What its directions point towards.
+    pub(crate) towards: String,
+    /// Rows that directions are fit on.
+    pub(crate) fit: Vec<DataRow>,
+    /// Rows with other names, which score them.
+    pub(crate) held_out: Vec<DataRow>,
+}
+
+/// A behavior's direction at one hook point, with the units its projections are given in.
+pub(crate) struct Fixed {
+    pub(crate) probe: Probe,
+    pub(crate) reference: Reference,
+}
+
+/// The directions of all behaviors, fit on one base.
+pub(crate) struct FixedDirections {
+    pub(crate) key: String,
+    plan: CapturePlan,
+    resampling: Resampling,
+    behaviors: Vec<(Contrasts, BTreeMap<HookPoint, Fixed>)>,
+}
+
+impl ArmsExperiment {
+    /// Fits the directions of every behavior on a base, and keeps them where `heirloom score` and scripts find them.
+    pub(crate) fn directions(&self, run: &RunFolder, base: &Made) -> Result<FixedDirections> {
+        let MeasureSpec { pairs, hooks, bootstrap, .. } = &self.spec.measure;
+        let plan = CapturePlan::new(base.student.config(), hooks, Readout::LastPrompt)?;
+        let mut hasher = Hasher::default().part("stage", "directions 1").part("base", &base.key);
+        let mut behaviors = vec![];
+        for name in &self.behaviors {
+            let behavior = self.world.behavior(name)?;
+            let rows = |split, part: &str| -> Vec<DataRow> {
+                let mut rng = streams::stream(self.spec.seed, &format!("contrasts {part} {name}"));
+                let drawn = self.world.contrasts(behavior, split, *pairs, &mut rng);
+                drawn.iter().flat_map(Contrast::rows).collect()
+            };
+            let (fit, held_out) = (rows(Split::Trained, "fit"), rows(Split::HeldOut, "held-out"));
+            hasher = hasher.part(name, rows_to_jsonl(&[fit.as_slice(), &held_out].concat()));
+            let contrasts = Contrasts { behavior: name.clone(), towards: behavior.towards.clone(), fit, held_out };
+            let fixed = contrasts.fix(&base.student, &plan)?;
+            behaviors.push((contrasts, fixed));
+        }
+        let points: Vec<String> = plan.points().iter().map(ToString::to_string).collect();
+        let key = hasher.part("hooks", points.join(" ")).finish();
+        let resampling = Resampling { replicates: *bootstrap, ..Resampling::default() };
+        let fixed = FixedDirections { key, plan, resampling, behaviors };
+        fixed.keep(run, base)?;
+        Ok(fixed)
+    }
+}
+
+impl FixedDirections {
+    fn keep(&self, run: &RunFolder, base: &Made) -> Result<()> {
+        let path = run.artifact("directions", &base.student.name(), &self.key);
+        if path.exists() {
+            return Ok(());
+        }
+        let folder = NewFolder::create(&path)?;
+        for (contrasts, fixed) in &self.behaviors {
+            let header = DirectionHeader {
+                behavior: contrasts.behavior.clone(),
+                method: Method::DifferenceOfMeans.name().into(),
+                towards: contrasts.towards.clone(),
+                model: base.student.name(),
+                model_sha256: base.student.sha256()?.to_owned(),
+                readout: Readout::LastPrompt,
+                fit_on: format!("{} rows, {} pairs", contrasts.fit.len(), contrasts.fit.len() / 2),
+                fit_groups: vec![],
+                n: contrasts.fit.len(),
+                select_groups: vec![],
+                report_groups: vec![],
+                chosen_hook: None,
+            };
+            let probes = fixed.iter().map(|(hook, fixed)| (*hook, &fixed.probe));
+            let file = folder.work_path().join(format!("{}.safetensors", contrasts.behavior));
+            activations::directions(header, probes).write(&file)?;
+        }
+        Ok(folder.commit()?)
+    }
+
+    /// What a checkpoint says of every behavior at every hook point: projections of its scenarios, and how well the fixed
+    /// direction and one fit on the checkpoint itself tell held-out contrasts apart.
+    pub(crate) fn read(&self, student: &Student, scenarios: &[Prompt], rng: &ChaCha8Rng) -> Result<Vec<Reading>> {
+        let mut readings = vec![];
+        for (contrasts, fixed) in &self.behaviors {
+            let own = format!("{}/", contrasts.behavior);
+            let own = scenarios.iter().filter(|scenario| scenario.id.starts_with(&own));
+            let rows: Vec<DataRow> = own.map(|one| DataRow::chat(one.id.clone(), one.messages.clone())).collect();
+            readings.extend(contrasts.read(student, &rows, &self.plan, fixed, self.resampling, rng)?);
+        }
+        Ok(readings)
+    }
+}
+
+/// Activations of a checkpoint on one behavior's contrasts.
+struct Contrasted {
+    fit: Activations,
+    held_out: Activations,
+}
+
+impl Contrasts {
+    fn capture(&self, student: &Student, plan: &CapturePlan) -> Result<Contrasted> {
+        Ok(Contrasted {
+            fit: capture(student, &self.fit, plan)?,
+            held_out: capture(student, &self.held_out, plan)?,
+        })
+    }
+
+    /// Directions at every hook point of the plan, fit on the base.
+    pub(crate) fn fix(&self, base: &Student, plan: &CapturePlan) -> Result<BTreeMap<HookPoint, Fixed>> {
+        let captured = capture(base, &self.fit, plan)?;
+        let fixed = |hook: &HookPoint| {
+            let data = self.dataset(&captured, *hook)?;
+            let probe = difference_of_means(&data)?;
+            let reference = Reference::of(&probe.project(data.x())?, data.labels())?;
+            Ok((*hook, Fixed { probe, reference }))
+        };
+        plan.points().iter().map(fixed).collect()
+    }
+
+    /// What a checkpoint says at every hook point: its scenarios' projections, and how well the fixed direction and
+    /// one fit on the checkpoint itself tell held-out contrasts apart.
+    pub(crate) fn read(
+        &self,
+        student: &Student,
+        scenarios: &[DataRow],
+        plan: &CapturePlan,
+        fixed: &BTreeMap<HookPoint, Fixed>,
+        resampling: Resampling,
+        rng: &ChaCha8Rng,
+    ) -> Result<Vec<Reading>> {
+        let scenarios = capture(student, scenarios, plan)?;
+        let Contrasted { fit, held_out } = self.capture(student, plan)?;
+        let mut readings = vec![];
+        for (hook, Fixed { probe, reference }) in fixed {
+            let report = self.dataset(&held_out, *hook)?;
+            let refit = difference_of_means(&self.dataset(&fit, *hook)?)?;
+            let auroc = |probe: &Probe| {
+                let scores = probe.project(report.x())?;
+                auroc_interval(&scores, report.labels(), report.clusters(), resampling, &stream(rng, 0))
+            };
+            readings.push(Reading {
+                behavior: self.behavior.clone(),
+                hook: *hook,
+                projections: reference.units(&probe.project(scenarios.tensors[hook].view())?),
+                fixed: auroc(probe)?.into(),
+                refit: auroc(&refit)?.into(),
+                cosine: probe.direction.dot(&refit.direction),
+            });
+        }
+        Ok(readings)
+    }
+
+    fn dataset(&self, captured: &Activations, hook: HookPoint) -> Result<Dataset> {
+        activations::dataset(captured, hook, &[], Path::new(&self.behavior))
+    }
+}
+
+fn difference_of_means(data: &Dataset) -> Result<Probe> {
+    Ok(fit(Method::DifferenceOfMeans, data, &FitOptions::default())?)
+}
+
+fn capture(student: &Student, rows: &[DataRow], plan: &CapturePlan) -> Result<Activations> {
+    let rows = student.prepare(rows)?;
+    Ok(student.capture(&rows, plan, &mut CaptureOptions::default())?)
+}
