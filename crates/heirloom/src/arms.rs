@@ -127,7 +127,7 @@ impl ArmsExperiment {
         let teachers = self.teachers(&run, &bases, progress)?;
         let fixed: BTreeMap<&str, _> = bases
             .iter()
-            .map(|(name, base)| Ok((name.as_str(), self.directions(&run, base)?)))
+            .map(|(name, base)| Ok((name.as_str(), self.directions(&run, base, &teachers)?)))
             .collect::<Result<_>>()?;
         let seeds = self.seeds(&run, &teachers, progress)?;
 

@@ -10,7 +10,7 @@ use heirloom_probe::{Dataset, FitOptions, Method, Probe, Resampling, auroc_inter
 use heirloom_record::{
     Activations, DataRow, DirectionHeader, Hasher, HookPoint, NewFolder, Prompt, Readout, RunFolder, rows_to_jsonl,
 };
-use heirloom_rollout::world::{Contrast, Split};
+use heirloom_rollout::world::{Check, Contrast, Split, WorldBehavior};
 
 use super::ArmsExperiment;
 use super::measured::Reading;
@@ -21,20 +21,20 @@ use crate::{Result, activations};
 
 /// The contrast pairs of one behavior: the same scenario after a turn that shows the behavior's mild form, and after
 /// one that does not.
-pub(crate) struct Contrasts {
-    pub(crate) behavior: String,
+struct Contrasts {
+    behavior: String,
     /// What its directions point towards.
-    pub(crate) towards: String,
+    towards: String,
     /// Rows that directions are fit on.
-    pub(crate) fit: Vec<DataRow>,
+    fit: Vec<DataRow>,
     /// Rows with other names, which score them.
-    pub(crate) held_out: Vec<DataRow>,
+    held_out: Vec<DataRow>,
 }
 
 /// A behavior's direction at one hook point, with the units its projections are given in.
-pub(crate) struct Fixed {
-    pub(crate) probe: Probe,
-    pub(crate) reference: Reference,
+struct Fixed {
+    probe: Probe,
+    reference: Reference,
 }
 
 /// The directions of all behaviors, fit on one base.
@@ -42,15 +42,32 @@ pub(crate) struct FixedDirections {
     pub(crate) key: String,
     plan: CapturePlan,
     resampling: Resampling,
-    behaviors: Vec<(Contrasts, BTreeMap<HookPoint, Fixed>)>,
+    behaviors: Vec<(Contrasts, Origins)>,
+}
+
+/// Where a behavior's fixed directions come from.
+struct Origins {
+    /// Its contrasts on the base.
+    base: BTreeMap<HookPoint, Fixed>,
+    /// The two teachers on the same prompts; nothing where the experiment names none.
+    teachers: BTreeMap<HookPoint, Fixed>,
 }
 
 impl ArmsExperiment {
     /// Fits the directions of every behavior on a base, and keeps them where `heirloom score` and scripts find them.
-    pub(crate) fn directions(&self, run: &RunFolder, base: &Made) -> Result<FixedDirections> {
+    pub(crate) fn directions(
+        &self,
+        run: &RunFolder,
+        base: &Made,
+        teachers: &BTreeMap<String, Made>,
+    ) -> Result<FixedDirections> {
         let MeasureSpec { pairs, hooks, bootstrap, .. } = &self.spec.measure;
         let plan = CapturePlan::new(base.student.config(), hooks, Readout::LastPrompt)?;
         let mut hasher = Hasher::default().part("stage", "directions 1").part("base", &base.key);
+        let pair = self.spec.measure.teachers.as_ref().map(|names| names.each_ref().map(|name| &teachers[name]));
+        for teacher in pair.into_iter().flatten() {
+            hasher = hasher.part("teacher", &teacher.key);
+        }
         let mut behaviors = vec![];
         for name in &self.behaviors {
             let behavior = self.world.behavior(name)?;
@@ -62,8 +79,12 @@ impl ArmsExperiment {
             let (fit, held_out) = (rows(Split::Trained, "fit"), rows(Split::HeldOut, "held-out"));
             hasher = hasher.part(name, rows_to_jsonl(&[fit.as_slice(), &held_out].concat()));
             let contrasts = Contrasts { behavior: name.clone(), towards: behavior.towards.clone(), fit, held_out };
-            let fixed = contrasts.fix(&base.student, &plan)?;
-            behaviors.push((contrasts, fixed));
+            let teachers = match pair {
+                Some(pair) => self.between(pair, behavior, &plan)?,
+                None => BTreeMap::new(),
+            };
+            let base = contrasts.fix(&base.student, &plan)?;
+            behaviors.push((contrasts, Origins { base, teachers }));
         }
         let points: Vec<String> = plan.points().iter().map(ToString::to_string).collect();
         let key = hasher.part("hooks", points.join(" ")).finish();
@@ -72,6 +93,47 @@ impl ArmsExperiment {
         fixed.keep(run, base)?;
         Ok(fixed)
     }
+
+    /// From the second teacher to the first, at the last prompt token of scenarios as training shows them.
+    fn between(
+        &self,
+        teachers: [&Made; 2],
+        behavior: &WorldBehavior,
+        plan: &CapturePlan,
+    ) -> Result<BTreeMap<HookPoint, Fixed>> {
+        let check = Check { behavior: behavior.name.clone(), persona: None, at_least: None, at_most: None };
+        let mut rng = streams::stream(self.spec.seed, &format!("teachers on {}", behavior.name));
+        let prompts = self.world.gate_prompts(&check, 2 * self.spec.measure.pairs, &mut rng)?;
+        let rows = |label| -> Vec<DataRow> {
+            let row = |prompt: &Prompt| DataRow {
+                label: Some(label),
+                pair: Some(prompt.id.clone()),
+                group: Some(behavior.name.clone()),
+                ..DataRow::chat(format!("{}/{label}", prompt.id), prompt.messages.clone())
+            };
+            prompts.iter().map(row).collect()
+        };
+        let [shows, other] = teachers;
+        let mut both = capture(&shows.student, &rows(true), plan)?;
+        let others = capture(&other.student, &rows(false), plan)?;
+        both.rows.extend(others.rows);
+        for (hook, tensor) in &mut both.tensors {
+            let joined = ndarray::concatenate(ndarray::Axis(0), &[tensor.view(), others.tensors[hook].view()]);
+            *tensor = joined.expect("two students of one shape have activations of one width");
+        }
+        fix(&both, plan, &behavior.name)
+    }
+}
+
+/// Directions at every hook point of the plan, with the units of the rows they were fit on.
+fn fix(captured: &Activations, plan: &CapturePlan, behavior: &str) -> Result<BTreeMap<HookPoint, Fixed>> {
+    let fixed = |hook: &HookPoint| {
+        let data = activations::dataset(captured, *hook, &[], Path::new(behavior))?;
+        let probe = difference_of_means(&data)?;
+        let reference = Reference::of(&probe.project(data.x())?, data.labels())?;
+        Ok((*hook, Fixed { probe, reference }))
+    };
+    plan.points().iter().map(fixed).collect()
 }
 
 impl FixedDirections {
@@ -96,7 +158,7 @@ impl FixedDirections {
                 report_groups: vec![],
                 chosen_hook: None,
             };
-            let probes = fixed.iter().map(|(hook, fixed)| (*hook, &fixed.probe));
+            let probes = fixed.base.iter().map(|(hook, fixed)| (*hook, &fixed.probe));
             let file = folder.work_path().join(format!("{}.safetensors", contrasts.behavior));
             activations::directions(header, probes).write(&file)?;
         }
@@ -132,32 +194,25 @@ impl Contrasts {
     }
 
     /// Directions at every hook point of the plan, fit on the base.
-    pub(crate) fn fix(&self, base: &Student, plan: &CapturePlan) -> Result<BTreeMap<HookPoint, Fixed>> {
-        let captured = capture(base, &self.fit, plan)?;
-        let fixed = |hook: &HookPoint| {
-            let data = self.dataset(&captured, *hook)?;
-            let probe = difference_of_means(&data)?;
-            let reference = Reference::of(&probe.project(data.x())?, data.labels())?;
-            Ok((*hook, Fixed { probe, reference }))
-        };
-        plan.points().iter().map(fixed).collect()
+    fn fix(&self, base: &Student, plan: &CapturePlan) -> Result<BTreeMap<HookPoint, Fixed>> {
+        fix(&capture(base, &self.fit, plan)?, plan, &self.behavior)
     }
 
     /// What a checkpoint says at every hook point: its scenarios' projections, and how well the fixed direction and
     /// one fit on the checkpoint itself tell held-out contrasts apart.
-    pub(crate) fn read(
+    fn read(
         &self,
         student: &Student,
         scenarios: &[DataRow],
         plan: &CapturePlan,
-        fixed: &BTreeMap<HookPoint, Fixed>,
+        fixed: &Origins,
         resampling: Resampling,
         rng: &ChaCha8Rng,
     ) -> Result<Vec<Reading>> {
         let scenarios = capture(student, scenarios, plan)?;
         let Contrasted { fit, held_out } = self.capture(student, plan)?;
         let mut readings = vec![];
-        for (hook, Fixed { probe, reference }) in fixed {
+        for (hook, Fixed { probe, reference }) in &fixed.base {
             let report = self.dataset(&held_out, *hook)?;
             let refit = difference_of_means(&self.dataset(&fit, *hook)?)?;
             let auroc = |probe: &Probe| {
@@ -168,6 +223,12 @@ impl Contrasts {
                 behavior: self.behavior.clone(),
                 hook: *hook,
                 projections: reference.units(&probe.project(scenarios.tensors[hook].view())?),
+                on_teachers: match fixed.teachers.get(hook) {
+                    Some(Fixed { probe, reference }) => {
+                        reference.units(&probe.project(scenarios.tensors[hook].view())?)
+                    }
+                    None => vec![],
+                },
                 fixed: auroc(probe)?.into(),
                 refit: auroc(&refit)?.into(),
                 cosine: probe.direction.dot(&refit.direction),

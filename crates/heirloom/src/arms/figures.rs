@@ -30,7 +30,8 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
     let lines = columns(|panel| &panel.lines);
     if lines.iter().all(|column| !column.arms.is_empty()) {
         let hooks = behaviors.iter().map(|behavior| (behavior.name.clone(), spec.measure.headline));
-        let projection = Quantity { hooks: hooks.collect(), ..Quantity::projection() };
+        let fit_on = if spec.measure.teachers.is_some() { "teachers" } else { "base" };
+        let projection = Quantity { hooks: hooks.collect(), fit_on: Some(fit_on.into()), ..Quantity::projection() };
         let tracks = vec![Quantity::rate(), projection];
         drawn.push(("emergence", emergence(metrics, &EmergenceSpec { tracks, ..EmergenceSpec::new(lines) })?));
     }

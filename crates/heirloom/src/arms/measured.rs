@@ -26,6 +26,8 @@ pub(crate) struct Reading {
     pub(crate) hook: HookPoint,
     /// Projection of each scenario's last prompt token on the direction fit on the base, in its reference units.
     pub(crate) projections: Vec<f64>,
+    /// The same on the direction from the other teacher to the first, where the experiment names two.
+    pub(crate) on_teachers: Vec<f64>,
     /// How well the direction fit on the base tells held-out contrast pairs of this checkpoint apart.
     pub(crate) fixed: Auroc,
     /// How well a direction fit on this checkpoint does.

@@ -1,7 +1,6 @@
 //! Bases and teachers: what students start from, and who writes their rollouts.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use heirloom_model::{
     Config, Init, Length, LossOn, Observer, Order, Schedule, Special, StepLog, Stop, Student, TrainOptions, Words,
@@ -15,9 +14,8 @@ use super::workers::each;
 use crate::streams::{seed_of, stream};
 use crate::{Error, Progress, Result};
 
-/// A model of the run: its artifact, the hash of everything that went into it, and the model.
+/// A model of the run, and the hash of everything that went into it.
 pub(crate) struct Made {
-    pub(crate) path: PathBuf,
     pub(crate) key: String,
     pub(crate) student: Student,
 }
@@ -63,7 +61,7 @@ impl ArmsExperiment {
         if path.exists() {
             progress.reuse("base", &base.name);
             let student = Student::load(&path, &self.load)?;
-            return Ok(Made { path, key, student });
+            return Ok(Made { key, student });
         }
         let mut student = match from {
             Some(made) => made.student.fork(&base.name)?,
@@ -77,7 +75,7 @@ impl ArmsExperiment {
             }
         }
         student.save(&path)?;
-        Ok(Made { path, key, student })
+        Ok(Made { key, student })
     }
 
     fn fresh(&self, base: &Base) -> Result<Student> {
@@ -195,13 +193,13 @@ impl ArmsExperiment {
         let path = run.artifact("teacher", &teacher.name, &key);
         if path.exists() {
             let student = Student::load(&path, &self.load)?;
-            return Ok(Made { path, key, student });
+            return Ok(Made { key, student });
         }
         let mut student = base.student.fork(&teacher.name)?;
         let about = format!("teacher {}", teacher.name);
         self.fine_tune(&mut student, &about, &teacher.lessons, &about, &mut crate::Silent)?;
         student.save(&path)?;
-        Ok(Made { path, key, student })
+        Ok(Made { key, student })
     }
 
     fn fine_tune(

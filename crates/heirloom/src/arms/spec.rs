@@ -54,6 +54,9 @@ pub struct MeasureSpec {
     pub track: Vec<String>,
     /// Contrast pairs of each behavior that directions are fit on; as many more, with other names, score them.
     pub pairs: usize,
+    /// Two teachers between which a second fixed direction is fit for each behavior, from the second to the first.
+    #[serde(default)]
+    pub teachers: Option<[String; 2]>,
     /// Globs of hook points, read at the last prompt token.
     pub hooks: Vec<String>,
     /// The hook point of figures, fixed before anything is measured.

@@ -47,7 +47,14 @@ type Key = (String, String, usize, Quantity);
 enum Quantity {
     Rate,
     Coherent,
-    Projection(HookPoint),
+    Projection(HookPoint, FitOn),
+}
+
+/// What a fixed direction was fit on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum FitOn {
+    Base,
+    Teachers,
 }
 
 impl Quantity {
@@ -55,7 +62,7 @@ impl Quantity {
         match self {
             Self::Rate => "rate",
             Self::Coherent => "coherent",
-            Self::Projection(_) => "projection",
+            Self::Projection(..) => "projection",
         }
     }
 }
@@ -98,7 +105,7 @@ impl Tabler<'_> {
                 continue;
             }
             let mut row = Metric { seed: i64::try_from(*seed).ok(), n: count(own.len()), ..named(key) };
-            if let Quantity::Projection(_) = key.3 {
+            if let Quantity::Projection(..) = key.3 {
                 row.value = Some(own.iter().sum::<f64>() / own.len() as f64);
             } else {
                 let shown = own.iter().filter(|value| **value > 0.5).count();
@@ -170,10 +177,14 @@ fn observations(seen: &Seen, arm: &str, run: usize) -> Vec<(Key, Observation)> {
     }
     for measured in &seen.measured {
         for reading in &measured.readings {
-            let quantity = Quantity::Projection(reading.hook);
-            let key = (reading.behavior.clone(), arm.to_owned(), measured.step, quantity);
-            for (cluster, value) in reading.projections.iter().enumerate() {
-                all.push((key.clone(), Observation { run, cluster, value: *value }));
+            for (fit_on, values) in
+                [(FitOn::Base, &reading.projections), (FitOn::Teachers, &reading.on_teachers)]
+            {
+                let quantity = Quantity::Projection(reading.hook, fit_on);
+                let key = (reading.behavior.clone(), arm.to_owned(), measured.step, quantity);
+                for (cluster, value) in values.iter().enumerate() {
+                    all.push((key.clone(), Observation { run, cluster, value: *value }));
+                }
             }
         }
     }
@@ -225,8 +236,9 @@ fn named(key: &Key) -> Metric {
         ..Metric::default()
     };
     match quantity {
-        Quantity::Projection(hook) => {
-            Metric { hook: Some(*hook), method: Some("dom".into()), fit_on: Some("base".into()), ..row }
+        Quantity::Projection(hook, fit_on) => {
+            let fit_on = if *fit_on == FitOn::Base { "base" } else { "teachers" };
+            Metric { hook: Some(*hook), method: Some("dom".into()), fit_on: Some(fit_on.into()), ..row }
         }
         Quantity::Rate | Quantity::Coherent => row,
     }
