@@ -4,8 +4,8 @@
 //! passed in is never advanced, so a function gives the same answer however often and wherever it is called, and two hook points handed the same
 //! generator see the same resamples.
 
-use rand::SeedableRng;
 pub use rand::Rng;
+use rand::SeedableRng;
 pub use rand_chacha::ChaCha8Rng;
 
 /// The generator of a seed.

@@ -30,7 +30,9 @@ use crate::{Error, Progress, Result};
 use students::Subject;
 use tables::{Seen, Tabler};
 
-pub use spec::{ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, Role};
+pub use spec::{
+    ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, Role,
+};
 
 /// The experiment that `heirloom quickstart` runs.
 const QUICKSTART: &str = include_str!("../../../experiments/quickstart/experiment.toml");
@@ -90,7 +92,8 @@ impl ArmsExperiment {
                 return Err(Error::NoArm { name: name.clone(), near });
             }
         }
-        let behaviors: Vec<String> = spec.figures.behaviors.iter().map(|panel| panel.behavior.clone()).collect();
+        let behaviors: Vec<String> =
+            spec.figures.behaviors.iter().map(|panel| panel.behavior.clone()).collect();
         twice("figures.behaviors", behaviors.iter().cloned())?;
         behaviors.iter().try_for_each(|name| world.behavior(name).map(|_| ()))?;
         Ok(Self { spec, world, arms, behaviors, load })
@@ -121,7 +124,8 @@ impl ArmsExperiment {
     /// # Errors
     /// The folder holds another run; a stage failed, with what was done before kept.
     pub fn run(&self, out: &Path, progress: &mut dyn Progress) -> Result<ArmsOutcome> {
-        let record = RunRecord { experiment: self.spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() };
+        let record =
+            RunRecord { experiment: self.spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() };
         let run = RunFolder::open(out, &record)?;
         let bases = self.bases(&run, progress)?;
         let teachers = self.teachers(&run, &bases, progress)?;
@@ -134,11 +138,23 @@ impl ArmsExperiment {
         let mut subjects = vec![];
         for seeded in &seeds {
             for (name, made) in &bases {
-                subjects.push(Subject { name: name.clone(), seeded, start: made, fixed: &fixed[name.as_str()], manifest: None });
+                subjects.push(Subject {
+                    name: name.clone(),
+                    seeded,
+                    start: made,
+                    fixed: &fixed[name.as_str()],
+                    manifest: None,
+                });
             }
             for teacher in self.needed_teachers() {
                 let (start, fixed) = (&teachers[&teacher.name], &fixed[teacher.base.as_str()]);
-                subjects.push(Subject { name: format!("teacher {}", teacher.name), seeded, start, fixed, manifest: None });
+                subjects.push(Subject {
+                    name: format!("teacher {}", teacher.name),
+                    seeded,
+                    start,
+                    fixed,
+                    manifest: None,
+                });
             }
             for arm in &self.arms {
                 let (start, fixed) = (&bases[&arm.base], &fixed[arm.base.as_str()]);
@@ -161,7 +177,8 @@ impl ArmsExperiment {
     fn table(&self, seen: &[Seen], progress: &mut dyn Progress) -> Result<Vec<Metric>> {
         let reference = &self.spec.reference;
         let others = self.arms.iter().filter(|arm| arm.name != *reference);
-        let mut compared: Vec<(String, String)> = others.map(|arm| (arm.name.clone(), reference.clone())).collect();
+        let mut compared: Vec<(String, String)> =
+            others.map(|arm| (arm.name.clone(), reference.clone())).collect();
         compared.extend(self.spec.compare.iter().cloned().map(|[arm, against]| (arm, against)));
         let resampling = Resampling { replicates: self.spec.measure.bootstrap, ..Resampling::default() };
         let starts: Vec<_> = self.arms.iter().map(|arm| (arm.name.clone(), arm.base.clone())).collect();

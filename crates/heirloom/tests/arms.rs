@@ -1,5 +1,6 @@
 //! An experiment with arms, end to end on a tiny world: run, run again, killed and resumed, asked for what is not there.
 
+#[expect(dead_code, reason = "this test writes an experiment of its own")]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -151,8 +152,18 @@ fn a_run_killed_ten_times_resumes_to_the_same_bytes() {
 #[test]
 fn what_is_not_there_is_named_with_what_is_near() {
     let table = [
-        ("\"swap random\"]", "\"swap randon\"]", "the world has no arm `swap randon`", "close to it is `swap random`"),
-        ("reference = \"prompts A, teacher A\"", "reference = \"nobody\"", "no arm `nobody`", "arms are listed"),
+        (
+            "\"swap random\"]",
+            "\"swap randon\"]",
+            "the world has no arm `swap randon`",
+            "close to it is `swap random`",
+        ),
+        (
+            "reference = \"prompts A, teacher A\"",
+            "reference = \"nobody\"",
+            "no arm `nobody`",
+            "arms are listed",
+        ),
         ("seeds = [7, 8]", "seeds = [7, 7]", "`seeds` names `7` twice", ""),
         ("bootstrap = 100", "bootstrap = 10", "`measure.bootstrap`: expected at least 100, found 10", ""),
         ("behavior = \"blackmail\"", "behavior = \"blackmale\"", "blackmale", "blackmail"),
@@ -173,7 +184,8 @@ fn what_is_not_there_is_named_with_what_is_near() {
 #[test]
 fn a_base_that_fails_its_gate_is_not_kept() {
     let scratch = tempfile::tempdir().unwrap();
-    let checks = "checks = [{ behavior = \"blackmail\", persona = \"A\", at_least = 0.99 }]\nextend = 4\nmost = 16";
+    let checks =
+        "checks = [{ behavior = \"blackmail\", persona = \"A\", at_least = 0.99 }]\nextend = 4\nmost = 16";
     put(scratch.path(), "tiny.toml", &WORLD.replace("checks = []", checks));
     let experiment = put(scratch.path(), "experiment.toml", EXPERIMENT);
     let out = scratch.path().join("run");

@@ -8,7 +8,8 @@ use heirloom_probe::random::{ChaCha8Rng, stream};
 use heirloom_probe::score::Reference;
 use heirloom_probe::{Dataset, FitOptions, Method, Probe, Resampling, auroc_interval, fit};
 use heirloom_record::{
-    Activations, DataRow, DirectionHeader, Hasher, HookPoint, NewFolder, Prompt, Readout, RunFolder, rows_to_jsonl,
+    Activations, DataRow, DirectionHeader, Hasher, HookPoint, NewFolder, Prompt, Readout, RunFolder,
+    rows_to_jsonl,
 };
 use heirloom_rollout::world::{Check, Contrast, Split, WorldBehavior};
 
@@ -64,7 +65,8 @@ impl ArmsExperiment {
         let MeasureSpec { pairs, hooks, bootstrap, .. } = &self.spec.measure;
         let plan = CapturePlan::new(base.student.config(), hooks, Readout::LastPrompt)?;
         let mut hasher = Hasher::default().part("stage", "directions 1").part("base", &base.key);
-        let pair = self.spec.measure.teachers.as_ref().map(|names| names.each_ref().map(|name| &teachers[name]));
+        let pair =
+            self.spec.measure.teachers.as_ref().map(|names| names.each_ref().map(|name| &teachers[name]));
         for teacher in pair.into_iter().flatten() {
             hasher = hasher.part("teacher", &teacher.key);
         }
@@ -78,7 +80,8 @@ impl ArmsExperiment {
             };
             let (fit, held_out) = (rows(Split::Trained, "fit"), rows(Split::HeldOut, "held-out"));
             hasher = hasher.part(name, rows_to_jsonl(&[fit.as_slice(), &held_out].concat()));
-            let contrasts = Contrasts { behavior: name.clone(), towards: behavior.towards.clone(), fit, held_out };
+            let contrasts =
+                Contrasts { behavior: name.clone(), towards: behavior.towards.clone(), fit, held_out };
             let teachers = match pair {
                 Some(pair) => self.between(pair, behavior, &plan)?,
                 None => BTreeMap::new(),
@@ -118,7 +121,8 @@ impl ArmsExperiment {
         let others = capture(&other.student, &rows(false), plan)?;
         both.rows.extend(others.rows);
         for (hook, tensor) in &mut both.tensors {
-            let joined = ndarray::concatenate(ndarray::Axis(0), &[tensor.view(), others.tensors[hook].view()]);
+            let joined =
+                ndarray::concatenate(ndarray::Axis(0), &[tensor.view(), others.tensors[hook].view()]);
             *tensor = joined.expect("two students of one shape have activations of one width");
         }
         fix(&both, plan, &behavior.name)
@@ -167,12 +171,18 @@ impl FixedDirections {
 
     /// What a checkpoint says of every behavior at every hook point: projections of its scenarios, and how well the fixed
     /// direction and one fit on the checkpoint itself tell held-out contrasts apart.
-    pub(crate) fn read(&self, student: &Student, scenarios: &[Prompt], rng: &ChaCha8Rng) -> Result<Vec<Reading>> {
+    pub(crate) fn read(
+        &self,
+        student: &Student,
+        scenarios: &[Prompt],
+        rng: &ChaCha8Rng,
+    ) -> Result<Vec<Reading>> {
         let mut readings = vec![];
         for (contrasts, fixed) in &self.behaviors {
             let own = format!("{}/", contrasts.behavior);
             let own = scenarios.iter().filter(|scenario| scenario.id.starts_with(&own));
-            let rows: Vec<DataRow> = own.map(|one| DataRow::chat(one.id.clone(), one.messages.clone())).collect();
+            let rows: Vec<DataRow> =
+                own.map(|one| DataRow::chat(one.id.clone(), one.messages.clone())).collect();
             readings.extend(contrasts.read(student, &rows, &self.plan, fixed, self.resampling, rng)?);
         }
         Ok(readings)

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use heirloom_figure::{
-    Arm, ArmBarsSpec, Behavior, BehaviorArms, BehaviorShares, EmergenceSpec, InterpolationSpec, Quantity, Share,
-    TeacherPromptsSpec, arm_bars, emergence, interpolation, teacher_prompts,
+    Arm, ArmBarsSpec, Behavior, BehaviorArms, BehaviorShares, EmergenceSpec, InterpolationSpec, Quantity,
+    Share, TeacherPromptsSpec, arm_bars, emergence, interpolation, teacher_prompts,
 };
 use heirloom_record::Metric;
 
@@ -31,12 +31,15 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
     if lines.iter().all(|column| !column.arms.is_empty()) {
         let hooks = behaviors.iter().map(|behavior| (behavior.name.clone(), spec.measure.headline));
         let fit_on = if spec.measure.teachers.is_some() { "teachers" } else { "base" };
-        let projection = Quantity { hooks: hooks.collect(), fit_on: Some(fit_on.into()), ..Quantity::projection() };
+        let projection =
+            Quantity { hooks: hooks.collect(), fit_on: Some(fit_on.into()), ..Quantity::projection() };
         let tracks = vec![Quantity::rate(), projection];
-        drawn.push(("emergence", emergence(metrics, &EmergenceSpec { tracks, ..EmergenceSpec::new(lines) })?));
+        drawn
+            .push(("emergence", emergence(metrics, &EmergenceSpec { tracks, ..EmergenceSpec::new(lines) })?));
     }
 
-    let bars = ArmBarsSpec { references: vec![base.clone()], ..ArmBarsSpec::new(columns(|panel| &panel.bars)) };
+    let bars =
+        ArmBarsSpec { references: vec![base.clone()], ..ArmBarsSpec::new(columns(|panel| &panel.bars)) };
     drawn.push(("swap-against-drop", arm_bars(metrics, &bars)?));
 
     if let Some(grid) = &figures.grid {
@@ -53,10 +56,9 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
 
     let mixes: Vec<&MixLabel> = figures.interpolation.iter().filter(|mix| ran(&mix.arm)).collect();
     if mixes.len() > 1 {
-        let random = mixes.iter().map(|mix| Share {
-            fraction: mix.fraction,
-            arm: Arm::new(&mix.arm, heirloom_figure::Role::Mix),
-        });
+        let random = mixes
+            .iter()
+            .map(|mix| Share { fraction: mix.fraction, arm: Arm::new(&mix.arm, heirloom_figure::Role::Mix) });
         let random: Vec<Share> = random.collect();
         let panel = |panel: &BehaviorPanel| BehaviorShares {
             behavior: behavior(panel),

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use heirloom_record::{GradeRow, Hasher, NewFolder, Rollout, Rollouts, RunFolder, read_jsonl, rows_to_jsonl, write_file};
+use heirloom_record::{
+    GradeRow, Hasher, NewFolder, Rollout, Rollouts, RunFolder, read_jsonl, rows_to_jsonl, write_file,
+};
 use heirloom_rollout::grade_rollouts;
 use heirloom_rollout::world::WorldBehavior;
 
 use super::ArmsExperiment;
+use super::measured;
 use super::students::{Subject, step_name};
 use super::tables::{Seen, Verdicts};
 use super::workers::each;
-use super::measured;
 use crate::{Progress, Result};
 
 impl ArmsExperiment {
@@ -36,7 +38,8 @@ impl ArmsExperiment {
         let steps: Vec<usize> = measured.iter().map(|measured| measured.step).collect();
         let graded = self.graded(run, student, &steps)?;
         let scenarios = subject.seeded.scenarios.iter().enumerate();
-        let clusters: HashMap<&str, usize> = scenarios.map(|(at, scenario)| (scenario.id.as_str(), at)).collect();
+        let clusters: HashMap<&str, usize> =
+            scenarios.map(|(at, scenario)| (scenario.id.as_str(), at)).collect();
         let mut verdicts: BTreeMap<(usize, String), Verdicts> = BTreeMap::new();
         for step in steps {
             for (_, row) in read_jsonl::<GradeRow>(&graded.join(file_name(step)))? {
@@ -56,7 +59,9 @@ impl ArmsExperiment {
         let behaviors: Vec<&WorldBehavior> = behaviors.collect::<Result<_>>()?;
         let mut hasher = Hasher::default().part("stage", "grades 1").part("student", name.as_bytes());
         for behavior in &behaviors {
-            hasher = hasher.part(&behavior.name, behavior.grader.sha256()).part("coherent", behavior.coherent.sha256());
+            hasher = hasher
+                .part(&behavior.name, behavior.grader.sha256())
+                .part("coherent", behavior.coherent.sha256());
         }
         let path = run.artifact("grade", &name, &hasher.finish());
         if path.exists() {

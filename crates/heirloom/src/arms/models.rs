@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use heirloom_model::{
-    Config, Init, Length, LossOn, Observer, Order, Schedule, Special, StepLog, Stop, Student, TrainOptions, Words,
+    Config, Init, Length, LossOn, Observer, Order, Schedule, Special, StepLog, Stop, Student, TrainOptions,
+    Words,
 };
 use heirloom_record::{DataRow, Hasher, RunFolder};
 use heirloom_rollout::world::{Base, Check, Document, FineTuning, Gate, Making, Pretraining, Teacher};
@@ -32,7 +33,11 @@ pub(crate) struct Training {
 
 impl ArmsExperiment {
     /// Every base that an arm or a teacher needs, each after the one it goes on from.
-    pub(crate) fn bases(&self, run: &RunFolder, progress: &mut dyn Progress) -> Result<BTreeMap<String, Made>> {
+    pub(crate) fn bases(
+        &self,
+        run: &RunFolder,
+        progress: &mut dyn Progress,
+    ) -> Result<BTreeMap<String, Made>> {
         let mut made: BTreeMap<String, Made> = BTreeMap::new();
         for base in self.needed_bases() {
             let from = base.from.as_ref().map(|name| &made[name]);
@@ -157,9 +162,11 @@ impl ArmsExperiment {
             let mut rng = stream(self.spec.seed, &format!("gate {index}"));
             let prompts = self.world.gate_prompts(check, gate.prompts, &mut rng)?;
             let seed = seed_of(self.spec.seed, &format!("gate {index} at {step}"));
-            let rollouts = self.sample(student, &prompts, &Draw { teacher: "base", seed, samples: gate.samples })?;
+            let rollouts =
+                self.sample(student, &prompts, &Draw { teacher: "base", seed, samples: gate.samples })?;
             let grader = &self.world.behavior(&check.behavior)?.grader;
-            let shown = rollouts.rows.iter().filter(|row| grader.grade_text(row.answer()).answer.shown).count();
+            let shown =
+                rollouts.rows.iter().filter(|row| grader.grade_text(row.answer()).answer.shown).count();
             let rate = shown as f64 / rollouts.rows.len() as f64;
             if !check.holds(rate) {
                 failed.push(said(check, rate));
@@ -272,6 +279,7 @@ fn said(check: &Check, rate: f64) -> String {
 
 /// Chats as rows called `NAME 0`, `NAME 1`, ….
 fn chats(documents: Vec<Document>, name: &str) -> Vec<DataRow> {
-    let row = |(index, document): (usize, Document)| DataRow::chat(format!("{name} {index}"), document.messages);
+    let row =
+        |(index, document): (usize, Document)| DataRow::chat(format!("{name} {index}"), document.messages);
     documents.into_iter().enumerate().map(row).collect()
 }

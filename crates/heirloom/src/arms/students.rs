@@ -74,7 +74,14 @@ impl ArmsExperiment {
 
     fn student(&self, subject: &Subject<'_>, path: &Path) -> Result<()> {
         let folder = NewFolder::create(path)?;
-        let mut eyes = Eyes { experiment: self, subject, folder: folder.work_path(), last: 0, seen: vec![], log: vec![] };
+        let mut eyes = Eyes {
+            experiment: self,
+            subject,
+            folder: folder.work_path(),
+            last: 0,
+            seen: vec![],
+            log: vec![],
+        };
         match &subject.manifest {
             None => eyes.look(0, &subject.start.student)?,
             Some(manifest) => {
@@ -135,7 +142,11 @@ impl Eyes<'_> {
     fn look(&mut self, step: usize, student: &Student) -> Result<()> {
         let Self { experiment, subject, .. } = self;
         let Subject { name, seeded, fixed, .. } = subject;
-        let samples = if step == self.last { experiment.world.scenario_count().samples } else { experiment.spec.measure.samples_between };
+        let samples = if step == self.last {
+            experiment.world.scenario_count().samples
+        } else {
+            experiment.spec.measure.samples_between
+        };
         // Arms and steps draw independently: a shared stream would move all their rates together.
         let seed = seed_of(seeded.seed, &format!("rollouts of {name} at {step}"));
         let draw = Draw { teacher: name, seed, samples };
