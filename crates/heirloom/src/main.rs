@@ -45,7 +45,26 @@ enum Verb {
     Inspect(verbs::inspect::Args),
 }
 
+/// Sums of gradients go through candle's own threads, which wait for one another by spinning: with every core busy, a
+/// training step takes several times as long (`perf` on the quickstart: 54 % of the time). rayon's threads, which
+/// our kernels and the matrix products use, do not, so candle's are switched off before the first of them starts.
+#[cfg(unix)]
+fn without_spinning_threads() {
+    use std::os::unix::process::CommandExt as _;
+    const THREADS: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(THREADS).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        // Comes back only where the program cannot be started again: then it goes on as it is.
+        let _ =
+            std::process::Command::new(program).args(std::env::args_os().skip(1)).env(THREADS, "1").exec();
+    }
+}
+
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    without_spinning_threads();
     let outcome = match &Cli::parse().verb {
         Verb::Quickstart(args) => verbs::quickstart::run(args),
         Verb::Run(args) => verbs::run::run(args),
