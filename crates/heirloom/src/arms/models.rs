@@ -80,7 +80,8 @@ impl ArmsExperiment {
             }
         }
         student.save(&path)?;
-        Ok(Made { key, student })
+        // Read back, so that a resumed run goes on from the same model under the same name.
+        Ok(Made { key, student: Student::load(&path, &self.load)? })
     }
 
     fn fresh(&self, base: &Base) -> Result<Student> {
@@ -206,7 +207,8 @@ impl ArmsExperiment {
         let about = format!("teacher {}", teacher.name);
         self.fine_tune(&mut student, &about, &teacher.lessons, &about, &mut crate::Silent)?;
         student.save(&path)?;
-        Ok(Made { key, student })
+        // Read back, so that a resumed run goes on from the same model under the same name.
+        Ok(Made { key, student: Student::load(&path, &self.load)? })
     }
 
     fn fine_tune(
