@@ -139,11 +139,11 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GridSpec {
-    /// Labels of the teachers: columns.
+    /// Labels of the teachers: rows.
     pub teachers: [String; 2],
-    /// Labels of the prompt sets: rows.
+    /// Labels of the prompt sets: columns.
     pub prompts: [String; 2],
-    /// Arms by row, then column.
+    /// Arms by teacher, then prompt set.
     pub arms: [[String; 2]; 2],
 }
 
