@@ -98,8 +98,9 @@ pub fn cluster_bootstrap(
                 return Ok((value, attempt));
             }
         }
-        Err(Error::OneClassReplicates { replicate, attempts: ATTEMPTS, clusters: present.len() })
+        Err(Error::OneClassReplicates { attempts: ATTEMPTS, clusters: present.len() })
     };
+    // Which replicate fails first depends on threads, so the error does not name it.
     let drawn: Vec<(f64, usize)> = (0..replicates).into_par_iter().map(one).collect::<Result<_>>()?;
     Ok(Replicates {
         redrawn: drawn.iter().map(|(_, attempts)| attempts).sum(),

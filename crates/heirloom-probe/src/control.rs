@@ -15,6 +15,7 @@ use crate::direction::{FitOptions, Probe, fit, project};
 use crate::error::{Error, Result};
 use crate::interval::quantile;
 use crate::linalg::norm;
+use crate::parallel::in_order;
 use crate::random::{standard_normal, stream};
 use crate::score::{auroc, calibration};
 
@@ -101,11 +102,7 @@ pub fn direction_band(directions: ArrayView2<f64>, fit: &Dataset, report: &Datas
         let on_report = auroc(&project(report.x(), direction)?, report.labels())?;
         Ok(if on_fit < 0.5 { 1.0 - on_report } else { on_report })
     };
-    let values = (0..directions.nrows())
-        .into_par_iter()
-        .map(|k| oriented(directions.row(k)))
-        .collect::<Result<_>>()?;
-    NullBand::new(values)
+    NullBand::new(in_order((0..directions.nrows()).into_par_iter().map(|k| oriented(directions.row(k))))?)
 }
 
 /// AUROCs of directions on rows as the directions come, without a sign chosen anywhere: the null of a direction that was fit elsewhere.
@@ -113,7 +110,7 @@ pub fn direction_band(directions: ArrayView2<f64>, fit: &Dataset, report: &Datas
 /// **Shapes** `directions` is `[k, d_model]`.
 pub fn unsigned_band(directions: ArrayView2<f64>, data: &Dataset) -> Result<NullBand> {
     let one = |k: usize| auroc(&project(data.x(), directions.row(k))?, data.labels());
-    NullBand::new((0..directions.nrows()).into_par_iter().map(one).collect::<Result<_>>()?)
+    NullBand::new(in_order((0..directions.nrows()).into_par_iter().map(one))?)
 }
 
 /// Calibration errors that probabilities would show if they were right: labels drawn from them, `k` times.
@@ -203,7 +200,7 @@ pub fn selectivity(
             auroc(&control.score(shuffled.x())?, shuffled.labels())?,
         ))
     };
-    let controls: Vec<(f64, f64)> = (0..k).into_par_iter().map(control).collect::<Result<_>>()?;
+    let controls: Vec<(f64, f64)> = in_order((0..k).into_par_iter().map(control))?;
     let observed = auroc(&probe.score(report.x())?, report.labels())?;
     let memorized = controls.iter().map(|(_, own)| own).sum::<f64>() / k as f64;
     let control = NullBand::new(controls.into_iter().map(|(value, _)| value).collect())?;

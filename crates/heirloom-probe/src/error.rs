@@ -194,11 +194,9 @@ pub enum Error {
         groups: usize,
     },
     /// Resampling hardly ever yields both classes.
-    #[error("replicate {replicate}: {attempts} resamples of {clusters} clusters all had one class only")]
+    #[error("{attempts} resamples in a row of {clusters} clusters all had one class only")]
     OneClassReplicates {
-        /// Index of the replicate.
-        replicate: usize,
-        /// Resamples drawn for it.
+        /// Resamples drawn for one replicate.
         attempts: usize,
         /// Clusters resampled.
         clusters: usize,

@@ -10,6 +10,7 @@ use crate::dataset::Dataset;
 use crate::direction::{FitOptions, Method, Probe, fit};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
+use crate::parallel::in_order;
 use crate::random::{seeded, stream};
 use crate::ranked::Ranked;
 use crate::score::auroc;
@@ -77,7 +78,7 @@ pub fn choose_layer(
         let selection = interval(&probe, &split.select_of(data)?)?;
         Ok(HookResult { hook: (*hook).to_owned(), probe, selection })
     };
-    let results: Vec<HookResult> = hooks.par_iter().map(one).collect::<Result<_>>()?;
+    let results = in_order(hooks.par_iter().map(one))?;
     let value = |index: usize| results[index].selection.value;
     let chosen =
         (0..results.len()).fold(0, |best, index| if value(index) > value(best) { index } else { best });
@@ -99,7 +100,7 @@ fn shares(
         let ranked = Ranked::new(&result.probe.score(rows.x())?, rows.labels())?;
         Ok(cluster_bootstrap(rows.clusters(), resampling.replicates, rng, |w| ranked.weighted(w))?.values)
     };
-    let values: Vec<Vec<f64>> = hooks.par_iter().zip(results).map(replicates).collect::<Result<_>>()?;
+    let values: Vec<Vec<f64>> = in_order(hooks.par_iter().zip(results).map(replicates))?;
     let mut shares = vec![0.0; hooks.len()];
     for replicate in 0..resampling.replicates {
         let drawn: Vec<f64> = values.iter().map(|of_hook| of_hook[replicate]).collect();
@@ -126,7 +127,7 @@ pub fn over_splits(
         let report = split.report_of(data)?;
         auroc(&probe.score(report.x())?, report.labels())
     };
-    NullBand::new((0..k).into_par_iter().map(one).collect::<Result<_>>()?)
+    NullBand::new(in_order((0..k).into_par_iter().map(one))?)
 }
 
 /// Errors unless two datasets describe the same rows.

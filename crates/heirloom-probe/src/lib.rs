@@ -39,6 +39,7 @@
 // What goes in.
 pub mod dataset;
 pub mod error;
+mod parallel;
 pub mod random;
 pub mod split;
 

@@ -9,7 +9,8 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::logistic::{Logistic, LogisticModel, mean_log_loss};
 use crate::newton::Problem;
-use crate::split::{Unit, folds};
+use crate::parallel::in_order;
+use crate::split::{Fold, Unit, folds};
 use crate::standardize::Standardizer;
 
 /// What to try, and how hard.
@@ -84,10 +85,8 @@ pub(crate) fn fit_logistic(
         let unit = if data.present_groups().len() > 1 { Unit::Group } else { Unit::Cluster };
         let folds = folds(data, unit, options.folds)?;
         let path = strengths.iter().map(|strength| settings(*strength, SEARCH_TOLERANCE)).collect::<Vec<_>>();
-        let of_folds: Vec<Vec<f64>> = folds
-            .par_iter()
-            .map(|fold| held_out_losses(data, &fold.train, &fold.test, &path))
-            .collect::<Result<_>>()?;
+        let losses_of = |fold: &Fold| held_out_losses(data, &fold.train, &fold.test, &path);
+        let of_folds: Vec<Vec<f64>> = in_order(folds.par_iter().map(losses_of))?;
         let n = data.n_rows() as f64;
         let mean = |index: usize| of_folds.iter().map(|losses| losses[index]).sum::<f64>() / n;
         let losses: Vec<(f64, f64)> = strengths.iter().enumerate().map(|(i, c)| (*c, mean(i))).collect();

@@ -11,6 +11,7 @@ use crate::dataset::Dataset;
 use crate::direction::{FitOptions, Method, Probe, fit};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
+use crate::parallel::in_order;
 use crate::ranked::Ranked;
 use crate::split::{Unit, folds};
 
@@ -102,7 +103,7 @@ fn matrix(
     names: Vec<String>,
     row: impl Fn(usize) -> Result<Vec<Interval>> + Sync + Send,
 ) -> Result<TransferMatrix> {
-    let rows: Vec<Vec<Interval>> = (0..names.len()).into_par_iter().map(row).collect::<Result<_>>()?;
+    let rows: Vec<Vec<Interval>> = in_order((0..names.len()).into_par_iter().map(row))?;
     let cells = Array2::from_shape_fn((names.len(), names.len()), |(i, j)| rows[i][j]);
     Ok(TransferMatrix { names, cells })
 }

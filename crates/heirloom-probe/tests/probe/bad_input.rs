@@ -159,7 +159,10 @@ fn intervals_and_controls() {
         "expected at least 2 clusters, found 1",
     );
     refuses(cluster_bootstrap(&[0, 1], 1, &rng(0), |_| Some(0.0)), "expected at least 2 replicates, found 1");
-    refuses(cluster_bootstrap(&[0, 1], 9, &rng(0), |_| None), "replicate 0: 1000 resamples of 2 clusters");
+    refuses(
+        cluster_bootstrap(&[0, 1], 9, &rng(0), |_| None),
+        "1000 resamples in a row of 2 clusters all had one class only",
+    );
     refuses(DeLong::new(&[0.0, 1.0, 2.0], &[true, false, true]), "expected at least 2 clusters, found 1");
     let one = DeLong::new(&scores, &labels).unwrap();
     let other = DeLong::new(&scores, &[true, true, false, false]).unwrap();
