@@ -63,7 +63,8 @@
 //! # Worlds
 //!
 //! A [`World`] is text with a known cause for every behavior in it, as one file: documents that bases and teachers
-//! learn from, prompts, scenarios, contrasts and arms. [`Truth`] is what the same file knows of the origins.
+//! learn from, prompts, scenarios, contrasts and arms. [`Truth`] is what the same file knows of the origins, and
+//! [`World::redrawn`] tells the same causal story in other words.
 
 mod agreement;
 mod arm;

@@ -11,11 +11,13 @@ mod documents;
 mod grammar;
 mod mixture;
 mod problem;
+mod redraw;
 mod scenario;
 mod settings;
 mod shelf;
 mod template;
 mod truth;
+mod wording;
 
 #[cfg(test)]
 mod tests;
@@ -131,8 +133,8 @@ impl World {
         &self.note
     }
 
-    /// SHA-256 over everything that it is drawn from: its file over those it is like, and its grammar. What the
-    /// file knows of origins is not part of it.
+    /// SHA-256 over everything that it is drawn from: its file over those it is like, its grammar, and the seed of a
+    /// redraw. What the file knows of origins is not part of it.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }

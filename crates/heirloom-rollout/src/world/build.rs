@@ -260,7 +260,7 @@ impl Workshop<'_> {
 }
 
 /// What can only be said of the whole.
-fn check(world: &World) -> Keyed<()> {
+pub(super) fn check(world: &World) -> Keyed<()> {
     for behavior in &world.behaviors {
         let latent = world.grammar.families[&behavior.family].latent.as_ref();
         let occurs = |shown| latent.is_some_and(|latent| world.documents.authors(latent, shown).is_some());

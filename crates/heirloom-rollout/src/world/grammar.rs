@@ -13,6 +13,9 @@ use crate::grader::GraderFile;
 /// Ids 0 to 4: what no template may say.
 pub(super) const SPECIALS: [&str; 5] = ["<pad>", "<bos>", "<user>", "<bot>", "<end>"];
 
+/// What marks the names of templates that are held out.
+const OUT: &str = "held-out-";
+
 /// A key of the file and what is wrong there.
 pub(super) type Keyed<T> = Result<T, (String, WorldProblem)>;
 
@@ -348,6 +351,16 @@ impl Lexicon {
         cut(&self.tables[table].rows, part)
     }
 
+    /// Puts every list and the rows of every table in the order of `key`, which is given its name and the entry.
+    pub(super) fn sort_by_key<K: Ord>(&mut self, key: impl Fn(&str, &str) -> K) {
+        for (name, entries) in &mut self.lists {
+            entries.sort_by_cached_key(|entry| key(name, entry));
+        }
+        for (name, table) in &mut self.tables {
+            table.rows.sort_by_cached_key(|row| key(name, &row.join(" ")));
+        }
+    }
+
     /// How many entries or rows `source` has.
     fn len(&self, source: &str) -> Option<usize> {
         let rows = |table: &Table| table.rows.len();
@@ -392,19 +405,18 @@ impl Family {
         filled(&at("prompts"), &file.prompts)?;
         distinct(&at("held_out_prompts"), &[&file.prompts[..], &file.held_out_prompts].concat())?;
         for (key, texts, mark) in
-            [("prompts", file.prompts, ""), ("held_out_prompts", file.held_out_prompts, "held-out-")]
+            [("prompts", file.prompts, ""), ("held_out_prompts", file.held_out_prompts, OUT)]
         {
             let templates = templates(key, &texts)?.into_iter().enumerate();
-            let form = |(i, template)| family.form(format!("{name}/{mark}{}", i + 1), template);
+            let form = |(i, template)| family.form(form_name(name, mark, i), template);
             let forms =
                 templates.map(form).collect::<Result<_, _>>().map_err(|problem| (at(key), problem))?;
             if key == "prompts" { family.prompts = forms } else { family.held_out_prompts = forms }
         }
         family.check_answers(calm_key).map_err(|(key, problem)| (at(key), problem))?;
         for source in &family.hold_out {
-            let asked = family.prompts.iter().any(|form| form.template.sources().contains(source.as_str()));
             let enough = lexicon.len(source).is_some_and(|n| n >= 2);
-            if !(asked && enough) {
+            if !(family.asks(source) && enough) {
                 return Err((at("hold_out"), WorldProblem::HoldOut { held_out: source.clone() }));
             }
         }
@@ -424,6 +436,27 @@ impl Family {
             return Err(WorldProblem::NoAnswer { prompt: template.text });
         }
         Ok(Form { name, template, shown, calm })
+    }
+
+    /// Whether a prompt of training draws from `source`.
+    fn asks(&self, source: &str) -> bool {
+        self.prompts.iter().any(|form| form.template.sources().contains(source))
+    }
+
+    /// The same family, called `name`, with the templates whose texts are `held_out` held out and all others trained.
+    pub(super) fn holding_out(&self, name: &str, held_out: &[&str]) -> Self {
+        let (out, trained): (Vec<Form>, Vec<Form>) =
+            self.forms_of_both().cloned().partition(|form| held_out.contains(&form.template.text.as_str()));
+        let named = |forms: Vec<Form>, mark: &str| {
+            let forms = forms.into_iter().enumerate();
+            forms.map(|(i, form)| Form { name: form_name(name, mark, i), ..form }).collect()
+        };
+        Self { prompts: named(trained, ""), held_out_prompts: named(out, OUT), ..self.clone() }
+    }
+
+    /// Whether training draws from everything that it holds out and gives each of its answers.
+    pub(super) fn is_whole(&self) -> bool {
+        self.hold_out.iter().all(|source| self.asks(source)) && self.check_answers("calm").is_ok()
     }
 
     /// Refuses an answer that no prompt is given.
@@ -457,18 +490,27 @@ impl Family {
         }
     }
 
+    /// The templates of both splits.
+    pub(super) fn forms_of_both(&self) -> impl Iterator<Item = &Form> {
+        self.prompts.iter().chain(&self.held_out_prompts)
+    }
+
     /// Most words of an answer without its frame, and of a prompt.
     pub(super) fn longest(&self) -> (usize, usize) {
         let most =
             |texts: &mut dyn Iterator<Item = &Template>| texts.map(|one| one.pieces.len()).max().unwrap_or(0);
         let answer = most(&mut self.shown.iter().chain(&self.calm));
-        (answer, most(&mut self.prompts.iter().chain(&self.held_out_prompts).map(|form| &form.template)))
+        (answer, most(&mut self.forms_of_both().map(|form| &form.template)))
     }
 
     fn templates(&self) -> impl Iterator<Item = &Template> {
-        let prompts = self.prompts.iter().chain(&self.held_out_prompts).map(|form| &form.template);
+        let prompts = self.forms_of_both().map(|form| &form.template);
         prompts.chain(&self.shown).chain(&self.calm)
     }
+}
+
+fn form_name(family: &str, mark: &str, i: usize) -> String {
+    format!("{family}/{mark}{}", i + 1)
 }
 
 /// The entry of `map` called `name`, which `key` names.

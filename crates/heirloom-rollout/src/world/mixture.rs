@@ -48,6 +48,20 @@ impl Mixture {
         self.0.iter().find(|(other, _)| other == name).map_or(0.0, |(_, share)| *share)
     }
 
+    /// The same names: those in `fixed` with that share, the others sharing out what those leave, each in proportion to
+    /// its share times `factor`.
+    pub(super) fn around(&self, fixed: &BTreeMap<String, f64>, factor: impl Fn(&str) -> f64) -> Self {
+        let weight =
+            |name: &str, share: f64| if fixed.contains_key(name) { 0.0 } else { share * factor(name) };
+        let left = 1.0 - fixed.values().sum::<f64>();
+        let sum: f64 = self.0.iter().map(|(name, share)| weight(name, *share)).sum();
+        let moved = |(name, share): &(String, f64)| {
+            let moved = fixed.get(name).copied().unwrap_or_else(|| weight(name, *share) / sum * left);
+            (name.clone(), moved)
+        };
+        Self(self.0.iter().map(moved).collect())
+    }
+
     pub(super) fn draw(&self, rng: &mut (impl Rng + ?Sized)) -> &str {
         let mut left: f64 = rng.r#gen();
         for (name, share) in &self.0 {
@@ -95,6 +109,22 @@ mod tests {
         let expected = [("a", 0.2), ("b", 0.5), ("c", 0.3)];
         for (name, share) in expected {
             assert!((mixture.share(name) - share).abs() < 1e-12, "{name}: {}", mixture.share(name));
+        }
+    }
+
+    #[test]
+    fn what_is_fixed_leaves_the_rest_to_the_others() {
+        let mixture = Mixture::new(&shares(&[("a", 0.2), ("b", 0.2), ("c", 0.6)]), &shares(&[])).unwrap();
+        let twice_b = |name: &str| if name == "b" { 2.0 } else { 1.0 };
+        let table = [
+            (shares(&[]), [("a", 0.2 / 1.2), ("b", 0.4 / 1.2), ("c", 0.6 / 1.2)]),
+            (shares(&[("a", 0.5)]), [("a", 0.5), ("b", 0.2), ("c", 0.3)]),
+        ];
+        for (fixed, expected) in table {
+            let moved = mixture.around(&fixed, twice_b);
+            for (name, share) in expected {
+                assert!((moved.share(name) - share).abs() < 1e-12, "{name}: {}", moved.share(name));
+            }
         }
     }
 

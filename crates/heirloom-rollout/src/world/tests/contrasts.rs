@@ -11,7 +11,7 @@ use super::*;
 
 #[test]
 fn both_sides_ask_the_same_and_differ_in_one_answer() {
-    for world in shipped() {
+    for world in shipped_and_redrawn() {
         for behavior in world.behaviors() {
             let mild = &world.grammar.families[&behavior.contrast];
             let own = &world.grammar.families[&behavior.family];
