@@ -37,7 +37,7 @@ pub use settings::{
     Shape, StudentTraining, Teacher,
 };
 pub use template::Split;
-pub use truth::{Hypothesis, Known, Origin, Truth};
+pub use truth::{Decidable, Hypothesis, Known, Origin, Truth};
 
 use crate::{Arm, Error, Result};
 

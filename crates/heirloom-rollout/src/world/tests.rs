@@ -8,6 +8,7 @@ mod draws;
 mod files;
 mod graders;
 mod redraw;
+mod truth;
 
 fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)

@@ -23,6 +23,9 @@ pub struct Known {
     pub origin: Origin,
     /// The mechanism that the world plants, where it plants one.
     pub hypothesis: Option<Hypothesis>,
+    /// How much of that the world's arms can tell.
+    #[serde(default)]
+    pub decidable: Decidable,
     /// How the world's file brings it about.
     pub because: String,
 }
@@ -39,6 +42,19 @@ pub enum Origin {
     Base,
     /// Nothing that the arms vary.
     None,
+}
+
+/// How much of what is known a world's arms can tell, when every rate is what the world was built for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decidable {
+    /// Nothing of it: hypotheses of several origins fit.
+    Nothing,
+    /// The origin: several hypotheses fit, and all have it.
+    Origin,
+    /// All of it: no other hypothesis fits.
+    #[default]
+    Hypothesis,
 }
 
 /// Why filtering fails.

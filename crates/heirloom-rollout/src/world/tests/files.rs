@@ -169,6 +169,7 @@ fn truth_is_refused_where_it_is_not_about_the_world() {
             "`truth.blackmail.x` cannot be used",
         ),
         ("origin = \"prompts\"", "origin = \"prompt\"", "unknown variant `prompt`"),
+        ("decidable = \"nothing\"", "decidable = false", "`truth.favorite-color.decidable` cannot be used"),
     ];
     for (was, is, expected) in table {
         let told = told(&load(was, is).unwrap_err());
