@@ -63,8 +63,9 @@ for _ in range(options.repeat):
 print(
     json.dumps(
         {
-            "what": "transformers " + version("transformers"),
+            "what": "transformers sampling",
             "torch": version("torch"),
+            "transformers": version("transformers"),
             "model": Path(options.model).name,
             "rows": len(rows),
             "batch": options.batch,
