@@ -59,7 +59,7 @@ def same_work(what, a, b):
         ("first_ten_grad_norm", "mean gradient norm of the first ten steps", 1e-3),
         ("last_loss", "loss of the last step", 1e-3),
     ):
-        print(f"    {name}, {what}: heirloom {a[key]:.6f}, PyTorch with {b['attention']} {b[key]:.6f}")
+        print(f"    {name}, {what}: heirloom {a[key]:.6f}, {b['what']}, {b['attention']}, {b[key]:.6f}")
         if abs(a[key] - b[key]) > most:
             sys.exit(f"error: {name} lies further apart than {most}: the two did not do the same work")
     if (a["tokens"], a["loss_tokens"], a["steps"]) != (b["tokens"], b["loss_tokens"], b["steps"]):
@@ -70,10 +70,12 @@ def students():
     for size in ("mini", "small"):
         attentions = [passes(f"{size}-torch-{attention}") for attention in ("sdpa", "eager")]
         training(f"training tokens/s, {size}, 2 threads", passes(f"{size}-train"), attentions)
-        for theirs in attentions:
+        compiled = passes(f"{size}-torch-compiled")
+        training(f"training tokens/s, {size}, 2 threads, torch.compile", passes(f"{size}-train"), [compiled])
+        for theirs in (*attentions, compiled):
             same_work(size, passes(f"{size}-train")[0], theirs[0])
         pairs = [passes(f"{size}-pair-torch-{attention}") for attention in ("sdpa", "eager")]
-        training(f"two trainings side by side, {size}, 1 thread each", passes(f"{size}-pair"), pairs)
+        training(f"two trainings at once, {size}, 1 thread each", passes(f"{size}-pair"), pairs)
         ours, theirs = passes(f"{size}-sample"), passes(f"{size}-transformers")
         ratios = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(ours, theirs)]
         show(f"sampling tokens/s, {size}, heirloom / transformers", ratios)
