@@ -44,6 +44,7 @@ parser.add_argument("--new", type=int, default=26)
 parser.add_argument("--repeat", type=int, default=3)
 options = parser.parse_args()
 logging.set_verbosity_error()
+logging.disable_progress_bar()
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 if options.model == "smollm2":
@@ -63,8 +64,9 @@ for _ in range(options.repeat):
 print(
     json.dumps(
         {
-            "what": "transformers " + version("transformers"),
+            "what": "transformers sampling",
             "torch": version("torch"),
+            "transformers": version("transformers"),
             "model": Path(options.model).name,
             "rows": len(rows),
             "batch": options.batch,

@@ -46,10 +46,15 @@ fn main() -> Result<()> {
     }
     let seconds = passes.iter().copied().fold(f64::INFINITY, f64::min);
     let report = serde_json::json!({
-        "what": "heirloom", "model": student.name(), "rows": rows.len(), "batch": batch, "tokens": tokens,
+        "what": "heirloom sampling", "heirloom": env!("CARGO_PKG_VERSION"), "model": student.name(), "rows": rows.len(), "batch": batch, "tokens": tokens,
         "seconds": seconds, "passes": passes, "tokens_per_second": (tokens as f64 / seconds).round(),
-        "threads": rayon::current_num_threads(), "dtype": "f32",
+        "threads": rayon::current_num_threads(), "dtype": "f32", "load_average": load_average(),
     });
     println!("{report}");
     Ok(())
+}
+
+/// Work that waits for a processor, over the last minute; none where the system does not say.
+fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
