@@ -64,11 +64,39 @@ pub struct Histogram {
     pub threshold: f64,
 }
 
+/// One measured number of a model that was steered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dose {
+    /// The behavior.
+    pub behavior: String,
+    /// The arm or model.
+    pub arm: Option<String>,
+    /// What was added: the `direction` itself, or a null family of the same norm, `random` directions or random
+    /// `difference`s of activations.
+    pub direction: String,
+    /// Where it was added.
+    pub hook: HookPoint,
+    /// How much of it, in mean norms of the activations at the hook point; negative against the direction.
+    pub strength: f64,
+    /// What was measured: `rate`, `coherence`, …
+    pub metric: String,
+    /// The number, of a null family its middle draw; empty where it is undefined.
+    pub value: Option<f64>,
+    /// Lower end of the interval, of a null family of its draws.
+    pub low: Option<f64>,
+    /// Upper end of the interval.
+    pub high: Option<f64>,
+    /// Units behind the number: samples or draws, as `interval` says.
+    pub n: Option<i64>,
+    /// What kind of interval, its level and its unit, in words.
+    pub interval: Option<String>,
+}
+
 /// Rows of one type, kept together as Parquet and CSV.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table<R>(pub Vec<R>);
 
-/// A row type with a fixed order of columns: [`Metric`] and [`Histogram`].
+/// A row type with a fixed order of columns: [`Metric`], [`Histogram`] and [`Dose`].
 pub trait Row: Serialize + DeserializeOwned {
     /// The cells of `rows`, by column; no rows give the empty columns.
     #[doc(hidden)]
@@ -111,6 +139,8 @@ columns!(Metric {
 });
 
 columns!(Histogram { behavior, hook, method, rows, low, high, count, n, threshold });
+
+columns!(Dose { behavior, arm, direction, hook, strength, metric, value, low, high, n, interval });
 
 /// What a cell can hold.
 trait Cell: Sized {
@@ -252,6 +282,31 @@ mod tests {
         assert_eq!(std::fs::read(path.with_extension("parquet")).unwrap(), bytes);
         let csv = std::fs::read_to_string(path.with_extension("csv")).unwrap();
         assert!(csv.contains("0.30000000000000004,0.25,1,80"), "{csv}");
+    }
+
+    #[test]
+    fn doses_read_back_bit_by_bit() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("doses");
+        let dose = |strength: f64, value: Option<f64>| Dose {
+            behavior: "blackmail".into(),
+            arm: None,
+            direction: "direction".into(),
+            hook: HookPoint::resid_post(3),
+            strength,
+            metric: "rate".into(),
+            value,
+            low: None,
+            high: value,
+            n: Some(64),
+            interval: None,
+        };
+        let doses = Table(vec![dose(-1.5, Some(0.1 + 0.2)), dose(0.0, None)]);
+        doses.write(&path).unwrap();
+        assert_eq!(Table::read(&path).unwrap(), doses);
+        assert!(doses.write(&path).is_ok() && Table::<Metric>::read(&path).is_err());
+        let message = Table(vec![dose(f64::NAN, None)]).write(&path).unwrap_err().to_string();
+        assert!(message.ends_with("column `strength` holds `NaN` in row 1"), "{message}");
     }
 
     #[test]
