@@ -169,6 +169,24 @@ impl Quantity {
         }
     }
 
+    /// Effects on how often the behavior was seen: `origin_…` without a hook point.
+    pub fn origin_of_rate() -> Self {
+        Self {
+            range: None,
+            level: Some((0.0, "no effect".into())),
+            ..Self::share("origin_…", "effect on the behavior rate")
+        }
+    }
+
+    /// Effects on the mean projection: `origin_…` at a hook point.
+    pub fn origin_of_projection() -> Self {
+        Self {
+            axis: "effect on the projection, reference s.d.".into(),
+            unit: "scenarios".into(),
+            ..Self::origin_of_rate()
+        }
+    }
+
     /// The rows it is drawn from, in words.
     fn rows(&self) -> String {
         let mut cells = vec![];
@@ -206,7 +224,8 @@ pub(crate) fn looks<'a>(arms: impl IntoIterator<Item = &'a Arm>) -> Vec<(&'a str
     seen.iter().enumerate().map(look).collect()
 }
 
-fn varied(look: Look, nth: usize) -> Look {
+/// The `nth` of those that share a look: the same hue, lighter or darker, with another marker and dash.
+pub(crate) fn varied(look: Look, nth: usize) -> Look {
     if nth == 0 {
         return look;
     }

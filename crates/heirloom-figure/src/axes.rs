@@ -14,7 +14,7 @@ const GUTTER: f64 = 11.0;
 /// Below the axis line: ticks, their numbers, the axis' name.
 pub(crate) const BELOW: f64 = TICK + 2.0 * LEADING + 3.0;
 /// Between two panels of a stack: ticks and a line.
-const BETWEEN: f64 = TICK + LEADING + 6.0;
+pub(crate) const BETWEEN: f64 = TICK + LEADING + 6.0;
 /// Panels a page has room for.
 const MOST_PANELS: usize = 16;
 
@@ -87,8 +87,12 @@ pub(crate) struct Grid {
     pub(crate) stacked: usize,
     /// Lines between the title and the first panel of a stack.
     pub(crate) lines: usize,
-    /// Height of a panel.
+    /// Height of the first panel of a stack.
     pub(crate) height: f64,
+    /// Height of the panels below it.
+    pub(crate) lower: f64,
+    /// What stands between two panels of a stack.
+    pub(crate) between: f64,
     /// What stands below a stack.
     pub(crate) below: f64,
     /// What stands left of the first panel of a row.
@@ -109,8 +113,20 @@ impl Grid {
             5 | 6 | 9 => 3,
             _ => 4,
         };
-        let (stacked, below, before, after, right) = (1, BELOW, 0.0, 0.0, 0.0);
-        Self { count, columns, stacked, lines, height, below, beside, before, after, right }
+        Self {
+            count,
+            columns,
+            stacked: 1,
+            lines,
+            height,
+            lower: height,
+            between: BETWEEN,
+            below: BELOW,
+            beside,
+            before: 0.0,
+            after: 0.0,
+            right: 0.0,
+        }
     }
 }
 
@@ -132,7 +148,8 @@ impl Page {
 
     /// Room for the stacks of a grid; a single column makes a figure of one column. Panels come stack by stack.
     pub(crate) fn grid(grid: &Grid) -> Result<Self> {
-        let Grid { count, columns, stacked, lines, height, below, beside, before, after, right } = *grid;
+        let Grid { count, columns, stacked, lines, height, lower, .. } = *grid;
+        let Grid { between, below, beside, before, after, right, .. } = *grid;
         if count * stacked > MOST_PANELS {
             return Err(Error::TooMany { what: "panels", found: count * stacked, most: MOST_PANELS });
         }
@@ -141,12 +158,16 @@ impl Page {
         let across = width - 2.0 * MARGIN - beside - beyond;
         let panel_width = across / columns as f64;
         let above = TITLE + 2.0 + LEADING * lines as f64 + 3.0;
-        let stack = height * stacked as f64 + BETWEEN * (stacked - 1) as f64;
+        let stack = height + (between + lower) * stacked.saturating_sub(1) as f64;
         let panel = |index: usize, level: usize| {
             let (row, column) = (index / columns, index % columns);
             let left = MARGIN + beside + column as f64 * (panel_width + after + GUTTER + before);
             let top = MARGIN + above + row as f64 * (above + stack + below + 4.0);
-            let top = top + level as f64 * (height + BETWEEN);
+            let (down, high) = match level {
+                0 => (0.0, height),
+                level => (height + between + (level - 1) as f64 * (lower + between), lower),
+            };
+            let top = top + down;
             // Letters run along the rows of panels.
             let in_row = columns.min(count - row * columns);
             let place = row * columns * stacked + level * in_row + column;
@@ -157,7 +178,7 @@ impl Page {
                 left,
                 top,
                 right,
-                bottom: top + height,
+                bottom: top + high,
                 beyond: right + after,
                 is_leftmost: column == 0,
                 letter,

@@ -64,6 +64,17 @@ pub(crate) fn bar(
     scale: fn(f64) -> Color,
     name: &str,
 ) {
+    bar_of(canvas, (left, top), height, scale, (&["0", "0.25", "0.5", "0.75", "1"], name));
+}
+
+/// The same with other numbers, evenly from the bottom to the top.
+pub(crate) fn bar_of(
+    canvas: &mut Canvas,
+    (left, top): (f64, f64),
+    height: f64,
+    scale: fn(f64) -> Color,
+    (numbers, name): (&[&str; 5], &str),
+) {
     const STEPS: u32 = 64;
     let right = left + 6.0;
     for step in 0..STEPS {
@@ -74,11 +85,38 @@ pub(crate) fn bar(
     }
     let corners = [(left, top), (right, top), (right, top + height), (left, top + height), (left, top)];
     canvas.line(corners.to_vec(), Stroke::axis());
-    for value in ["0", "0.25", "0.5", "0.75", "1"] {
-        let y = top + height * (1.0 - value.parse::<f64>().unwrap_or(0.0));
+    for (index, value) in numbers.iter().enumerate() {
+        let y = top + height * (1.0 - index as f64 / 4.0);
         canvas.line(vec![(right, y), (right + 2.0, y)], Stroke::axis());
-        canvas.label(Label::new(value, (right + 3.5, y), BODY).centered());
+        canvas.label(Label::new(*value, (right + 3.5, y), BODY).centered());
     }
     let name = Label::new(name, (right + 26.0, top + height / 2.0), BODY);
     canvas.label(name.anchored(Anchor::Middle).upright());
+}
+
+/// A bar from 0 at the left to 1 at the right in the colors of a scale; gives where it ends with its numbers, which
+/// stand below it.
+pub(crate) fn flat_bar(
+    canvas: &mut Canvas,
+    (left, top): (f64, f64),
+    width: f64,
+    scale: fn(f64) -> Color,
+) -> f64 {
+    const STEPS: u32 = 64;
+    let bottom = top + 6.0;
+    for step in 0..STEPS {
+        let place = left + width * f64::from(step) / f64::from(STEPS);
+        let value = (f64::from(step) + 0.5) / f64::from(STEPS);
+        // Each step reaches to the end, as in [`bar`].
+        canvas.rect(place, top, left + width, bottom, scale(value));
+    }
+    let right = left + width;
+    let corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+    canvas.line(corners.to_vec(), Stroke::axis());
+    for value in ["0", "0.5", "1"] {
+        let x = left + width * value.parse::<f64>().unwrap_or(0.0);
+        canvas.line(vec![(x, bottom), (x, bottom + 2.0)], Stroke::axis());
+        canvas.label(Label::new(value, (x, bottom + 2.0 + BODY), BODY).anchored(Anchor::Middle));
+    }
+    right + BODY / 2.0
 }

@@ -3,7 +3,7 @@
 use heirloom_record::{HookPoint, Metric};
 
 use crate::arm::{Arm, BehaviorArms, Quantity, Role, looks, source};
-use crate::axes::{BELOW, Grid, Page, Panel, Scale, beside, ticks};
+use crate::axes::{Grid, Page, Panel, Scale, beside, ticks};
 use crate::canvas::{Canvas, Stroke};
 use crate::caption::capital;
 use crate::legend::{Item, Legend, Sample};
@@ -128,17 +128,12 @@ fn draw(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec, looks: &[(&str, Look)
     let labels = looks.iter().map(|(label, _)| *label);
     let direct = room_for(labels, HEIGHT, room);
     let legend = legend(stacks, spec, looks, (direct.is_some(), steps.is_single()));
+    let widest = numbers.iter().map(|numbers| beside(numbers)).fold(0.0, f64::max);
     let page = Page::grid(&Grid {
-        count: stacks.len(),
         columns,
         stacked: spec.tracks.len(),
-        lines: 1,
-        height: HEIGHT,
-        below: BELOW,
-        beside: numbers.iter().map(|numbers| beside(numbers)).fold(0.0, f64::max),
-        before: 0.0,
         after: direct.unwrap_or(0.0),
-        right: 0.0,
+        ..Grid::new(stacks.len(), 1, HEIGHT, widest)
     })?;
     let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
     for (index, panel) in page.panels.iter().enumerate() {

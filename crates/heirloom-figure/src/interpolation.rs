@@ -175,7 +175,8 @@ fn percents(content: &Content<'_>, x: &Scale) -> Vec<Tick> {
     shown
 }
 
-fn percent(fraction: f64) -> String {
+/// A share in percent.
+pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1}", fraction * 100.0).trim_end_matches(".0").to_owned()
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Sample {
     Point,
     /// A mean on its interval along x.
     Mean(Look),
+    /// An interval along y.
+    Interval,
     /// Single seeds.
     Seeds,
 }
@@ -96,6 +98,9 @@ fn draw_sample(canvas: &mut Canvas, sample: &Sample, (x, y): Point) {
         Sample::Point => draw_point(canvas, (middle, y), Some((y - 4.0, y + 4.0))),
         Sample::Mean(look) => {
             whisker(canvas, (middle, y), Some([(x + 2.0, y), (right - 2.0, y)]), *look);
+        }
+        Sample::Interval => {
+            canvas.line(vec![(middle, y - 4.0), (middle, y + 4.0)], Stroke::solid(Color::GRAY, LINE));
         }
         Sample::Seeds => {
             for aside in [-5.0, 0.0, 5.0] {

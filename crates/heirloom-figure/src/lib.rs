@@ -25,7 +25,10 @@ mod steps;
 
 mod histogram;
 mod layer_sweep;
+mod square;
 mod transfer;
+
+mod cosines;
 
 mod arm;
 mod mean;
@@ -33,7 +36,13 @@ mod mean;
 mod arm_bars;
 mod emergence;
 mod interpolation;
+mod selection;
 mod teacher_prompts;
+
+mod origin_bars;
+mod verdict_table;
+
+mod dose_response;
 
 #[cfg(test)]
 mod sample;
@@ -43,15 +52,20 @@ mod tests;
 pub use arm::{Arm, Behavior, BehaviorArms, Quantity, Role};
 pub use arm_bars::{ArmBarsSpec, arm_bars};
 pub use caption::Caption;
+pub use cosines::{Against, CosinesSpec, cosines};
+pub use dose_response::{DoseResponseSpec, dose_response};
 pub use emergence::{EmergenceSpec, emergence};
 pub use error::{Error, Result};
 pub use histogram::{HistogramSpec, histograms};
 pub use interpolation::{BehaviorShares, InterpolationSpec, Share, interpolation};
 pub use layer_sweep::{LayerSweepSpec, layer_sweep};
+pub use origin_bars::{Effect, OriginBarsSpec, origin_bars};
 pub use picture::{Figure, Picture};
+pub use selection::{BehaviorRankers, Ranker, SelectionSpec, selection};
 pub use style::{
-    ARMS, BEHAVIORS, CONTROL, Color, Dash, FULL_WIDTH, Look, METHODS, Marker, ONE_COLUMN, ORIGINS, ROWS,
-    diverging, look_of, sequential,
+    ARMS, BEHAVIORS, CONTROL, Color, Dash, FULL_WIDTH, Look, METHODS, Marker, ONE_COLUMN, ORIGINS, RANKERS,
+    ROWS, diverging, look_of, sequential,
 };
 pub use teacher_prompts::{TeacherPromptsSpec, teacher_prompts};
 pub use transfer::{Between, TransferSpec, transfer};
+pub use verdict_table::{VERDICTS, VerdictTableSpec, verdict_table};

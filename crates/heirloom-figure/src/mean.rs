@@ -34,9 +34,17 @@ pub(crate) fn of_behavior<'a>(
     quantity: &Quantity,
     behavior: &str,
 ) -> Result<Selection<'a, Metric>> {
+    narrowed(Selection::of(rows, &quantity.metric)?, quantity, behavior)
+}
+
+/// Those of `rows` that are of `quantity` and of one behavior, whatever their metric.
+pub(crate) fn narrowed<'a>(
+    rows: Selection<'a, Metric>,
+    quantity: &Quantity,
+    behavior: &str,
+) -> Result<Selection<'a, Metric>> {
     let hook = quantity.hooks.get(behavior).map(ToString::to_string);
-    Selection::of(rows, &quantity.metric)?
-        .within(BEHAVIOR, behavior, "of")?
+    rows.within(BEHAVIOR, behavior, "of")?
         .keep_or_alike(METHOD, quantity.method.as_deref())?
         .keep_or_alike(FIT_ON, quantity.fit_on.as_deref())?
         .keep_or_alike(SCORED_ON, quantity.scored_on.as_deref())?
@@ -46,7 +54,12 @@ pub(crate) fn of_behavior<'a>(
 /// The number of `arm` at its checkpoint.
 pub(crate) fn mean(of_behavior: &Selection<'_, Metric>, arm: &Arm) -> Result<Mean> {
     let of_arm = of_behavior.clone().within(ARM, &arm.name, "in")?;
-    at_step(&of_arm, arm.step.or_else(|| of_arm.rows.iter().filter_map(|row| row.step).max()))
+    mean_at(&of_arm, arm.step)
+}
+
+/// The number that `rows` hold at a step; at the last that they have when it is empty.
+pub(crate) fn mean_at(rows: &Selection<'_, Metric>, step: Option<i64>) -> Result<Mean> {
+    at_step(rows, step.or_else(|| rows.rows.iter().filter_map(|row| row.step).max()))
 }
 
 /// The numbers of `arm` at `steps`; at every step that the table has for it when there are none.

@@ -1,6 +1,8 @@
 //! Tables like those an experiment writes, made up.
 
 pub(crate) mod arms;
+pub(crate) mod causes;
+pub(crate) mod origins;
 
 use heirloom_record::{Histogram, HookPoint, Metric};
 

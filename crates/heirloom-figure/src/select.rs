@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use heirloom_record::{Histogram, HookPoint, Metric};
+use heirloom_record::{Dose, Histogram, HookPoint, Metric};
 
 use crate::{Error, Result};
 
@@ -20,6 +20,11 @@ pub(crate) const SCORED_ON: (&str, Cell<Metric>) = ("scored_on", |row| row.score
 
 pub(crate) const BIN_METHOD: (&str, Cell<Histogram>) = ("method", |bin| Some(bin.method.clone()));
 pub(crate) const BIN_BEHAVIOR: (&str, Cell<Histogram>) = ("behavior", |bin| Some(bin.behavior.clone()));
+
+pub(crate) const DOSE_BEHAVIOR: (&str, Cell<Dose>) = ("behavior", |dose| Some(dose.behavior.clone()));
+pub(crate) const DOSE_ARM: (&str, Cell<Dose>) = ("arm", |dose| dose.arm.clone());
+pub(crate) const DOSE_HOOK: (&str, Cell<Dose>) = ("hook", |dose| Some(dose.hook.to_string()));
+pub(crate) const DIRECTION: (&str, Cell<Dose>) = ("direction", |dose| Some(dose.direction.clone()));
 
 /// Some rows of a table, never none.
 #[derive(Debug)]
@@ -49,6 +54,18 @@ impl<'a> Selection<'a, Metric> {
     /// Checks that its rows come from one run: one arm, seed and step.
     pub(crate) fn of_one_run(self, arm: Option<&str>) -> Result<Self> {
         self.keep_or_alike(ARM, arm)?.alike(SEED)?.alike(STEP)
+    }
+}
+
+impl<'a> Selection<'a, Dose> {
+    /// The doses of one metric.
+    pub(crate) fn doses(rows: &'a [Dose], metric: &str) -> Result<Self> {
+        let chosen: Vec<&Dose> = rows.iter().filter(|dose| dose.metric == metric).collect();
+        if chosen.is_empty() {
+            let found = distinct(rows.iter().map(|dose| dose.metric.clone()));
+            return Err(Error::NoMetric { metric: metric.into(), found });
+        }
+        Ok(Self { metric: metric.into(), rows: chosen })
     }
 }
 
@@ -113,11 +130,25 @@ pub(crate) struct Measured {
 
 impl Measured {
     pub(crate) fn of(row: &Metric) -> Result<Self> {
-        let numbers = [row.value, row.low, row.high];
+        Self::finite([row.value, row.low, row.high], row.n, &row.metric, || place(row))
+    }
+
+    /// The same of a dose.
+    pub(crate) fn of_dose(dose: &Dose) -> Result<Self> {
+        Self::finite([dose.value, dose.low, dose.high], dose.n, &dose.metric, || dose_place(dose))
+    }
+
+    fn finite(
+        numbers: [Option<f64>; 3],
+        n: Option<i64>,
+        metric: &str,
+        place: impl Fn() -> String,
+    ) -> Result<Self> {
         if let Some(value) = numbers.into_iter().flatten().find(|number| !number.is_finite()) {
-            return Err(Error::NotFinite { metric: row.metric.clone(), place: place(row), value });
+            return Err(Error::NotFinite { metric: metric.into(), place: place(), value });
         }
-        Ok(Self { value: row.value, interval: row.low.zip(row.high), n: row.n })
+        let [value, low, high] = numbers;
+        Ok(Self { value, interval: low.zip(high), n })
     }
 }
 
@@ -140,6 +171,13 @@ pub(crate) fn place(row: &Metric) -> String {
     let run = [ARM, STEP, SEED];
     let run = run.into_iter().filter_map(|(column, cell)| Some(format!("{column} `{}`", cell(row)?)));
     named.map(|cell| format!("`{cell}`")).chain(run).collect::<Vec<_>>().join(", ")
+}
+
+/// A dose's place in words.
+pub(crate) fn dose_place(dose: &Dose) -> String {
+    let Dose { behavior, direction, hook, strength, .. } = dose;
+    let arm = dose.arm.as_ref().map(|arm| format!(", arm `{arm}`")).unwrap_or_default();
+    format!("`{behavior}`{arm}, `{direction}` at `{hook}`, strength {strength}")
 }
 
 /// Each value once, in the order in which they come.

@@ -168,8 +168,13 @@ pub const BEHAVIORS: [(&str, Look); 3] = [
 ];
 
 /// Where a student's behavior may come from, and what it is held against.
-pub const ORIGINS: [(&str, Look); 4] =
-    [("teacher", TEACHER), ("prompts", PROMPTS), ("base", BASE), ("control", CONTROL)];
+pub const ORIGINS: [(&str, Look); 5] = [
+    ("teacher", TEACHER),
+    ("prompts", PROMPTS),
+    ("interaction", look((0xEE, 0x33, 0x77), Marker::Triangle, Dash::DashDot)),
+    ("base", BASE),
+    ("control", CONTROL),
+];
 
 const TEACHER: Look = look((0xEE, 0x77, 0x33), Marker::Circle, Dash::Solid);
 const PROMPTS: Look = look((0x33, 0xBB, 0xEE), Marker::Square, Dash::Long);
@@ -186,6 +191,15 @@ pub const ARMS: [(&str, Look); 9] = [
     ("mix", look((0x00, 0x77, 0xBB), Marker::Frame, Dash::Tight)),
     ("base", BASE),
     ("control", CONTROL),
+];
+
+/// What ranks the prompts whose rollouts are swapped; random choices are gray.
+pub const RANKERS: [(&str, Look); 5] = [
+    ("projection-difference", look((0x00, 0x44, 0x88), Marker::Circle, Dash::Solid)),
+    ("activation-attribution", look((0xDD, 0xAA, 0x33), Marker::Square, Dash::Long)),
+    ("tags", look((0xBB, 0x55, 0x66), Marker::Triangle, Dash::Short)),
+    ("random", CONTROL),
+    ("random-equal-length", look((0xA0, 0xA0, 0xA0), Marker::OpenWedge, Dash::Sparse)),
 ];
 
 /// Classes of rows that a direction scores.

@@ -1,6 +1,8 @@
 //! Every figure on ordinary and extreme tables: committed pictures, no overlaps, nothing off the page.
 
 mod arms;
+mod causes;
+mod origins;
 
 use std::path::{Path, PathBuf};
 
@@ -43,6 +45,8 @@ fn ordinary() -> Vec<(&'static str, Figure)> {
     ]
     .into_iter()
     .chain(arms::ordinary())
+    .chain(origins::ordinary())
+    .chain(causes::ordinary())
     .collect()
 }
 
@@ -93,6 +97,8 @@ fn extreme() -> Vec<(&'static str, Figure)> {
     ]
     .into_iter()
     .chain(arms::extreme())
+    .chain(origins::extreme())
+    .chain(causes::extreme())
     .collect()
 }
 
@@ -252,8 +258,8 @@ fn meanings_of_one_figure_differ_to_color_blind_readers() {
         let z = f((0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.089);
         [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
     };
-    let families: [&[(&str, style::Look)]; 5] =
-        [&style::METHODS, &style::BEHAVIORS, &style::ORIGINS, &style::ARMS, &style::ROWS];
+    let families: [&[(&str, style::Look)]; 6] =
+        [&style::METHODS, &style::BEHAVIORS, &style::ORIGINS, &style::ARMS, &style::RANKERS, &style::ROWS];
     for family in families {
         for (index, (name, look)) in family.iter().enumerate() {
             for (other_name, other) in &family[index + 1..] {
