@@ -68,6 +68,10 @@ pub mod fragility;
 pub mod layer;
 pub mod transfer;
 
+// From one model to a series, and to what caused it.
+pub mod erasure;
+pub mod subspace;
+
 pub use bootstrap::{Resampling, auroc_interval};
 pub use dataset::Dataset;
 pub use direction::{FitOptions, Method, Probe, fit};

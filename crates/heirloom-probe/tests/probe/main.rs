@@ -3,11 +3,13 @@
 mod bad_input;
 mod controls;
 mod coverage;
+mod erasure;
 mod fixtures;
 mod laws;
 mod made;
 mod parity;
 mod rate;
+mod subspace;
 
 /// Asserts `|found − expected| ≤ tolerance`, naming the case.
 #[track_caller]
