@@ -69,8 +69,10 @@ pub mod layer;
 pub mod transfer;
 
 // From one model to a series, and to what caused it.
+mod curves;
 pub mod erasure;
 pub mod subspace;
+pub mod track;
 
 pub use bootstrap::{Resampling, auroc_interval};
 pub use dataset::Dataset;

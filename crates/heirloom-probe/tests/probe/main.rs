@@ -10,6 +10,7 @@ mod made;
 mod parity;
 mod rate;
 mod subspace;
+mod track;
 
 /// Asserts `|found − expected| ≤ tolerance`, naming the case.
 #[track_caller]
