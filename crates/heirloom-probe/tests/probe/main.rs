@@ -1,6 +1,7 @@
 //! Tests of the crate from outside: parity with scikit-learn and published numbers, laws, coverage of intervals, bad input.
 
 mod bad_input;
+mod causal;
 mod controls;
 mod coverage;
 mod erasure;
