@@ -69,6 +69,7 @@ pub mod layer;
 pub mod transfer;
 
 // From one model to a series, and to what caused it.
+pub mod attribution;
 pub mod causal;
 mod curves;
 pub mod erasure;

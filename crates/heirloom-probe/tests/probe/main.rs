@@ -1,5 +1,6 @@
 //! Tests of the crate from outside: parity with scikit-learn and published numbers, laws, coverage of intervals, bad input.
 
+mod attribution;
 mod bad_input;
 mod causal;
 mod controls;
