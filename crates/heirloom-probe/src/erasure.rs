@@ -32,8 +32,9 @@ impl Eraser {
     /// No affine map with that property changes the activations less, in mean square under any inner product. Readouts that were uncorrelated with
     /// the concept keep their values.
     ///
-    /// The rows are taken as the population. With hardly more rows than columns they predict any concept, and what is erased from *other* rows is
-    /// mostly noise: fit on several rows per column, and probe rows it was not fit on.
+    /// The rows are taken as the population. Of *other* rows it erases what the covariance with the concept was estimated to be, and the error of that
+    /// falls with the root of the rows: of a weak concept in 200 columns, 4000 rows left a third of the difference of class means, 400 rows all of it.
+    /// Shrinking the covariance of the activations did not help. So probe rows it was not fit on.
     ///
     /// **Shapes** `x` is `[rows, d_model]`, `z` `[rows, k]`: one column of zeros and ones for a label ([`labels`]), one-hot for classes, any numbers.
     /// Activations may be rank-deficient, columns of `z` constant or dependent; a concept that nothing correlates with leaves the identity.
