@@ -1,4 +1,4 @@
-"""Numbers that heirloom-probe must reproduce: logistic regression, shrunk LDA, AUROC, DeLong, Wilson, calibration, PCA, TPR, rates.
+"""Numbers that heirloom-probe must reproduce: logistic regression, shrunk LDA, AUROC, DeLong, Wilson, calibration, PCA, TPR, rates, subspaces, rankings, erasure.
 
 Writes crates/heirloom-probe/tests/fixtures/: arrays as f64 safetensors, scalars and short vectors as JSON with repr floats.
 Every number comes from two routes (a library and a direct computation of the formula), compared before it is written.
@@ -6,15 +6,19 @@ Every number comes from two routes (a library and a direct computation of the fo
 
 import math
 from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
+import torch
+from concept_erasure import LeaceFitter
 from safetensors.numpy import load_file, save_file
+from scipy.linalg import subspace_angles
 from scipy.special import expit
 from scipy.stats import bootstrap, norm, t, ttest_rel
 from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from fixtures import PROBE_FIXTURES, versions, write_cases, write_json
@@ -486,8 +490,116 @@ def rates():
     }, "cases", student_t())
 
 
+def subspaces():
+    """Principal angles, largest first: scipy's, and those of the planes that rotations by known angles span."""
+    random = rng("subspaces")
+    cases = []
+    for name, d, first, second in (("lines", 5, 1, 1), ("planes", 8, 2, 2), ("a line and a space", 6, 1, 3), ("spaces", 40, 6, 4)):
+        a, b = random.normal(size=(first, d)), random.normal(size=(second, d))
+        cases.append({"name": name, "first": a.tolist(), "second": b.tolist(), "angles": subspace_angles(a.T, b.T).tolist()})
+    shared = random.normal(size=(2, 9))
+    a, b = np.vstack([shared, random.normal(size=(1, 9))]), np.vstack([random.normal(size=(1, 9)), shared[::-1]])
+    cases.append({"name": "a shared plane", "first": a.tolist(), "second": b.tolist(), "angles": subspace_angles(a.T, b.T).tolist()})
+    # The plane of e1 and e2, and the plane of two vectors turned out of it by known angles; both rotated at random, both in another basis.
+    for name, angles in (("turned", (1.2, 0.3)), ("hardly turned", (1e-6, 1e-11)), ("nearly orthogonal", (math.pi / 2, math.pi / 2 - 1e-9))):
+        rotation, _ = np.linalg.qr(random.normal(size=(7, 7)))
+        plane = np.eye(7)[:2]
+        turned = np.stack([math.cos(t) * np.eye(7)[i] + math.sin(t) * np.eye(7)[i + 2] for i, t in enumerate(angles)])
+        a, b = np.array([[2.0, 1.0], [0.5, -1.0]]) @ plane @ rotation, np.array([[1.0, 0.2], [-3.0, 1.0]]) @ turned @ rotation
+        assert np.allclose(subspace_angles(a.T, b.T), angles, atol=1e-7)
+        cases.append({"name": name, "first": a.tolist(), "second": b.tolist(), "angles": list(angles)})
+    write_cases(PROBE_FIXTURES / "subspaces.json", MADE | {
+        "versions": versions("scipy", "numpy"),
+        "definition": "principal angles in radians, largest first, between the spans of the rows: scipy.linalg.subspace_angles; of `turned`, "
+                      "`hardly turned` and `nearly orthogonal` the angles they were made with, which scipy meets to 1e-7",
+    }, "cases", cases)
+
+
+def direct_average_precision(scores, labels, weights):
+    total, value, before = sum(w for w, y in zip(weights, labels) if y), 0.0, 0.0
+    for t in sorted({s for s, w in zip(scores, weights) if w > 0}, reverse=True):
+        hits = sum(w for s, w, y in zip(scores, weights, labels) if s >= t and y)
+        value += (hits - before) / total * hits / sum(w for s, w in zip(scores, weights) if s >= t)
+        before = hits
+    return value
+
+
+def rankings():
+    random = rng("rankings")
+    cases = []
+    for name, n, share, levels in (("few", 8, 0.4, None), ("rare", 120, 0.05, None), ("ties", 60, 0.3, 5), ("all tied", 10, 0.4, 1), ("many", 300, 0.5, 40)):
+        labels = (random.uniform(size=n) < share).astype(int)
+        labels[:2] = 0, 1
+        scores = np.round(random.normal(size=n) + labels, 3) if levels is None else random.integers(levels, size=n).astype(float)
+        weights = random.integers(0, 4, size=n)
+        weights[1] = 1
+        plain = average_precision_score(labels, scores)
+        weighted = average_precision_score(labels, scores, sample_weight=weights)
+        assert abs(plain - direct_average_precision(scores, labels, np.ones(n))) < 1e-12
+        assert abs(weighted - direct_average_precision(scores, labels, weights)) < 1e-12
+        cases.append({"name": name, "scores": scores.tolist(), "labels": labels.tolist(), "weights": weights.tolist(),
+                      "average_precision": float(plain), "weighted": float(weighted)})
+    random_order = []
+    for n, k in ((1, 1), (4, 1), (5, 2), (7, 3), (9, 9), (10, 4)):
+        values = [Fraction(sum(Fraction(i + 1, row + 1) for i, row in enumerate(rows)), k) for rows in combinations(range(n), k)]
+        mean = sum(values, Fraction(0)) / len(values)
+        random_order.append({"rows": n, "causal": k, "expected": float(mean)})
+    write_cases(PROBE_FIXTURES / "rankings.json", MADE | {
+        "versions": versions("scikit-learn", "numpy"),
+        "random": random_order,
+        "definition": "average_precision_score, plain and with `weights` as sample_weight; random: the mean of average precision over every "
+                      "way to place `causal` rows among `rows`, in fractions",
+    }, "cases", cases)
+
+
+def leace(x, z):
+    """The paper's formula, arXiv 2306.03819 theorem 4.2: P = I - W^+ U U^T W."""
+    centered, concept = x - x.mean(0), z - z.mean(0)
+    values, vectors = np.linalg.eigh(centered.T @ centered / len(x))
+    kept = values > values[-1] * len(values) * np.finfo(float).eps
+    root = np.where(kept, np.sqrt(np.maximum(values, 0)), 0)
+    w, w_inverse = (vectors * np.divide(1, root, out=np.zeros_like(root), where=kept)) @ vectors.T, (vectors * root) @ vectors.T
+    u, s, _ = np.linalg.svd(w @ (centered.T @ concept / len(x)), full_matrices=False)
+    u = u[:, s > 1e-8]
+    return np.eye(x.shape[1]) - w_inverse @ u @ u.T @ w
+
+
+def erasure():
+    arrays, report = {}, {}
+    for name, rows, columns, rank, classes in (
+        ("label", 80, 8, 8, 1), ("wide", 18, 30, 30, 1), ("deficient", 60, 9, 6, 1), ("classes", 90, 10, 10, 3), ("numbers", 70, 7, 7, 2),
+    ):
+        random = rng(f"erasure-{name}")
+        y = random.integers(max(classes, 2), size=rows)
+        x = random.normal(size=(rows, rank)) * np.geomspace(1, 30, rank) + random.normal(size=(max(classes, 2), rank))[y]
+        if rank < columns:
+            # Copies and sums of columns: dependent to the last bit, in f32 too.
+            x = np.round(x * 64) / 64
+            x = np.c_[x, x[:, 0], x[:, 1] + x[:, 2], x[:, 3] - x[:, 4]]
+        x = x.astype(np.float32).astype(np.float64) + 3.0
+        x = x.astype(np.float32).astype(np.float64)
+        z = {1: y[:, None].astype(float), 3: np.eye(3)[y], 2: np.c_[y, 0.3 * x[:, 0] + random.normal(size=rows)]}[classes]
+        fitter = LeaceFitter(columns, z.shape[1], dtype=torch.float64, shrinkage=False, constrain_cov_trace=False, svd_tol=1e-8)
+        eraser = fitter.update(torch.tensor(x), torch.tensor(z)).eraser
+        p = eraser.P.numpy()
+        far = float(np.abs(p - leace(x, z)).max())
+        assert far < 1e-9, (name, far)
+        erased = x - (x - x.mean(0)) @ (np.eye(columns) - p).T
+        arrays |= {f"{name}.x": x, f"{name}.z": z, f"{name}.p": p, f"{name}.erased": erased}
+        report[name] = {"rows": rows, "columns": columns, "rank": int(np.linalg.matrix_rank(x - x.mean(0))),
+                        "erased_dimensions": int(round(columns - np.trace(p))), "largest_difference_of_the_formula": far}
+    save("erasure", arrays)
+    write_json(PROBE_FIXTURES / "erasure.json", MADE | {
+        "versions": versions("concept-erasure", "torch", "numpy"),
+        "definition": "concept_erasure.LeaceFitter in f64 with shrinkage=False, constrain_cov_trace=False, svd_tol=1e-8; compared with "
+                      "P = I - W^+ U U^T W in numpy",
+        "arrays": "erasure.safetensors: {label,wide,deficient,classes,numbers}.{x [rows, columns] of f32 values, z [rows, k], "
+                  "p [columns, columns], erased [rows, columns]}",
+    } | report)
+
+
 if __name__ == "__main__":
-    for make in (logistic, lda, auroc, delong, wilson, calibration, pca, tpr, rates):
+    for make in (logistic, lda, auroc, delong, wilson, calibration, pca, tpr, rates, subspaces, rankings, erasure):
         make()
         print(f"{make.__name__}: done")
     for file in sorted(PROBE_FIXTURES.iterdir()):

@@ -19,10 +19,10 @@ use crate::parallel::in_order;
 use crate::random::{standard_normal, stream};
 use crate::score::{auroc, calibration};
 
-/// AUROCs under one null, in the order of their streams, with quantiles.
+/// Values of one number, an AUROC unless said otherwise, under one null, in the order of their streams, with quantiles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NullBand {
-    /// One AUROC per control.
+    /// One per control.
     pub values: Vec<f64>,
     /// 2.5 % quantile.
     pub low: f64,
@@ -48,7 +48,7 @@ impl NullBand {
         self.values.iter().sum::<f64>() / self.values.len() as f64
     }
 
-    /// One-sided p-value of an observed AUROC, `(1 + controls at least as large) / (1 + controls)`: never zero.
+    /// One-sided p-value of an observed value, `(1 + controls at least as large) / (1 + controls)`: never zero.
     pub fn p_value(&self, observed: f64) -> f64 {
         let as_large = self.values.iter().filter(|value| **value >= observed).count();
         (1 + as_large) as f64 / (1 + self.values.len()) as f64

@@ -201,6 +201,22 @@ pub enum Error {
         /// Clusters resampled.
         clusters: usize,
     },
+    /// What went wrong with one checkpoint of a series.
+    #[error("checkpoint {step}")]
+    Checkpoint {
+        /// Its step.
+        step: usize,
+        /// What it was.
+        source: Box<Error>,
+    },
+    /// Two quantities that were not measured at the same checkpoints.
+    #[error("expected checkpoints at steps {first:?}, found {second:?}")]
+    CheckpointsDiffer {
+        /// Steps of the first quantity.
+        first: Vec<usize>,
+        /// Steps of the second.
+        second: Vec<usize>,
+    },
     /// The dense linear algebra below.
     #[error("linear algebra")]
     Linalg(#[from] LinalgError),

@@ -68,6 +68,14 @@ pub mod fragility;
 pub mod layer;
 pub mod transfer;
 
+// From one model to a series, and to what caused it.
+pub mod attribution;
+pub mod causal;
+mod curves;
+pub mod erasure;
+pub mod subspace;
+pub mod track;
+
 pub use bootstrap::{Resampling, auroc_interval};
 pub use dataset::Dataset;
 pub use direction::{FitOptions, Method, Probe, fit};

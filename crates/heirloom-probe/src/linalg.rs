@@ -101,6 +101,11 @@ impl Cholesky {
         (&row[..i], row[i])
     }
 
+    /// The smallest squared diagonal entry: what the other columns leave of the worst one.
+    pub(crate) fn least_pivot(&self) -> f64 {
+        self.0.diag().iter().fold(f64::INFINITY, |least, entry| least.min(entry * entry))
+    }
+
     /// The solution of `A x = b`.
     pub(crate) fn solve(&self, b: ArrayView1<f64>) -> Array1<f64> {
         let mut x = b.to_vec();
@@ -140,6 +145,27 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     }
     let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
     sums.iter().sum::<f64>() + rest
+}
+
+/// Orthonormal rows that span what the given rows span; a row that earlier ones reach up to rounding adds none.
+pub(crate) fn orthonormal(rows: ArrayView2<f64>) -> Array2<f64> {
+    let mut basis = Array2::zeros((0, rows.ncols()));
+    for row in rows.rows() {
+        let mut rest = row.to_owned();
+        // Gram–Schmidt is orthogonal to rounding when it is done twice.
+        for _ in 0..2 {
+            for known in basis.rows() {
+                let along = known.dot(&rest);
+                rest.scaled_add(-along, &known);
+            }
+        }
+        let length = norm(rest.view());
+        if length > 1e-10 * norm(row) {
+            rest /= length;
+            basis.push_row(rest.view()).unwrap_or(());
+        }
+    }
+    basis
 }
 
 /// Euclidean norm.
@@ -187,6 +213,20 @@ mod tests {
             let error = Cholesky::new(matrix).err().expect("refused").to_string();
             assert!(error.contains("positive definite"), "{error}");
         }
+    }
+
+    #[test]
+    fn bases_are_orthonormal_and_as_many_as_the_rank() {
+        let mut rows = numbers(5, 9);
+        let sum = &rows.row(0) + &rows.row(3) + 1e-3 * &rows.row(1);
+        rows.row_mut(4).assign(&sum);
+        let nearly = &rows.row(0) + 1e-7 * &rows.row(2);
+        rows.row_mut(2).assign(&nearly);
+        let basis = orthonormal(rows.view());
+        assert_eq!(basis.dim(), (4, 9), "the last row adds nothing");
+        assert!(largest(&(basis.dot(&basis.t()) - Array2::<f64>::eye(4))) < 1e-14);
+        assert!(largest(&(rows.dot(&basis.t()).dot(&basis) - &rows)) < 1e-9);
+        assert_eq!(orthonormal(Array2::zeros((2, 3)).view()).nrows(), 0);
     }
 
     #[test]

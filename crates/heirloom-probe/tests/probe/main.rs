@@ -1,13 +1,18 @@
 //! Tests of the crate from outside: parity with scikit-learn and published numbers, laws, coverage of intervals, bad input.
 
+mod attribution;
 mod bad_input;
+mod causal;
 mod controls;
 mod coverage;
+mod erasure;
 mod fixtures;
 mod laws;
 mod made;
 mod parity;
 mod rate;
+mod subspace;
+mod track;
 
 /// Asserts `|found − expected| ≤ tolerance`, naming the case.
 #[track_caller]
