@@ -68,6 +68,10 @@ pub mod fragility;
 pub mod layer;
 pub mod transfer;
 
+// What numbers of many arms say about where a behavior comes from.
+pub mod joint;
+pub mod origin;
+
 pub use bootstrap::{Resampling, auroc_interval};
 pub use dataset::Dataset;
 pub use direction::{FitOptions, Method, Probe, fit};

@@ -4,8 +4,10 @@ mod bad_input;
 mod controls;
 mod coverage;
 mod fixtures;
+mod joint;
 mod laws;
 mod made;
+mod origin;
 mod parity;
 mod rate;
 
