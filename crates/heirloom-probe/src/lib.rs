@@ -71,6 +71,7 @@ pub mod transfer;
 // What numbers of many arms say about where a behavior comes from.
 pub mod joint;
 pub mod origin;
+pub mod verdict;
 
 pub use bootstrap::{Resampling, auroc_interval};
 pub use dataset::Dataset;

@@ -10,6 +10,7 @@ mod made;
 mod origin;
 mod parity;
 mod rate;
+mod verdict;
 
 /// Asserts `|found − expected| ≤ tolerance`, naming the case.
 #[track_caller]
