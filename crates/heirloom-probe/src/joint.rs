@@ -16,8 +16,9 @@
 //!
 //! With one run, scenarios take the place of runs.
 //!
-//! In simulations of 2 to 8 seeds (`tests/probe/joint.rs`) 95 % intervals of differences, interactions, Shapley values and ratios held the truth in
-//! 94–99 % of cases where seeds differ, and in 95–100 % where they do not, which is what the second count costs.
+//! In simulations of 2 to 8 seeds (`tests/probe/joint.rs`), 95 % intervals of differences, interactions, Shapley values and ratios held the truth in
+//! 94–100 % of cases: nearest to 95 where seeds differ or are many, too often with two or three seeds that do not differ, which is what the second
+//! count costs.
 //!
 //! A draw of a rate may leave `[0, 1]`: it is an error carried over to a contrast, not a rate. Clamping arms one by one bends contrasts near the
 //! corners (two seeds at true rates 0.99 and 0.01 held 91 % instead of 98 %), so [`JointDraws::contrast`] stays linear and cuts its interval to what
