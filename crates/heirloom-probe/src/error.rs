@@ -97,7 +97,7 @@ pub enum Error {
     /// Too few groups or clusters for what was asked.
     #[error("expected at least {expected} {unit}s, found {found}")]
     TooFew {
-        /// `group`, `cluster`, `pair`, `hook`, `value` or `replicate`.
+        /// `group`, `cluster`, `pair`, `hook`, `value`, `replicate`, `arm` or `fraction`.
         unit: &'static str,
         /// The least that works.
         expected: usize,
@@ -121,6 +121,34 @@ pub enum Error {
         cluster: usize,
         /// `first` or `second`.
         missing: &'static str,
+    },
+    /// A scenario that one of several arms was not measured on, or was alone in being measured on.
+    #[error(
+        "run {run}, cluster {cluster}: expected values of every arm or of none, found `{arm}` to differ from `{first}`"
+    )]
+    UnpairedArm {
+        /// Number of the run.
+        run: usize,
+        /// Number of the cluster inside it.
+        cluster: usize,
+        /// The arm that differs.
+        arm: String,
+        /// The arm it was compared with.
+        first: String,
+    },
+    /// An arm's name that no measured arm carries.
+    #[error("unknown arm `{name}`; the arms are {known:?}")]
+    UnknownArm {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A name, corner or role that was handed in more than once.
+    #[error("`{name}` was given twice: expected one arm for it")]
+    GivenTwice {
+        /// The name, the corner or the role.
+        name: String,
     },
     /// Two datasets that should describe the same rows.
     #[error("`{second}` differs from `{first}` in the {what} of its rows")]
@@ -238,8 +266,8 @@ impl Error {
             Self::TooFew { unit: "group", .. } => {
                 "give rows more groups: prompt families that splits keep whole"
             }
-            Self::Unpaired { .. } => {
-                "arms are compared on the scenarios they share: grade both arms of a seed on the same ones"
+            Self::Unpaired { .. } | Self::UnpairedArm { .. } => {
+                "arms are compared on the scenarios they share: grade all arms of a seed on the same ones"
             }
             Self::NoDirection { .. } => {
                 "the classes have the same activations: pairs that share a prompt do at the last prompt token; read their answers with `response-mean`"

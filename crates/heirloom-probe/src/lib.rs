@@ -76,6 +76,11 @@ pub mod erasure;
 pub mod subspace;
 pub mod track;
 
+// What numbers of many arms say about where a behavior comes from.
+pub mod joint;
+pub mod origin;
+pub mod verdict;
+
 pub use bootstrap::{Resampling, auroc_interval};
 pub use dataset::Dataset;
 pub use direction::{FitOptions, Method, Probe, fit};

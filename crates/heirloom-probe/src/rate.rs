@@ -159,14 +159,14 @@ fn near_end(rate: f64) -> f64 {
 }
 
 /// The observations of one arm, averaged within clusters.
-struct Arm {
-    nested: Nested,
+pub(crate) struct Arm {
+    pub(crate) nested: Nested,
     /// Whether every value is 0 or 1.
-    verdicts: bool,
+    pub(crate) verdicts: bool,
 }
 
 impl Arm {
-    fn new(observations: &[Observation]) -> Result<Self> {
+    pub(crate) fn new(observations: &[Observation]) -> Result<Self> {
         let mut runs: BTreeMap<usize, BTreeMap<usize, Vec<f64>>> = BTreeMap::new();
         for (row, Observation { run, cluster, value }) in observations.iter().enumerate() {
             if !value.is_finite() {
@@ -225,7 +225,7 @@ fn logit(t: Interval) -> Interval {
 }
 
 /// Means of clusters, by number of run and of cluster.
-struct Nested(BTreeMap<usize, BTreeMap<usize, f64>>);
+pub(crate) struct Nested(pub(crate) BTreeMap<usize, BTreeMap<usize, f64>>);
 
 impl Nested {
     fn clusters(&self) -> impl Iterator<Item = f64> {

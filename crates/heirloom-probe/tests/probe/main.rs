@@ -7,12 +7,15 @@ mod controls;
 mod coverage;
 mod erasure;
 mod fixtures;
+mod joint;
 mod laws;
 mod made;
+mod origin;
 mod parity;
 mod rate;
 mod subspace;
 mod track;
+mod verdict;
 
 /// Asserts `|found − expected| ≤ tolerance`, naming the case.
 #[track_caller]

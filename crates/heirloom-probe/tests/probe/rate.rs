@@ -18,20 +18,20 @@ const SIMULATIONS: u64 = 600;
 
 /// Seeds × scenarios × samples of a probit model, whose marginal rate is known in closed form.
 #[derive(Clone, Copy, Debug)]
-struct Made {
-    runs: usize,
-    clusters: usize,
-    samples: usize,
+pub(crate) struct Made {
+    pub(crate) runs: usize,
+    pub(crate) clusters: usize,
+    pub(crate) samples: usize,
     /// Standard deviations of seeds and of scenarios on the probit scale, where a sample's own is 1.
-    seeds: f64,
-    scenarios: f64,
+    pub(crate) seeds: f64,
+    pub(crate) scenarios: f64,
 }
 
-const MADE: Made = Made { runs: 3, clusters: 32, samples: 2, seeds: 0.0, scenarios: 0.7 };
+pub(crate) const MADE: Made = Made { runs: 3, clusters: 32, samples: 2, seeds: 0.0, scenarios: 0.7 };
 
 impl Made {
     /// One arm for each rate. Arms share their scenarios' effects and half of the variance of their seeds.
-    fn arms<const N: usize>(self, simulation: u64, rates: [f64; N]) -> [Vec<Observation>; N] {
+    pub(crate) fn arms<const N: usize>(self, simulation: u64, rates: [f64; N]) -> [Vec<Observation>; N] {
         let mut rng = stream(&rng(200), simulation);
         let total = (1.0 + self.seeds.powi(2) + self.scenarios.powi(2)).sqrt();
         let centers = rates.map(|rate| Normal::standard().inverse_cdf(rate) * total);
@@ -54,7 +54,7 @@ impl Made {
     }
 
     /// The same with real values: one minus the other has mean `shift`.
-    fn values(self, simulation: u64, shift: f64) -> [Vec<Observation>; 2] {
+    pub(crate) fn values(self, simulation: u64, shift: f64) -> [Vec<Observation>; 2] {
         let mut rng = stream(&rng(201), simulation);
         let mut arms = [const { Vec::new() }; 2];
         for run in 0..self.runs {
@@ -179,7 +179,11 @@ fn one_seed_covers_its_own_scenarios_and_says_so() {
 }
 
 /// `runs` × `clusters` verdicts from a rule.
-fn verdicts(runs: usize, clusters: usize, shown: impl Fn(usize, usize) -> bool) -> Vec<Observation> {
+pub(crate) fn verdicts(
+    runs: usize,
+    clusters: usize,
+    shown: impl Fn(usize, usize) -> bool,
+) -> Vec<Observation> {
     let number = |shown: bool| if shown { 1.0 } else { 0.0 };
     (0..runs * clusters)
         .map(|i| (i / clusters, i % clusters))

@@ -1,0 +1,293 @@
+//! Effects of base, prompts and teacher: planted ones are found, absent ones are not, and laws hold on every draw.
+
+use heirloom_probe::Resampling;
+use heirloom_probe::joint::{JointDraws, Quantity, Ratio};
+use heirloom_probe::origin::{
+    Corner, Origins, Part, Pipeline, Shapley, leakage, origins, share_removed, virulence,
+};
+use heirloom_probe::rate::Observation;
+
+use crate::close;
+use crate::joint::joined;
+use crate::rate::{MADE, Made};
+
+const NAMES: [&str; 8] = ["OOO", "OOA", "OAO", "OAA", "AOO", "AOA", "AAO", "AAA"];
+
+/// Corners by their own names.
+fn corners(names: &[&'static str]) -> Vec<(Corner, &'static str)> {
+    names.iter().map(|name| (Corner::named(name).unwrap(), *name)).collect()
+}
+
+/// Draws of arms named after their corners.
+fn cube<const N: usize>(names: [&'static str; N], rates: [f64; N]) -> JointDraws {
+    joined(&names, &Made { seeds: 0.2, ..MADE }.arms(40, rates), Resampling::default())
+}
+
+fn found<const N: usize>(names: [&'static str; N], rates: [f64; N]) -> Origins {
+    origins(&cube(names, rates), &corners(&names)).unwrap()
+}
+
+#[track_caller]
+fn present(case: &str, quantity: Quantity, truth: f64) {
+    assert!(quantity.is_distinct(), "{case}: {quantity:?}");
+    assert!((quantity.low..=quantity.high).contains(&truth), "{case}: {truth} in {quantity:?}");
+}
+
+#[track_caller]
+fn absent(case: &str, quantity: Quantity) {
+    assert!(!quantity.is_distinct(), "{case}: {quantity:?}");
+}
+
+#[test]
+fn a_planted_teacher_is_found_and_prompts_are_not() {
+    let all = found(NAMES, [0.85, 0.1, 0.85, 0.1, 0.8, 0.05, 0.8, 0.05]);
+    for within in &all.within {
+        present("teacher", within.teacher.unwrap().quantity, 0.75);
+        absent("prompts", within.prompts.unwrap().quantity);
+        absent("interaction", within.interaction.unwrap());
+    }
+    assert_eq!(all.within.len(), 2);
+    assert!(all.missing.is_empty(), "{:?}", all.missing);
+    absent("residue", all.residue.unwrap());
+    let Shapley { parts, total } = all.shapley.unwrap();
+    present("total", total, 0.8);
+    assert_eq!(
+        parts.iter().map(|part| part.0).collect::<Vec<_>>(),
+        [Part::Base, Part::Prompts, Part::Teacher]
+    );
+    present("teacher's share", parts[2].2.defined().unwrap(), 0.75 / 0.8);
+    absent("prompts' share", parts[1].2.defined().unwrap());
+}
+
+#[test]
+fn planted_prompts_interaction_and_residue_are_found() {
+    let prompts = found(NAMES, [0.85, 0.85, 0.1, 0.1, 0.8, 0.8, 0.05, 0.05]);
+    absent("teacher", prompts.within[0].teacher.unwrap().quantity);
+    present("prompts", prompts.within[0].prompts.unwrap().quantity, 0.75);
+    let both = found(NAMES, [0.85, 0.1, 0.1, 0.1, 0.8, 0.1, 0.1, 0.05]);
+    present("interaction", both.within[0].interaction.unwrap(), 0.75);
+    let base = found(NAMES, [0.7, 0.7, 0.7, 0.7, 0.1, 0.1, 0.1, 0.1]);
+    present("residue", base.residue.unwrap(), 0.6);
+    let parts = base.shapley.unwrap().parts;
+    present("base's share", parts[0].2.defined().unwrap(), 1.0);
+    // Nothing anywhere: no effect, and no shares of it.
+    let nothing = found(NAMES, [0.4; 8]);
+    absent("teacher", nothing.within[0].teacher.unwrap().quantity);
+    absent("residue", nothing.residue.unwrap());
+    let Shapley { parts, total } = nothing.shapley.unwrap();
+    absent("total", total);
+    assert!(parts.iter().all(|(_, _, share)| matches!(share, Ratio::Undefined { .. })));
+}
+
+#[test]
+fn shapley_values_sum_to_the_total_on_every_draw() {
+    let draws = cube(NAMES, [0.7, 0.3, 0.6, 0.35, 0.5, 0.4, 0.4, 0.2]);
+    // The values by their definition: what a part adds, averaged over the six orders of exchanging the three.
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    let value = |means: &dyn Fn(usize) -> f64, part: usize| -> f64 {
+        let added = |order: &[usize; 3]| {
+            // Bit 2 − p of a corner's number is set when part p is from A.
+            let mut corner = 7;
+            for each in order {
+                let before = corner;
+                corner -= 4 >> each;
+                if *each == part {
+                    return means(corner) - means(before);
+                }
+            }
+            unreachable!("every order holds every part")
+        };
+        orders.iter().map(added).sum::<f64>() / 6.0
+    };
+    for row in draws.draws().rows() {
+        let sum: f64 = (0..3).map(|part| value(&|corner| row[corner], part)).sum();
+        close("sum", sum, row[0] - row[7], 1e-12);
+    }
+    let shapley = origins(&draws, &corners(&NAMES)).unwrap().shapley.unwrap();
+    for (index, (part, quantity, _)) in shapley.parts.iter().enumerate() {
+        let by_orders: Vec<f64> =
+            draws.draws().rows().into_iter().map(|row| value(&|corner| row[corner], index)).collect();
+        close("value", quantity.value, value(&|corner| draws.estimates()[corner], index), 1e-12);
+        let positive = by_orders.iter().filter(|draw| **draw > 0.0).count() as f64 / by_orders.len() as f64;
+        close(&part.to_string(), quantity.above_zero, positive, 1e-12);
+    }
+    let values: f64 = shapley.parts.iter().map(|part| part.1.value).sum();
+    let shares: f64 = shapley.parts.iter().map(|part| part.2.defined().unwrap().value).sum();
+    close("values", values, shapley.total.value, 1e-12);
+    close("shares", shares, 1.0, 1e-12);
+}
+
+#[test]
+fn shapley_of_two_parts_is_their_effects() {
+    let names = ["OOO", "OOA", "OAO", "OAA"];
+    let within = found(names, [0.8, 0.3, 0.5, 0.2]).within.remove(0);
+    let [(_, prompts, _), (_, teacher, _)] = within.shapley.unwrap().parts[..] else { panic!("two parts") };
+    for (effect, value) in [(within.teacher, teacher), (within.prompts, prompts)] {
+        let effect = effect.unwrap();
+        assert_eq!(effect.alone_on, None);
+        close("value", effect.quantity.value, value.value, 1e-12);
+        close("low", effect.quantity.low, value.low, 1e-12);
+        close("high", effect.quantity.high, value.high, 1e-12);
+    }
+}
+
+#[test]
+fn pipelines_swapped_flip_signs() {
+    let draws = cube(NAMES, [0.85, 0.2, 0.6, 0.1, 0.7, 0.3, 0.4, 0.05]);
+    let there = origins(&draws, &corners(&NAMES)).unwrap();
+    let flip = |pipeline| if pipeline == Pipeline::O { Pipeline::A } else { Pipeline::O };
+    let flipped: Vec<(Corner, &str)> = (corners(&NAMES).into_iter())
+        .map(|(corner, name)| {
+            let Corner { base, prompts, teacher } = corner;
+            (Corner { base: flip(base), prompts: flip(prompts), teacher: flip(teacher) }, name)
+        })
+        .collect();
+    let back = origins(&draws, &flipped).unwrap();
+    let mirrored = |case: &str, one: Quantity, other: Quantity| {
+        close(case, one.value, -other.value, 1e-12);
+        close(case, one.low, -other.high, 1e-12);
+        close(case, one.high, -other.low, 1e-12);
+    };
+    mirrored("teacher", there.within[0].teacher.unwrap().quantity, back.within[1].teacher.unwrap().quantity);
+    mirrored("prompts", there.within[1].prompts.unwrap().quantity, back.within[0].prompts.unwrap().quantity);
+    let (there, back) = (there.shapley.unwrap(), back.shapley.unwrap());
+    mirrored("total", there.total, back.total);
+    for (one, other) in there.parts.iter().zip(&back.parts) {
+        mirrored("part", one.1, other.1);
+        close("share", one.2.defined().unwrap().value, other.2.defined().unwrap().value, 1e-12);
+    }
+}
+
+#[test]
+fn names_and_orders_of_arms_change_nothing() {
+    let rates = [0.85, 0.2, 0.6, 0.1, 0.7, 0.3, 0.4, 0.05];
+    let arms = Made { seeds: 0.2, ..MADE }.arms(41, rates);
+    let there = origins(&joined(&NAMES, &arms, Resampling::default()), &corners(&NAMES)).unwrap();
+    let renamed = ["h", "g", "f", "e", "d", "c", "b", "a"];
+    let mut reversed: Vec<(&str, Vec<Observation>)> = renamed.into_iter().zip(arms).collect();
+    reversed.reverse();
+    let (names, arms): (Vec<&str>, Vec<_>) = reversed.into_iter().unzip();
+    let draws = joined(&names, &arms, Resampling::default());
+    let given: Vec<(Corner, &str)> = Corner::all().zip(renamed).collect();
+    assert_eq!(origins(&draws, &given).unwrap(), there);
+    let mut shuffled = given;
+    shuffled.rotate_left(3);
+    assert_eq!(origins(&draws, &shuffled).unwrap(), there);
+}
+
+#[test]
+fn missing_corners_are_named_and_what_is_left_says_where_it_stands() {
+    let some = found(["OOO", "OOA"], [0.85, 0.1]);
+    let effect = some.within[0].teacher.unwrap();
+    assert_eq!(effect.alone_on, Some((Part::Prompts, Pipeline::O)));
+    assert_eq!(effect.to_string(), "effect of the teacher on base O, prompts O alone");
+    present("teacher", effect.quantity, 0.75);
+    assert!(some.within[0].prompts.is_none() && some.within[0].interaction.is_none());
+    assert!(some.residue.is_none() && some.shapley.is_none() && some.within.len() == 1);
+    let named: Vec<String> = some.missing.iter().map(|missing| missing.corner.to_string()).collect();
+    assert_eq!(named, NAMES[2..]);
+    assert_eq!(
+        some.missing[1].needed_for,
+        [
+            "effect of the teacher on base O, prompts A",
+            "effect of the prompts on base O, teacher A",
+            "interaction of prompts and teacher on base O",
+            "residue of the base",
+            "Shapley values of base, prompts and teacher",
+        ]
+    );
+    // Twin: with the whole square, the effect is the mean over both prompts.
+    let square = found(["OOO", "OOA", "OAO", "OAA"], [0.85, 0.1, 0.45, 0.1]);
+    let effect = square.within[0].teacher.unwrap();
+    assert_eq!(effect.to_string(), "effect of the teacher on base O, mean over both prompts");
+    present("teacher", effect.quantity, 0.55);
+    assert_eq!(square.missing.len(), 4);
+    // Another base's square does not need this one's.
+    let other = found(["AOO", "AAO", "AAA"], [0.8, 0.1, 0.1]);
+    assert_eq!(other.within[0].base, Pipeline::A);
+    assert_eq!(
+        other.within[0].teacher.unwrap().alone_on,
+        Some((Part::Prompts, Pipeline::A)),
+        "the only prompts with both teachers"
+    );
+}
+
+#[test]
+fn dropping_leaks_where_swapping_works() {
+    let names = ["full", "drop", "swap", "other"];
+    let draws = joined(&names, &MADE.arms(42, [0.85, 0.8, 0.1, 0.05]), Resampling::default());
+    let leaks = leakage(&draws, "full", "drop", "swap").unwrap().defined().unwrap();
+    present("leakage", leaks, 0.7 / 0.75);
+    let removed = |arm| share_removed(&draws, "full", arm, "other").unwrap().defined().unwrap();
+    present("swap removes", removed("swap"), 0.75 / 0.8);
+    assert!(removed("drop").high < 0.4, "{:?}", removed("drop"));
+    let fall = |arm: usize| draws.estimates()[0] - draws.estimates()[arm];
+    close("leakage", leaks.value, 1.0 - fall(1) / fall(2), 1e-12);
+    // Twin: dropping works as well as swapping.
+    let draws = joined(&names, &MADE.arms(42, [0.85, 0.1, 0.1, 0.05]), Resampling::default());
+    absent("leakage", leakage(&draws, "full", "drop", "swap").unwrap().defined().unwrap());
+    // Neither does anything: no index.
+    let draws = joined(&names, &MADE.arms(42, [0.85, 0.85, 0.85, 0.85]), Resampling::default());
+    assert!(matches!(leakage(&draws, "full", "drop", "swap").unwrap(), Ratio::Undefined { .. }));
+    assert!(matches!(share_removed(&draws, "full", "drop", "other").unwrap(), Ratio::Undefined { .. }));
+}
+
+#[test]
+fn virulence_is_the_area_and_the_spread_of_subsets() {
+    let names = ["none", "a", "b", "c", "half", "all"];
+    let fractions = [0.0, 0.25, 0.25, 0.25, 0.5, 1.0];
+    let arms: Vec<(f64, &str)> = fractions.into_iter().zip(names).collect();
+    let drawn = |rates| joined(&names, &MADE.arms(43, rates), Resampling::default());
+    let draws = drawn([0.05, 0.1, 0.45, 0.8, 0.5, 0.9]);
+    let curve = virulence(&draws, &arms).unwrap();
+    let [none, quarter, half, all] = [0, 1, 2, 3].map(|point| curve.curve[point].1.value);
+    close("quarter", quarter, draws.estimates()[1..4].iter().sum::<f64>() / 3.0, 1e-12);
+    let area = 0.125 * (none + quarter) + 0.125 * (quarter + half) + 0.25 * (half + all);
+    close("area", curve.area.value, area, 1e-12);
+    let truth = 0.125 * (0.05 + 0.45) + 0.125 * (0.45 + 0.5) + 0.25 * (0.5 + 0.9);
+    present("area", curve.area, truth);
+    let [spread] = curve.spreads[..] else { panic!("one fraction has several subsets") };
+    assert_eq!((spread.fraction.to_bits(), spread.subsets), (0.25_f64.to_bits(), 3));
+    assert!(spread.sd > 2.0 * spread.by_chance, "{spread:?}");
+    // Twin: subsets that are alike differ as measuring makes them.
+    let curve = virulence(&drawn([0.05, 0.45, 0.45, 0.45, 0.5, 0.9]), &arms).unwrap();
+    assert!(curve.spreads[0].sd < curve.spreads[0].by_chance, "{curve:?}");
+    // A flat line over half of the fractions has half its height.
+    let flat = joined(&["x", "y"], &MADE.arms(44, [0.6, 0.6]), Resampling::default());
+    let curve = virulence(&flat, &[(0.5, "y"), (0.0, "x")]).unwrap();
+    close("flat", curve.area.value, 0.25 * flat.estimates().iter().sum::<f64>(), 1e-12);
+}
+
+#[test]
+fn projections_have_effects_too() {
+    let [teacher, other] = Made { seeds: 0.3, ..MADE }.values(45, 3.0);
+    let [same, twin] = Made { seeds: 0.3, ..MADE }.values(46, 0.0);
+    let draws = joined(&["OOO", "OOA"], &[teacher, other], Resampling::default());
+    present(
+        "teacher",
+        origins(&draws, &corners(&["OOO", "OOA"])).unwrap().within[0].teacher.unwrap().quantity,
+        3.0,
+    );
+    let draws = joined(&["OOO", "OOA"], &[same, twin], Resampling::default());
+    absent(
+        "teacher",
+        origins(&draws, &corners(&["OOO", "OOA"])).unwrap().within[0].teacher.unwrap().quantity,
+    );
+}
+
+#[test]
+fn unusable_corners_are_named() {
+    let draws = cube(["OOO", "OOA"], [0.8, 0.2]);
+    let message = |result: heirloom_probe::Result<()>| result.expect_err("an error").to_string();
+    let corner = Corner::named("OOO").unwrap();
+    let twice = origins(&draws, &[(corner, "OOO"), (corner, "OOA")]).map(|_| ());
+    assert_eq!(message(twice), "`OOO` was given twice: expected one arm for it");
+    let unknown = origins(&draws, &[(corner, "full")]).map(|_| ());
+    assert_eq!(message(unknown), "unknown arm `full`; the arms are [\"OOO\", \"OOA\"]");
+    let outside = virulence(&draws, &[(0.0, "OOO"), (1.5, "OOA")]).map(|_| ());
+    assert_eq!(message(outside), "`fraction`: expected a number from 0 to 1, found 1.5");
+    let one = virulence(&draws, &[(0.5, "OOO"), (0.5, "OOA")]).map(|_| ());
+    assert_eq!(message(one), "expected at least 2 fractions, found 1");
+    assert!(message(leakage(&draws, "OOO", "drop", "OOA").map(|_| ())).contains("`drop`"));
+    assert!(Corner::named("OXO").is_none());
+}
