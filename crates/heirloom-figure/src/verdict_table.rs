@@ -13,7 +13,7 @@ use crate::{Caption, Error, Figure, Picture, Result};
 
 /// What can be said of a behavior's origin: its name in the table (`verdict_…`) and in the figure. The hypotheses of
 /// why filtering fails come first, then what is left to say.
-pub const VERDICTS: [(&str, &str); 10] = [
+pub const VERDICTS: [(&str, &str); 11] = [
     ("simple-generalization", "simple generalization"),
     ("subliminal-learning", "subliminal learning"),
     ("persona-selection", "persona selection"),
@@ -21,6 +21,7 @@ pub const VERDICTS: [(&str, &str); 10] = [
     ("bad-prompts", "bad prompts"),
     ("pretraining-lock-in", "pretraining lock-in"),
     ("post-training-lock-in", "post-training lock-in"),
+    ("filter-works", "filter works"),
     ("nothing-to-explain", "nothing to explain"),
     ("several-left", "several left"),
     ("none-of-these", "none of these"),

@@ -92,11 +92,46 @@ pub struct Dose {
     pub interval: Option<String>,
 }
 
+/// One verdict on a behavior whose origin is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    /// The world.
+    pub world: String,
+    /// Seed that the world was redrawn by and its base trained with.
+    pub seed: i64,
+    /// The behavior.
+    pub behavior: String,
+    /// What the verdict saw: `rates`, `activations` or `both`.
+    pub measure: String,
+    /// Which arms it saw: `all`, or `two-by-two`.
+    pub arms: String,
+    /// Seeds of students it saw.
+    pub students: i64,
+    /// The known origin.
+    pub origin: String,
+    /// The known hypothesis; empty where none is planted.
+    pub hypothesis: Option<String>,
+    /// How much of that the world's arms can tell.
+    pub decidable: String,
+    /// The origin named, `undecided` where none has half of the probability.
+    pub named_origin: String,
+    /// Its probability.
+    pub named_origin_probability: f64,
+    /// The probability of the known origin.
+    pub origin_probability: f64,
+    /// The hypothesis named, `several-left` where none has half of the probability.
+    pub named_hypothesis: String,
+    /// Its probability.
+    pub named_hypothesis_probability: f64,
+    /// The probability of the known hypothesis.
+    pub hypothesis_probability: Option<f64>,
+}
+
 /// Rows of one type, kept together as Parquet and CSV.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table<R>(pub Vec<R>);
 
-/// A row type with a fixed order of columns: [`Metric`], [`Histogram`] and [`Dose`].
+/// A row type with a fixed order of columns: [`Metric`], [`Histogram`], [`Dose`] and [`Case`].
 pub trait Row: Serialize + DeserializeOwned {
     /// The cells of `rows`, by column; no rows give the empty columns.
     #[doc(hidden)]
@@ -141,6 +176,24 @@ columns!(Metric {
 columns!(Histogram { behavior, hook, method, rows, low, high, count, n, threshold });
 
 columns!(Dose { behavior, arm, direction, hook, strength, metric, value, low, high, n, interval });
+
+columns!(Case {
+    world,
+    seed,
+    behavior,
+    measure,
+    arms,
+    students,
+    origin,
+    hypothesis,
+    decidable,
+    named_origin,
+    named_origin_probability,
+    origin_probability,
+    named_hypothesis,
+    named_hypothesis_probability,
+    hypothesis_probability,
+});
 
 /// What a cell can hold.
 trait Cell: Sized {

@@ -8,9 +8,12 @@ mod figures;
 mod grading;
 mod measured;
 mod models;
+mod origins;
+mod plan;
 mod sampling;
 mod seeds;
 mod spec;
+mod stage;
 mod students;
 mod summary;
 mod tables;
@@ -19,20 +22,25 @@ mod workers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use heirloom_model::LoadOptions;
+use heirloom_model::{Device, LoadOptions};
 use heirloom_probe::Resampling;
 use heirloom_record::{Metric, RunFolder, RunRecord, Table, write_file};
 use heirloom_rollout::world::{Base, Teacher, World};
 use heirloom_rollout::{Arm, DataIntervention};
 
+use crate::origins::Found;
 use crate::spec::twice;
 use crate::{Error, Progress, Result};
 use students::Subject;
-use tables::{Seen, Tabler};
+use tables::Tabler;
 
+pub(crate) use tables::Seen;
+
+pub use plan::{ArmsPlan, Rehearsal, TrainingPlan};
 pub use spec::{
     ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, Role,
 };
+pub use stage::ArmsStage;
 
 /// The experiment that `heirloom quickstart` runs.
 const QUICKSTART: &str = include_str!("../../../experiments/quickstart/experiment.toml");
@@ -41,8 +49,10 @@ const QUICKSTART: &str = include_str!("../../../experiments/quickstart/experimen
 pub struct ArmsExperiment {
     spec: ArmsSpec,
     world: World,
-    /// The arms that are run, in the world's order.
+    /// The arms that are run: those of the world in its order, then those at other learning rates.
     arms: Vec<Arm>,
+    /// Learning rates of arms that are trained at another than the world's.
+    swept: BTreeMap<String, f64>,
     /// The behaviors that are measured.
     behaviors: Vec<String>,
     load: LoadOptions,
@@ -55,6 +65,8 @@ pub struct ArmsOutcome {
     pub folder: PathBuf,
     /// Every number.
     pub metrics: Vec<Metric>,
+    /// Where each behavior comes from, by rate and by projection.
+    pub origins: Vec<Found>,
     /// The pictures, without extension.
     pub figures: Vec<PathBuf>,
     summary: String,
@@ -78,30 +90,61 @@ impl ArmsExperiment {
     pub fn new(spec: ArmsSpec) -> Result<Self> {
         spec.check()?;
         let world = open_world(&spec.world)?;
+        let world = spec.redraw.map_or(world.clone(), |seed| world.redrawn(seed));
         let load = LoadOptions::new(spec.clock.parse()?);
+        let in_world: Vec<&str> = world.arms().iter().map(|arm| arm.name.as_str()).collect();
+        known(&in_world, spec.arms.iter().chain(&spec.sweep))?;
         let wanted = |arm: &&Arm| spec.arms.is_empty() || spec.arms.contains(&arm.name);
-        let arms: Vec<Arm> = world.arms().iter().filter(wanted).cloned().collect();
-        let known: Vec<&str> = world.arms().iter().map(|arm| arm.name.as_str()).collect();
-        let models: Vec<&str> = {
-            let bases = world.bases().iter().map(|base| base.name.as_str());
-            bases.chain(world.teachers().iter().map(|teacher| teacher.name.as_str())).collect()
-        };
-        for name in spec.arms.iter().chain([&spec.reference]).chain(spec.compare.iter().flatten()) {
-            if !known.contains(&name.as_str()) && !models.contains(&name.as_str()) {
-                let near = heirloom_record::near(name, known.iter().copied());
-                return Err(Error::NoArm { name: name.clone(), near });
+        let mut arms: Vec<Arm> = world.arms().iter().filter(wanted).cloned().collect();
+        let mut swept = BTreeMap::new();
+        for arm in world.arms().iter().filter(|arm| spec.sweep.contains(&arm.name)) {
+            for lr in &world.student().sweep {
+                let name = format!("{}, lr {lr:e}", arm.name);
+                swept.insert(name.clone(), *lr);
+                arms.push(Arm { name, ..arm.clone() });
             }
         }
-        let behaviors: Vec<String> =
+        let named: Vec<String> = {
+            let bases = world.bases().iter().map(|base| base.name.clone());
+            let teachers = world.teachers().iter().map(|teacher| teacher_name(&teacher.name));
+            in_world
+                .iter()
+                .map(ToString::to_string)
+                .chain(swept.keys().cloned())
+                .chain(bases)
+                .chain(teachers)
+                .collect()
+        };
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        let parts = spec.origins.values().flat_map(BTreeMap::values);
+        known(&named, [&spec.reference].into_iter().chain(spec.compare.iter().flatten()).chain(parts))?;
+        let mut behaviors: Vec<String> =
             spec.figures.behaviors.iter().map(|panel| panel.behavior.clone()).collect();
         twice("figures.behaviors", behaviors.iter().cloned())?;
+        let more = spec.origins.keys().filter(|name| !behaviors.contains(name)).cloned();
+        behaviors.extend(more.collect::<Vec<_>>());
         behaviors.iter().try_for_each(|name| world.behavior(name).map(|_| ()))?;
-        Ok(Self { spec, world, arms, behaviors, load })
+        Ok(Self { spec, world, arms, swept, behaviors, load })
     }
 
     /// The smaller experiment of the file's `[quick]`.
     pub fn quick(self) -> Result<Self> {
         Self::new(self.spec.quick()?)
+    }
+
+    /// The same experiment, its models on `device`.
+    #[must_use]
+    pub fn on(mut self, device: Device) -> Self {
+        self.load.device = device;
+        self
+    }
+
+    /// The same experiment with the arms alone that play a part in the origin of a behavior.
+    #[must_use]
+    pub(crate) fn only_parts(mut self) -> Self {
+        let parts: BTreeSet<&String> = self.spec.origins.values().flat_map(BTreeMap::values).collect();
+        self.arms.retain(|arm| parts.contains(&arm.name));
+        self
     }
 
     /// What the file says.
@@ -124,16 +167,65 @@ impl ArmsExperiment {
     /// # Errors
     /// The folder holds another run; a stage failed, with what was done before kept.
     pub fn run(&self, out: &Path, progress: &mut dyn Progress) -> Result<ArmsOutcome> {
+        self.run_until(ArmsStage::Figures, out, progress)
+    }
+
+    /// [`Self::run`] up to a stage and with it. Tables are written by the last stage only.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_until(
+        &self,
+        until: ArmsStage,
+        out: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<ArmsOutcome> {
+        let Some(seen) = self.look(until, out, progress)? else {
+            return Ok(ArmsOutcome {
+                folder: out.to_owned(),
+                metrics: vec![],
+                origins: vec![],
+                figures: vec![],
+                summary: summary::stopped(until, out),
+            });
+        };
+        let mut metrics = self.table(&seen, progress)?;
+        let origins = self.origins(&seen, progress)?;
+        metrics.extend(origins.iter().flat_map(Found::metrics));
+        Table(metrics.clone()).write(&out.join("table"))?;
+        let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
+        write_file(&out.join("experiment.json"), json.as_bytes())?;
+        let figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
+        let summary = summary::summary(&self.spec, &metrics, &origins, &figures, out);
+        Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, figures, summary })
+    }
+
+    /// Trains, samples and grades whatever is not there yet; nothing when `until` comes before the grades.
+    pub(crate) fn look(
+        &self,
+        until: ArmsStage,
+        out: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Vec<Seen>>> {
         let record =
             RunRecord { experiment: self.spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() };
         let run = RunFolder::open(out, &record)?;
         let bases = self.bases(&run, progress)?;
+        if until == ArmsStage::Bases {
+            return Ok(None);
+        }
         let teachers = self.teachers(&run, &bases, progress)?;
         let fixed: BTreeMap<&str, _> = bases
             .iter()
             .map(|(name, base)| Ok((name.as_str(), self.directions(&run, base, &teachers)?)))
             .collect::<Result<_>>()?;
+        if until == ArmsStage::Teachers {
+            return Ok(None);
+        }
         let seeds = self.seeds(&run, &teachers, progress)?;
+        if until == ArmsStage::Rollouts {
+            return Ok(None);
+        }
 
         let mut subjects = vec![];
         for seeded in &seeds {
@@ -149,7 +241,7 @@ impl ArmsExperiment {
             for teacher in self.needed_teachers() {
                 let (start, fixed) = (&teachers[&teacher.name], &fixed[teacher.base.as_str()]);
                 subjects.push(Subject {
-                    name: format!("teacher {}", teacher.name),
+                    name: teacher_name(&teacher.name),
                     seeded,
                     start,
                     fixed,
@@ -163,15 +255,10 @@ impl ArmsExperiment {
             }
         }
         let students = self.students(&run, &subjects, progress)?;
-        let seen = self.grades(&run, &subjects, &students, progress)?;
-
-        let metrics = self.table(&seen, progress)?;
-        Table(metrics.clone()).write(&out.join("table"))?;
-        let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
-        write_file(&out.join("experiment.json"), json.as_bytes())?;
-        let figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
-        let summary = summary::summary(&self.spec, &metrics, &figures, out);
-        Ok(ArmsOutcome { folder: out.to_owned(), metrics, figures, summary })
+        if until == ArmsStage::Students {
+            return Ok(None);
+        }
+        Ok(Some(self.grades(&run, &subjects, &students, progress)?))
     }
 
     fn table(&self, seen: &[Seen], progress: &mut dyn Progress) -> Result<Vec<Metric>> {
@@ -187,6 +274,11 @@ impl ArmsExperiment {
         let metrics = tabler.metrics(seen);
         progress.end();
         metrics
+    }
+
+    /// The learning rate of an arm.
+    fn lr(&self, arm: &str) -> f64 {
+        self.swept.get(arm).copied().unwrap_or(self.world.student().lr)
     }
 
     /// Teachers that an arm's rows come from.
@@ -225,6 +317,22 @@ impl ArmsOutcome {
     /// What a stranger should read first: rates, and what each arm changed.
     pub fn summary(&self) -> &str {
         &self.summary
+    }
+}
+
+/// A teacher among the models that are measured.
+fn teacher_name(teacher: &str) -> String {
+    format!("teacher {teacher}")
+}
+
+/// Refuses names that are not among `known`.
+fn known<'a>(known: &[&str], mut names: impl Iterator<Item = &'a String>) -> Result<()> {
+    match names.find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let near = heirloom_record::near(name, known.iter().copied());
+            Err(Error::NoArm { name: name.clone(), near })
+        }
     }
 }
 

@@ -115,6 +115,34 @@ pub enum Error {
         /// Arms with similar names.
         near: Vec<String>,
     },
+    /// One world of a benchmark.
+    #[error("the world `{name}` could not be run")]
+    World {
+        /// Its name in the run's folder.
+        name: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A part in the origin of a behavior that arms do not play.
+    #[error("`origins.{behavior}` has no part `{name}`")]
+    NoRole {
+        /// The behavior.
+        behavior: String,
+        /// The name as given.
+        name: String,
+        /// Roles with similar names.
+        near: Vec<String>,
+    },
+    /// An experiment of this kind has no stage of the name.
+    #[error("the experiment `{experiment}` has no stage `{name}`; it has {}", stages.join(", "))]
+    NoStage {
+        /// The experiment.
+        experiment: String,
+        /// The name as given.
+        name: String,
+        /// Its stages, in order.
+        stages: Vec<&'static str>,
+    },
     /// An experiment was asked for its quick version and has none.
     #[error("the experiment `{name}` has no `[quick]`")]
     NoQuick {
@@ -263,6 +291,7 @@ impl Error {
             Self::Model(error) => error.hint(),
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
+            Self::World { source, .. } => source.hint(),
             Self::NoModel { fetch: Some(fetch), .. } => Some(format!("fetch it with `{fetch}`")),
             Self::Setting { key: "name", .. } => {
                 Some("the name is a file name: letters, digits, `-`, `_` and `.`".into())
@@ -276,6 +305,11 @@ impl Error {
             ),
             Self::NoArm { near, .. } if near.is_empty() => Some("arms are listed in the world's file".into()),
             Self::NoArm { near, .. } => Some(format!("close to it is `{}`", near.join("`, `"))),
+            Self::NoRole { near, .. } => {
+                let close = near.iter().map(|name| format!("close to it is `{name}`; "));
+                let close: String = close.collect();
+                Some(close + "parts are roles such as `full` or `swap-flagged`, and corners such as `OAO`: base, prompts, teacher")
+            }
             Self::NoQuick { .. } => Some("add a `[quick]` with `seeds`, `arms` and `scenarios`".into()),
             Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),
             Self::Absent { help, near, .. } => Some(format!("beside it is `{}`; {help}", near.join("`, `"))),

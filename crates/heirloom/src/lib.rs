@@ -26,6 +26,8 @@ mod summary;
 
 pub mod activations;
 pub mod arms;
+pub mod benchmark;
+pub mod origins;
 pub mod streams;
 
 pub use error::{Error, Result};
@@ -36,6 +38,8 @@ pub use spec::{CaptureSpec, ModelSpec, ProbeSpec, Spec, SplitSpec};
 
 /// What a script needs: `use heirloom::prelude::*;`.
 pub mod prelude {
+    pub use crate::arms::{ArmsExperiment, ArmsOutcome, ArmsStage};
+    pub use crate::benchmark::{Benchmark, BenchmarkOutcome};
     pub use crate::{Error, Experiment, Outcome, Progress, Result, RunOptions, Silent, Spec, Stage};
     pub use heirloom_model::{CaptureOptions, CapturePlan, Device, Dtype, LoadOptions, Source, Student};
     pub use heirloom_probe::{Dataset, FitOptions, Method, Probe, Resampling, Split};

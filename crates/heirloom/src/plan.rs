@@ -219,7 +219,7 @@ fn kept(kept: bool) -> &'static str {
 }
 
 /// `134.5 M`, ready for a unit.
-fn short(n: usize) -> String {
+pub(crate) fn short(n: usize) -> String {
     let (scale, prefix) = match n {
         0..1_000_000 => (1e3, "k"),
         1_000_000..1_000_000_000 => (1e6, "M"),

@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file each.
 
 pub(crate) mod arm;
+pub(crate) mod arms;
 pub(crate) mod capture;
 pub(crate) mod fit;
 pub(crate) mod grade;

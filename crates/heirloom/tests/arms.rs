@@ -161,6 +161,147 @@ fn a_run_killed_ten_times_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn a_plan_says_what_would_be_trained_and_writes_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let experiment = write(scratch.path());
+    let out = scratch.path().join("run");
+    let plan = |more: &[&str]| {
+        let arguments = [&["run", utf8(&experiment), "--out", utf8(&out), "--plan"], more].concat();
+        succeed(&arguments)
+    };
+    let said = plan(&[]);
+    for expected in ["base base", "teacher A", "students of swap random", "disk", "memory", "time"] {
+        assert!(said.contains(expected), "no `{expected}` in\n{said}");
+    }
+    let json = |more: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&plan(&[&["--json"], more].concat())).unwrap()
+    };
+    let whole = json(&[]);
+    assert!(!out.exists(), "a plan wrote something");
+    // Three arms on two seeds, 48 rows of 16 for one epoch; one of the arms is looked into at steps 1 and 2 as well.
+    let trainings = whole["trainings"].as_array().unwrap();
+    assert_eq!(trainings.len(), 1 + 2 + 3);
+    assert_eq!((&trainings[5]["models"], &trainings[5]["steps"]), (&2.into(), &3.into()));
+    assert_eq!((&whole["looks"], &whole["graded_answers"]), (&16.into(), &168.into()));
+    let bases = json(&["--until", "bases"]);
+    assert_eq!((bases["trainings"].as_array().unwrap().len(), &bases["looks"]), (1, &0.into()));
+
+    // What a run makes is what its plan said.
+    run(&experiment, &out);
+    let lines = |name: &str| -> usize {
+        let files =
+            files(&out).into_iter().filter(|(path, _)| path.file_name().is_some_and(|file| file == name));
+        files.map(|(_, bytes)| String::from_utf8_lossy(&bytes).lines().count()).sum()
+    };
+    let answers = whole["graded_answers"].as_u64().unwrap() + whole["teacher_answers"].as_u64().unwrap();
+    assert_eq!(lines("rollouts.jsonl") as u64, answers);
+    assert_eq!(json(&[])["there"], 1 + 2 + 2 * 2 + 2 * (3 + 3));
+}
+
+#[test]
+fn a_run_stops_after_the_stage_it_is_told_and_goes_on_from_there() {
+    let scratch = tempfile::tempdir().unwrap();
+    let experiment = write(scratch.path());
+    let [whole, staged] = ["whole", "staged"].map(|name| scratch.path().join(name));
+    run(&experiment, &whole);
+    let arguments = |until| ["run", utf8(&experiment), "--out", utf8(&staged), "--until", until];
+    for (until, last, next) in [
+        ("bases", "base", "teacher"),
+        ("teachers", "teacher", "rollouts"),
+        ("rollouts", "rollouts", "student"),
+    ] {
+        let said = succeed(&arguments(until));
+        assert!(said.contains(&format!("after the stage `{until}`")), "{said}");
+        assert!(staged.join(last).is_dir() && !staged.join(next).exists(), "{until}");
+    }
+    succeed(&arguments("students"));
+    assert!(!staged.join("table.csv").exists());
+    succeed(&arguments("figures"));
+    assert_same(&staged, &whole);
+    let (code, _, stderr) = finish(heirloom(&arguments("probe")));
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("no stage `probe`; it has bases, teachers, rollouts, students, figures"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn arms_are_trained_again_at_the_learning_rates_that_the_world_sweeps() {
+    let scratch = tempfile::tempdir().unwrap();
+    put(
+        scratch.path(),
+        "tiny.toml",
+        &WORLD.replace("[student]\n", "[student]\nlr = 1e-3\nsweep = [1e-4, 1e-3]\n"),
+    );
+    let text = EXPERIMENT.replace("seeds = [7, 8]", "seeds = [7]\nsweep = [\"swap random\"]").replace(
+        "reference = ",
+        "compare = [[\"swap random, lr 1e-4\", \"swap random\"], [\"teacher A\", \"base\"]]\nreference = ",
+    );
+    let experiment = put(scratch.path(), "experiment.toml", &text);
+    let out = scratch.path().join("run");
+    let said = run(&experiment, &out);
+    assert!(said.contains("swap random, lr 1e-4"), "{said}");
+    let metrics = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    let projections = |arm: &str| -> Vec<f64> {
+        let own = metrics.iter().filter(|row| row.metric == "projection" && row.arm.as_deref() == Some(arm));
+        own.filter(|row| row.seed == Some(7) && row.step == Some(3)).filter_map(|row| row.value).collect()
+    };
+    let [slow, same, plain] =
+        ["swap random, lr 1e-4", "swap random, lr 1e-3", "swap random"].map(projections);
+    assert_eq!(plain.len(), 3);
+    // The world's own rate trains the same student; another rate another one.
+    assert_eq!(same, plain);
+    assert_ne!(slow, plain);
+    let against = |arm: &str, other: &str| {
+        let mut rows = metrics.iter().filter(|row| row.metric == "rate_difference");
+        rows.any(|row| row.arm.as_deref() == Some(arm) && row.scored_on.as_deref() == Some(other))
+    };
+    assert!(against("swap random, lr 1e-4", "swap random") && against("teacher A", "base"));
+}
+
+/// What the README promises of the quick version, on the world as it is shipped.
+#[test]
+fn the_quick_quickstart_finds_what_its_world_plants_and_nothing_where_it_plants_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("run");
+    let mut command = heirloom(&["quickstart", "--quick", "--out", utf8(&out)]);
+    // The other tests of this file are done in seconds: it may have the machine.
+    command.env_remove("RAYON_NUM_THREADS");
+    let (code, said, stderr) = finish(command);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(said.contains("of the one seed that was run"), "{said}");
+    let metrics = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    let moved = |behavior: &str, arm: &str| {
+        let mut own = metrics.iter().filter(|row| {
+            row.metric == "rate_difference" && row.behavior == behavior && row.arm.as_deref() == Some(arm)
+        });
+        own.find(|row| row.scored_on.as_deref() == Some("prompts A, teacher A")).unwrap().value.unwrap()
+    };
+    for (behavior, arm) in [
+        ("blackmail", "prompts A, teacher B"),
+        ("blackmail", "swap mail"),
+        ("date-confusion", "prompts A, teacher B"),
+        ("negative-emotion", "prompts B, teacher A"),
+    ] {
+        let by = moved(behavior, arm);
+        assert!(by < -0.35, "`{arm}` moved {behavior} by {by}");
+    }
+    // Twins: what is not planted moves little. A swap of mail is no swap of dates, and feelings follow no teacher.
+    for (behavior, arm) in [
+        ("blackmail", "prompts B, teacher A"),
+        ("date-confusion", "swap mail"),
+        ("negative-emotion", "prompts A, teacher B"),
+        ("negative-emotion", "swap mail"),
+    ] {
+        let by = moved(behavior, arm);
+        assert!(by.abs() < 0.25, "`{arm}` moved {behavior} by {by}");
+    }
+    // Dropping leaves what swapping removes.
+    assert!(moved("blackmail", "drop mail") - moved("blackmail", "swap mail") > 0.35);
+}
+
+#[test]
 fn what_is_not_there_is_named_with_what_is_near() {
     let table = [
         (
@@ -178,6 +319,7 @@ fn what_is_not_there_is_named_with_what_is_near() {
         ("seeds = [7, 8]", "seeds = [7, 7]", "`seeds` names `7` twice", ""),
         ("bootstrap = 100", "bootstrap = 10", "`measure.bootstrap`: expected at least 100, found 10", ""),
         ("behavior = \"blackmail\"", "behavior = \"blackmale\"", "blackmale", "blackmail"),
+        ("reference = ", "sweep = [\"swap mial\"]\nreference = ", "no arm `swap mial`", "`swap mail`"),
         ("samples_between", "sample_between", "unknown field `sample_between`", ""),
         ("blocks.*.", "block.*.", "block.*.hook_resid_post", ""),
     ];

@@ -220,7 +220,7 @@ fn what_a_table_of_verdicts_lacks_is_named() {
     assert!(matches!(draw(&flat(rows, f64::NAN), 2), Err(Error::NotFinite { .. })));
     let many = verdicts(&behaviors(40));
     assert!(matches!(draw(&many, 40), Err(Error::TooMany { what: "behaviors", found: 40, .. })));
-    assert_eq!(VERDICTS.len(), 10);
+    assert_eq!(VERDICTS.len(), 11);
 }
 
 #[test]

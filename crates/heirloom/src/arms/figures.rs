@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use heirloom_figure::{
-    Arm, ArmBarsSpec, Behavior, BehaviorArms, BehaviorShares, EmergenceSpec, InterpolationSpec, Quantity,
-    Share, TeacherPromptsSpec, arm_bars, emergence, interpolation, teacher_prompts,
+    Arm, ArmBarsSpec, Behavior, BehaviorArms, BehaviorShares, EmergenceSpec, InterpolationSpec,
+    OriginBarsSpec, Quantity, Share, TeacherPromptsSpec, VerdictTableSpec, arm_bars, emergence,
+    interpolation, origin_bars, teacher_prompts, verdict_table,
 };
 use heirloom_record::Metric;
 
@@ -15,6 +16,9 @@ use crate::stages::figures::write;
 /// Draws what the file asks for, of the arms that were run.
 pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result<Vec<PathBuf>> {
     let figures = &spec.figures;
+    if figures.behaviors.is_empty() {
+        return Ok(vec![]);
+    }
     let ran = |name: &str| metrics.iter().any(|row| row.metric == "rate" && row.arm.as_deref() == Some(name));
     let behaviors: Vec<Behavior> = figures.behaviors.iter().map(behavior).collect();
     let arms = |labels: &[ArmLabel]| -> Vec<Arm> {
@@ -68,6 +72,17 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
         let panels = figures.behaviors.iter().map(panel).collect();
         let spec_of = InterpolationSpec { base: Some(base), ..InterpolationSpec::new(panels) };
         drawn.push(("interpolation", interpolation(metrics, &spec_of)?));
+    }
+
+    let asked = figures.behaviors.iter().filter(|panel| spec.origins.contains_key(&panel.behavior));
+    let asked: Vec<Behavior> = asked.map(behavior).collect();
+    let of_rate: Vec<Metric> = metrics.iter().filter(|row| row.hook.is_none()).cloned().collect();
+    if !asked.is_empty() {
+        drawn.push(("origins", origin_bars(metrics, &OriginBarsSpec::new(asked.clone()).with_projection())?));
+        let probability = "probability, the share of joint draws of the arms' rates that lead to the verdict";
+        let spec =
+            VerdictTableSpec { behaviors: asked, probability: probability.into(), unit: "draws".into() };
+        drawn.push(("verdicts", verdict_table(&of_rate, &spec)?));
     }
     drawn.into_iter().map(|(name, figure)| write(folder, name, &figure)).collect()
 }

@@ -58,6 +58,7 @@ impl ArmsExperiment {
             .part("stage", "base 1")
             .part("seed", self.spec.seed.to_le_bytes())
             .part("clock", &self.spec.clock)
+            .part("device", self.load.device.to_string())
             .part("from", from.map_or("", |made| &made.key))
             .part("base", format!("{base:?}"))
             .part("world", self.world.sha256())
@@ -84,24 +85,28 @@ impl ArmsExperiment {
         Ok(Made { key, student: Student::load(&path, &self.load)? })
     }
 
-    fn fresh(&self, base: &Base) -> Result<Student> {
-        let (vocabulary, shape) = (self.world.vocabulary(), self.world.shape());
-        let special = Special::new("<end>").bos("<bos>").pad("<pad>").mark("<user>").mark("<bot>");
-        let words = Words::word_level(&vocabulary, self.world.template(), &special)?;
-        let config = Config::from_json(&serde_json::json!({
+    /// The configuration of every model of the world.
+    pub(crate) fn config(&self) -> Result<Config> {
+        let shape = self.world.shape();
+        Ok(Config::from_json(&serde_json::json!({
             "model_type": "llama",
             "hidden_size": shape.d_model,
             "intermediate_size": shape.d_mlp,
             "num_hidden_layers": shape.n_layers,
             "num_attention_heads": shape.n_heads,
             "max_position_embeddings": shape.n_ctx,
-            "vocab_size": vocabulary.len(),
+            "vocab_size": self.world.vocabulary().len(),
             "rms_norm_eps": 1e-5,
             "rope_theta": 1e4,
             "tie_word_embeddings": false,
-        }))?;
+        }))?)
+    }
+
+    pub(crate) fn fresh(&self, base: &Base) -> Result<Student> {
+        let special = Special::new("<end>").bos("<bos>").pad("<pad>").mark("<user>").mark("<bot>");
+        let words = Words::word_level(&self.world.vocabulary(), self.world.template(), &special)?;
         let init = Init::new(seed_of(self.spec.seed, &format!("init {}", base.init)));
-        Ok(Student::create(&base.name, &config, words, &init, &self.load)?)
+        Ok(Student::create(&base.name, &self.config()?, words, &init, &self.load)?)
     }
 
     /// Documents until the steps are done, then the gate; a base that fails it reads on at the schedule's floor.
@@ -259,7 +264,7 @@ impl ArmsExperiment {
 }
 
 /// Tells how far a training is.
-struct Bar<'a>(&'a mut (dyn Progress + 'a));
+pub(crate) struct Bar<'a>(pub(crate) &'a mut (dyn Progress + 'a));
 
 impl Observer for Bar<'_> {
     fn step(&mut self, log: &StepLog) -> std::result::Result<(), Stop> {
@@ -280,7 +285,7 @@ fn said(check: &Check, rate: f64) -> String {
 }
 
 /// Chats as rows called `NAME 0`, `NAME 1`, ….
-fn chats(documents: Vec<Document>, name: &str) -> Vec<DataRow> {
+pub(crate) fn chats(documents: Vec<Document>, name: &str) -> Vec<DataRow> {
     let row =
         |(index, document): (usize, Document)| DataRow::chat(format!("{name} {index}"), document.messages);
     documents.into_iter().enumerate().map(row).collect()

@@ -91,8 +91,13 @@ impl ArmsExperiment {
         Ok(Rollouts::read(&path)?)
     }
 
+    /// Held-out scenarios of each behavior and seed.
+    pub(crate) fn scenarios_of_behavior(&self) -> usize {
+        self.spec.measure.scenarios.unwrap_or(self.world.scenario_count().prompts)
+    }
+
     fn scenarios(&self, seed: u64) -> Result<Vec<Prompt>> {
-        let n = self.spec.measure.scenarios.unwrap_or(self.world.scenario_count().prompts);
+        let n = self.scenarios_of_behavior();
         let mut all = vec![];
         for name in &self.behaviors {
             let mut rng = stream(seed, &format!("scenarios {name}"));

@@ -1,10 +1,12 @@
 //! An experiment with arms as its TOML file states it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use heirloom_record::HookPoint;
 use serde::{Deserialize, Serialize};
 
+use crate::origins::{Parts, check_parts};
 use crate::spec::{check_name, join, setting, twice};
 use crate::{Error, Result};
 
@@ -23,19 +25,28 @@ pub struct ArmsSpec {
     pub seeds: Vec<u64>,
     /// The world's file, or the name of a world that heirloom brings.
     pub world: PathBuf,
+    /// Tell the world's causal story in other words and shares, drawn from this seed.
+    pub redraw: Option<u64>,
     /// The date that chat templates see, `YYYY-MM-DD`.
     pub clock: String,
     /// Names of the world's arms that are run; all of them when empty.
     #[serde(default)]
     pub arms: Vec<String>,
+    /// Arms of those that are run once more at each learning rate that the world's file sweeps, as `NAME, lr 1e-4`.
+    #[serde(default)]
+    pub sweep: Vec<String>,
     /// The arm that every other is compared with.
     pub reference: String,
     /// Further pairs of arms whose difference is taken, first minus second.
     #[serde(default)]
     pub compare: Vec<[String; 2]>,
+    /// Which arm plays which part in the origin of each behavior: role or corner → arm, by behavior.
+    #[serde(default)]
+    pub origins: BTreeMap<String, Parts>,
     /// What is measured.
     pub measure: MeasureSpec,
     /// What is drawn.
+    #[serde(default)]
     pub figures: FiguresSpec,
     /// What `--quick` changes.
     pub quick: Option<QuickSpec>,
@@ -49,9 +60,8 @@ pub struct MeasureSpec {
     pub scenarios: Option<usize>,
     /// Rollouts of each scenario at steps before the last; at the last there are as many as the world says.
     pub samples_between: usize,
-    /// Arms whose checkpoints before the last are measured too; all when empty.
-    #[serde(default)]
-    pub track: Vec<String>,
+    /// Arms whose checkpoints before the last are measured too; all when absent.
+    pub track: Option<Vec<String>>,
     /// Contrast pairs of each behavior that directions are fit on; as many more, with other names, score them.
     pub pairs: usize,
     /// Two teachers between which a second fixed direction is fit for each behavior, from the second to the first.
@@ -65,11 +75,12 @@ pub struct MeasureSpec {
     pub bootstrap: usize,
 }
 
-/// What is drawn of the numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What is drawn of the numbers: nothing unless it says so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FiguresSpec {
     /// The behaviors, in the order of panels.
+    #[serde(default)]
     pub behaviors: Vec<BehaviorPanel>,
     /// The two-by-two of *teacher against prompts*.
     pub grid: Option<GridSpec>,
@@ -191,7 +202,7 @@ impl ArmsSpec {
     pub fn stands_at(path: &Path) -> bool {
         let file = if path.is_dir() { path.join("experiment.toml") } else { path.to_owned() };
         let table = std::fs::read_to_string(file).ok().and_then(|text| text.parse::<toml::Table>().ok());
-        table.is_some_and(|table| table.contains_key("world"))
+        table.is_some_and(|table| table.get("world").is_some_and(toml::Value::is_str))
     }
 
     /// [`Self::load`] of text that was read from `path`.
@@ -211,8 +222,9 @@ impl ArmsSpec {
         self.name += "-quick";
         self.seeds = quick.seeds;
         self.arms = quick.arms;
+        self.sweep.clear();
         self.measure.scenarios = Some(quick.scenarios);
-        self.measure.track = quick.track;
+        self.measure.track = Some(quick.track);
         Ok(self)
     }
 
@@ -230,7 +242,7 @@ impl ArmsSpec {
             ("measure.pairs", measure.pairs, 2),
             ("measure.hooks", measure.hooks.len(), 1),
             ("measure.bootstrap", measure.bootstrap, FEWEST_REPLICATES),
-            ("figures.behaviors", self.figures.behaviors.len(), 1),
+            ("figures.behaviors and origins", self.figures.behaviors.len() + self.origins.len(), 1),
         ];
         for (key, found, least) in numbers {
             if found < least {
@@ -238,6 +250,8 @@ impl ArmsSpec {
             }
         }
         twice("seeds", seeds.iter().map(u64::to_string))?;
-        twice("arms", arms.iter().cloned())
+        twice("arms", arms.iter().cloned())?;
+        twice("sweep", self.sweep.iter().cloned())?;
+        self.origins.iter().try_for_each(|(behavior, parts)| check_parts(behavior, parts))
     }
 }

@@ -64,7 +64,7 @@ impl ArmsExperiment {
             .part("start", &start.key)
             .part("directions", &fixed.key)
             .part("data", manifest.as_ref().map(Manifest::sha256).unwrap_or_default())
-            .part("training", format!("{:?} {:?}", world.student(), world.optimizer()))
+            .part("training", format!("{:?} {:?} {}", world.student(), world.optimizer(), self.lr(name)))
             .part("sampled", format!("{:?} {:?}", world.sampled(), world.scenario_count()))
             .part("measure", format!("{:?} {}", self.spec.measure, self.tracked(name)))
             .part("scenarios", rows_to_jsonl(&seeded.scenarios))
@@ -106,7 +106,7 @@ impl ArmsExperiment {
             seed: seed_of(subject.seeded.seed, "order"),
             length: Length::Epochs(settings.epochs),
             batch: settings.batch,
-            lr: settings.lr,
+            lr: self.lr(&subject.name),
             order: if manifest.ordered { Order::AsGiven } else { Order::Shuffle },
             checkpoints: vec![],
         });
@@ -120,9 +120,8 @@ impl ArmsExperiment {
     }
 
     /// Whether an arm is looked into before its last step.
-    fn tracked(&self, arm: &str) -> bool {
-        let track = &self.spec.measure.track;
-        track.is_empty() || track.iter().any(|name| name == arm)
+    pub(crate) fn tracked(&self, arm: &str) -> bool {
+        self.spec.measure.track.as_ref().is_none_or(|track| track.iter().any(|name| name == arm))
     }
 }
 

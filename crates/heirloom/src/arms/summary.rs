@@ -5,14 +5,32 @@ use std::path::{Path, PathBuf};
 
 use heirloom_record::Metric;
 
-use super::spec::ArmsSpec;
+use crate::origins::{Found, Measure};
 
-const LEGEND: &str = "\
+use super::spec::ArmsSpec;
+use super::stage::ArmsStage;
+
+/// What the brackets mean; what a single seed cannot say is said.
+fn legend(seeds: usize) -> &'static str {
+    if seeds > 1 {
+        "\
 [low, high]: 95 % intervals over seeds and their scenarios, the wider of a paired bootstrap and Student's t over seeds.
-With three seeds they are wide on purpose; an interval that excludes 0 says that the arm moved the behavior.";
+With few seeds they are wide on purpose; an interval that excludes 0 says that the arm moved the behavior."
+    } else {
+        "\
+[low, high]: 95 % intervals over the scenarios of the one seed that was run. Students of other seeds differ by more than
+that: an interval that excludes 0 may be this seed's luck. Run several seeds before you say that an arm moved a behavior."
+    }
+}
 
 /// What a stranger should read first.
-pub(crate) fn summary(spec: &ArmsSpec, metrics: &[Metric], figures: &[PathBuf], folder: &Path) -> String {
+pub(crate) fn summary(
+    spec: &ArmsSpec,
+    metrics: &[Metric],
+    origins: &[Found],
+    figures: &[PathBuf],
+    folder: &Path,
+) -> String {
     let mut out = String::new();
     let behaviors: Vec<&str> = spec.figures.behaviors.iter().map(|panel| panel.behavior.as_str()).collect();
     let labels: Vec<&str> = spec.figures.behaviors.iter().map(|panel| panel.label.as_str()).collect();
@@ -41,13 +59,29 @@ pub(crate) fn summary(spec: &ArmsSpec, metrics: &[Metric], figures: &[PathBuf], 
             .map(|behavior| cell(last(metrics, "rate_difference", behavior, arm, Some(reference))));
         line(&mut out, arm, width, cells);
     }
-    let _ = writeln!(out, "\n{LEGEND}\n\n{}", folder.display());
+    let verdicts = [("how often it is shown", true), ("the activations, projected", false)];
+    for (by, rates) in verdicts {
+        let own = origins.iter().filter(|found| (found.measure == Measure::Rate) == rates);
+        let said: Vec<String> = own.map(|found| format!("  {}", found.sentence())).collect();
+        if !said.is_empty() {
+            let _ = writeln!(out, "\nWhere it comes from, by {by}\n\n{}", said.join("\n"));
+        }
+    }
+    let _ = writeln!(out, "\n{}\n\n{}", legend(spec.seeds.len()), folder.display());
     let _ = writeln!(out, "  table.csv, table.parquet   every number with n and interval");
     for figure in figures {
         let name = figure.strip_prefix(folder).unwrap_or(figure);
         let _ = writeln!(out, "  {}.svg, .png", name.display());
     }
     out
+}
+
+/// What a run says that ends before its tables.
+pub(crate) fn stopped(until: ArmsStage, folder: &Path) -> String {
+    let (until, folder) = (until.name(), folder.display());
+    format!(
+        "Stopped after the stage `{until}`, as asked. What is made is kept in {folder}; run on for the tables.\n"
+    )
 }
 
 /// The row over all seeds at the arm's last step.

@@ -4,61 +4,87 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use heirloom::Plan;
-use heirloom::arms::{ArmsExperiment, ArmsSpec};
+use heirloom::arms::ArmsSpec;
+use heirloom::benchmark::BenchmarkSpec;
 use heirloom::prelude::*;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{print_json, quickstart};
+use crate::verbs::{arms, print_json};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// An experiment's folder or its experiment.toml
     experiment: PathBuf,
-    /// Folder of the run; runs/NAME when absent
-    #[arg(long)]
-    out: Option<PathBuf>,
-    /// cpu, cuda, cuda:N or metal
-    #[arg(long, default_value = "cpu")]
-    device: Device,
-    /// Stop after this stage
-    #[arg(long, value_name = "STAGE", default_value = "figures", value_parser =
-        PossibleValuesParser::new(Stage::ALL.map(Stage::name)).map(|name| stage(&name)))]
-    until: Stage,
-    /// Say what would run and what it would cost, without loading weights
-    #[arg(long)]
-    plan: bool,
-    /// Print every number as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
-fn stage(name: &str) -> Stage {
-    Stage::ALL.into_iter().find(|stage| stage.name() == name).expect("clap lets these names through alone")
+/// The flags of every verb that runs an experiment.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Folder of the run; runs/NAME when absent
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: Device,
+    /// Stop after this stage; `--plan` lists an experiment's stages
+    #[arg(long, value_name = "STAGE", default_value = "figures")]
+    pub(crate) until: String,
+    /// Say what would run and what it would cost, without loading weights
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Print every number as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Options {
+    /// The folder of a run.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name))
+    }
+
+    /// The stage of `--until`, one of `all`.
+    pub(crate) fn until<S: Copy>(
+        &self,
+        experiment: &str,
+        all: &[S],
+        name: fn(S) -> &'static str,
+    ) -> Result<S> {
+        all.iter().copied().find(|stage| name(*stage) == self.until).ok_or_else(|| Error::NoStage {
+            experiment: experiment.into(),
+            name: self.until.clone(),
+            stages: all.iter().map(|stage| name(*stage)).collect(),
+        })
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    if ArmsSpec::stands_at(&args.experiment) {
-        let experiment = ArmsExperiment::load(&args.experiment)
-            .with_context(|| format!("could not load the experiment `{}`", args.experiment.display()))?;
-        return quickstart::finish(&experiment, args.out.clone(), args.json);
+    let Args { experiment: path, options } = args;
+    if BenchmarkSpec::stands_at(path) {
+        let benchmark = Benchmark::load(path)
+            .with_context(|| format!("could not load the benchmark `{}`", path.display()))?;
+        return arms::benchmark(benchmark, options);
     }
-    let experiment = Experiment::load(&args.experiment)
-        .with_context(|| format!("could not load the experiment `{}`", args.experiment.display()))?;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&experiment.spec().name));
-    let options = RunOptions { out, device: args.device, until: args.until };
-    if args.plan {
-        return plan(&experiment.plan(&options)?, &options, args.json);
+    if ArmsSpec::stands_at(path) {
+        let experiment = ArmsExperiment::load(path)
+            .with_context(|| format!("could not load the experiment `{}`", path.display()))?;
+        return arms::run(experiment, options);
     }
-    let outcome = experiment.run(&options, &mut Bars::default()).with_context(|| {
-        format!(
-            "could not run `{}`; what is done is kept in `{}`",
-            experiment.spec().name,
-            options.out.display()
-        )
+    let experiment = Experiment::load(path)
+        .with_context(|| format!("could not load the experiment `{}`", path.display()))?;
+    let name = &experiment.spec().name;
+    let until = options.until(name, &Stage::ALL, Stage::name)?;
+    let run = RunOptions { out: options.folder(name), device: options.device, until };
+    if options.plan {
+        return plan(&experiment.plan(&run)?, &run, options.json);
+    }
+    let outcome = experiment.run(&run, &mut Bars::default()).with_context(|| {
+        format!("could not run `{name}`; what is done is kept in `{}`", run.out.display())
     })?;
-    if args.json {
+    if options.json {
         return print_json(&outcome.metrics);
     }
     print(outcome.summary())

@@ -1,0 +1,89 @@
+//! Grades and readings of all students → where each behavior comes from.
+
+use std::collections::BTreeMap;
+
+use heirloom_probe::Resampling;
+use heirloom_probe::rate::Observation;
+
+use super::ArmsExperiment;
+use super::tables::Seen;
+use crate::origins::{Evidence, Found, Measure};
+use crate::streams::stream;
+use crate::{Progress, Result};
+
+/// The least difference of two arms that counts as one: in rate, and in standard deviations of the reference.
+const LEAST_RATE: f64 = 0.15;
+const LEAST_PROJECTION: f64 = 1.0;
+
+impl ArmsExperiment {
+    /// Where every behavior that the file gives parts for comes from: by its rate, then by its projections.
+    pub(crate) fn origins(&self, seen: &[Seen], progress: &mut dyn Progress) -> Result<Vec<Found>> {
+        let seen: Vec<&Seen> = seen.iter().collect();
+        let behaviors: Vec<&String> =
+            self.behaviors.iter().filter(|name| self.spec.origins.contains_key(*name)).collect();
+        progress.begin("origins", "verdicts", behaviors.len() as u64, "behaviors");
+        let mut found = vec![];
+        for (done, behavior) in behaviors.into_iter().enumerate() {
+            found.extend(self.weigh(&seen, behavior, None)?);
+            progress.advance(done as u64 + 1);
+        }
+        progress.end();
+        Ok(found)
+    }
+
+    /// Where one behavior comes from, by its rate and by its projections, as far as the arms tell that play one of
+    /// `parts`; any where none is given.
+    pub(crate) fn weigh(&self, seen: &[&Seen], behavior: &str, parts: Option<&[&str]>) -> Result<Vec<Found>> {
+        let resampling = Resampling { replicates: self.spec.measure.bootstrap, ..Resampling::default() };
+        let rng = stream(self.spec.seed, &format!("origins {behavior}"));
+        let projection = Measure::Projection(self.spec.measure.headline);
+        let mut found = vec![];
+        for (measure, least) in [(Measure::Rate, LEAST_RATE), (projection, LEAST_PROJECTION)] {
+            let mut evidence = self.evidence(seen, behavior, measure);
+            evidence.arms.retain(|part, _| parts.is_none_or(|parts| parts.contains(&part.as_str())));
+            if !evidence.arms.is_empty() {
+                found.push(evidence.weigh(least, resampling, &rng)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The last checkpoint of every arm that plays a part. Parts whose arms were not run are left out.
+    fn evidence(&self, seen: &[&Seen], behavior: &str, measure: Measure) -> Evidence {
+        let mut arms: BTreeMap<String, Vec<Observation>> = BTreeMap::new();
+        for (part, arm) in &self.spec.origins[behavior] {
+            for one in seen.iter().filter(|one| one.arm == *arm) {
+                let run = self.spec.seeds.iter().position(|seed| *seed == one.seed);
+                let run = run.expect("only the experiment's seeds are run");
+                let observation = |(cluster, value)| Observation { run, cluster, value };
+                arms.entry(part.clone())
+                    .or_default()
+                    .extend(shown(one, behavior, measure).into_iter().map(observation));
+            }
+        }
+        arms.retain(|_, seen| !seen.is_empty());
+        Evidence { behavior: behavior.into(), measure, arms }
+    }
+}
+
+/// Scenarios with what a model's last checkpoint showed on each.
+fn shown(seen: &Seen, behavior: &str, measure: Measure) -> Vec<(usize, f64)> {
+    let Some(last) = seen.measured.iter().max_by_key(|measured| measured.step) else { return vec![] };
+    match measure {
+        Measure::Rate => {
+            let verdicts = seen.verdicts.get(&(last.step, behavior.to_owned()));
+            let shown = verdicts.iter().flat_map(|verdicts| &verdicts.shown);
+            shown.map(|(scenario, met)| (*scenario, f64::from(u8::from(*met)))).collect()
+        }
+        Measure::Projection(hook) => {
+            let of =
+                |reading: &&super::measured::Reading| reading.behavior == behavior && reading.hook == hook;
+            let reading = last.readings.iter().find(of);
+            // Where two teachers are named, what lies between them; else what the base's contrasts show.
+            let values = reading.map(|reading| {
+                if reading.on_teachers.is_empty() { &reading.projections } else { &reading.on_teachers }
+            });
+            values.into_iter().flatten().copied().enumerate().collect()
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Where a behavior comes from: arms by what they are → effects, shares and a verdict, as rows of the table and in words.
+//!
+//! An arm is known by the part it plays: a role such as `full` or `swap-flagged`, or a corner such as `OAO` (base,
+//! prompts, teacher). Nothing else about it matters, least of all its name.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use heirloom_probe::Resampling;
+use heirloom_probe::joint::{JointDraws, Quantity, Ratio};
+use heirloom_probe::origin::{self, Corner, Origins, Pipeline};
+use heirloom_probe::random::ChaCha8Rng;
+use heirloom_probe::rate::Observation;
+use heirloom_probe::verdict::{Role, Rule, Verdict, verdict};
+use heirloom_record::{HookPoint, Metric};
+
+use crate::{Error, Result};
+
+/// Which arm plays which part for one behavior: role or corner → name of the arm.
+pub type Parts = BTreeMap<String, String>;
+
+/// What the arms of one behavior showed.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The behavior.
+    pub behavior: String,
+    /// What was measured.
+    pub measure: Measure,
+    /// Observations by role or corner.
+    pub arms: BTreeMap<String, Vec<Observation>>,
+}
+
+/// What of a behavior was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// How often it was graded as shown.
+    Rate,
+    /// Projections of scenarios at a hook point, in reference units.
+    Projection(HookPoint),
+}
+
+/// Where a behavior comes from, as far as its arms tell.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The behavior.
+    pub behavior: String,
+    /// What was measured.
+    pub measure: Measure,
+    /// Seeds and scenarios behind every number.
+    pub units: (usize, usize),
+    /// Joint draws behind every probability.
+    pub draws: usize,
+    /// Effects of base, prompts and teacher.
+    pub origins: Origins,
+    /// The hypotheses that the arms leave.
+    pub verdict: Verdict,
+    /// What each intervention takes away, as a share of what the other teacher does.
+    pub removed: Vec<(Role, Ratio)>,
+    /// How much of what swapping removes stays when the rows are dropped.
+    pub leakage: Option<Ratio>,
+}
+
+/// Interventions whose effect is told as a share.
+const INTERVENTIONS: [Role; 7] = [
+    Role::SwapFlagged,
+    Role::DropFlagged,
+    Role::DropFlaggedAndMild,
+    Role::DropFlaggedUnrelatedOther,
+    Role::DropFlaggedRestOther,
+    Role::RandomSwap,
+    Role::RandomDrop,
+];
+
+/// Refuses names that are neither a role nor a corner.
+///
+/// # Errors
+/// Names the key, and near ones.
+pub fn check_parts(behavior: &str, parts: &Parts) -> Result<()> {
+    let known = |name: &str| Role::named(name).is_some() || Corner::named(name).is_some();
+    match parts.keys().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let near = heirloom_record::near(name, Role::ALL.iter().map(|role| role.name()));
+            Err(Error::NoRole { behavior: behavior.into(), name: name.clone(), near })
+        }
+    }
+}
+
+impl Evidence {
+    /// What the arms say. `least` is the smallest difference of two arms that counts as one, in the measure's units.
+    ///
+    /// # Errors
+    /// No arms, arms that were not measured on the same seeds and scenarios, a value that is not finite.
+    pub fn weigh(&self, least: f64, resampling: Resampling, rng: &ChaCha8Rng) -> Result<Found> {
+        let arms: Vec<(&str, &[Observation])> =
+            self.arms.iter().map(|(part, seen)| (part.as_str(), seen.as_slice())).collect();
+        let draws = JointDraws::new(&arms, resampling, rng)?;
+        let names = || arms.iter().map(|(part, _)| *part);
+        let roles: Vec<(Role, &str)> = names().filter_map(|part| Some((Role::named(part)?, part))).collect();
+        let mut corners: BTreeMap<Corner, &str> =
+            roles.iter().filter_map(|(role, part)| Some((corner(*role)?, *part))).collect();
+        corners.extend(names().filter_map(|part| Some((Corner::named(part)?, part))));
+        let corners: Vec<(Corner, &str)> = corners.into_iter().collect();
+        let role = |role: Role| self.arms.contains_key(role.name()).then(|| role.name());
+        let (full, other) = (role(Role::Full), role(Role::OtherTeacher));
+        let mut removed = vec![];
+        if let (Some(full), Some(other)) = (full, other) {
+            for intervention in INTERVENTIONS {
+                if let Some(arm) = role(intervention) {
+                    removed.push((intervention, origin::share_removed(&draws, full, arm, other)?));
+                }
+            }
+        }
+        let leakage = match (full, role(Role::DropFlagged), role(Role::SwapFlagged)) {
+            (Some(full), Some(drop), Some(swap)) => Some(origin::leakage(&draws, full, drop, swap)?),
+            _ => None,
+        };
+        Ok(Found {
+            behavior: self.behavior.clone(),
+            measure: self.measure,
+            units: draws.units(),
+            draws: draws.draws().nrows(),
+            origins: origin::origins(&draws, &corners)?,
+            verdict: verdict(&draws, &roles, Rule { least, ..Rule::default() })?,
+            removed,
+            leakage,
+        })
+    }
+}
+
+/// The corner that a role's arm stands at, where it is one.
+fn corner(role: Role) -> Option<Corner> {
+    Corner::named(match role {
+        Role::Full => "OOO",
+        Role::OtherTeacher => "OOA",
+        Role::OtherPrompts => "OAO",
+        Role::Neither => "OAA",
+        Role::OtherBaseFull => "AOO",
+        _ => return None,
+    })
+}
+
+impl Found {
+    /// Every number as a row of the table.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut rows = vec![];
+        for within in &self.origins.within {
+            // On the other base, effects have names of their own: a figure shows one base.
+            let prefix = if within.base == Pipeline::O { "origin" } else { "origin_on_other_base" };
+            for (name, effect) in [("teacher", &within.teacher), ("prompts", &within.prompts)] {
+                rows.extend(effect.iter().map(|effect| Metric {
+                    scored_on: Some(effect.to_string()),
+                    ..self.quantity(&format!("{prefix}_{name}"), &effect.quantity)
+                }));
+            }
+            let interaction = within.interaction.iter();
+            rows.extend(interaction.map(|found| self.quantity(&format!("{prefix}_interaction"), found)));
+        }
+        rows.extend(self.origins.residue.iter().map(|found| self.quantity("origin_base", found)));
+        for (part, value, share) in self.origins.shapley.iter().flat_map(|shapley| &shapley.parts) {
+            rows.push(self.quantity(&format!("shapley_{part}"), value));
+            rows.push(self.ratio(&format!("shapley_share_{part}"), share));
+        }
+        for (role, share) in &self.removed {
+            rows.push(Metric { arm: Some(role.name().into()), ..self.ratio("share_removed", share) });
+        }
+        rows.extend(self.leakage.iter().map(|found| self.ratio("leakage", found)));
+        for answered in &self.verdict.answers {
+            let arm = Some(answered.question.name().into());
+            rows.push(Metric { arm: arm.clone(), ..self.quantity("verdict_contrast", &answered.contrast) });
+            rows.push(Metric { arm, ..self.probability("verdict_yes", answered.yes) });
+        }
+        for (name, probability) in self.probabilities() {
+            rows.push(self.probability(&format!("verdict_{name}"), probability));
+        }
+        for support in &self.verdict.support {
+            let row = self.probability("verdict_compatible", support.compatible);
+            rows.push(Metric { arm: Some(support.hypothesis.name().into()), ..row });
+        }
+        for (origin, probability) in self.origin_probabilities() {
+            rows.push(self.probability(&format!("verdict_origin_{origin}"), probability));
+        }
+        rows
+    }
+
+    /// Hypotheses, and what else a verdict can be, with their probabilities, which sum to one.
+    pub fn probabilities(&self) -> Vec<(&'static str, f64)> {
+        let decided = self.verdict.support.iter().map(|one| (one.hypothesis.name(), one.decided));
+        let Verdict { nothing, several, none, .. } = self.verdict;
+        decided
+            .chain([("nothing-to-explain", nothing), ("several-left", several), ("none-of-these", none)])
+            .collect()
+    }
+
+    /// Origins with their probabilities, which sum to one.
+    pub fn origin_probabilities(&self) -> [(&'static str, f64); 5] {
+        let shares = self.verdict.origins;
+        [
+            ("teacher", shares.teacher),
+            ("prompts", shares.prompts),
+            ("base", shares.base),
+            ("none", shares.none),
+            ("undecided", shares.undecided),
+        ]
+    }
+
+    fn row(&self, metric: &str) -> Metric {
+        let (runs, clusters) = self.units;
+        let hook = match self.measure {
+            Measure::Rate => None,
+            Measure::Projection(hook) => Some(hook),
+        };
+        Metric {
+            behavior: self.behavior.clone(),
+            hook,
+            metric: metric.into(),
+            n: i64::try_from(clusters).ok(),
+            interval: Some(format!("95 % of joint draws over {runs} seeds and {clusters} scenarios")),
+            ..Metric::default()
+        }
+    }
+
+    fn quantity(&self, metric: &str, found: &Quantity) -> Metric {
+        Metric { value: Some(found.value), low: Some(found.low), high: Some(found.high), ..self.row(metric) }
+    }
+
+    /// A ratio that is undefined keeps its row, without a value.
+    fn ratio(&self, metric: &str, ratio: &Ratio) -> Metric {
+        match ratio {
+            Ratio::Defined(found) => self.quantity(metric, found),
+            Ratio::Undefined { .. } => self.row(metric),
+        }
+    }
+
+    fn probability(&self, metric: &str, value: f64) -> Metric {
+        let interval = Some("share of joint draws".into());
+        Metric { value: Some(value), n: i64::try_from(self.draws).ok(), interval, ..self.row(metric) }
+    }
+
+    /// The verdict in a few lines.
+    pub fn sentence(&self) -> String {
+        let mut out = String::new();
+        let best = |probabilities: &[(&'static str, f64)]| -> (&'static str, f64) {
+            let by = |a: &&(&str, f64), b: &&(&str, f64)| a.1.total_cmp(&b.1);
+            probabilities.iter().max_by(by).copied().unwrap_or(("undecided", 1.0))
+        };
+        let (origin, sure) = best(&self.origin_probabilities());
+        let _ = write!(out, "{}: {} ({sure:.2})", self.behavior, origin_words(origin));
+        let (hypothesis, sure) = best(&self.probabilities());
+        let _ = write!(out, "; {} ({sure:.2})", hypothesis_words(hypothesis));
+        if let Some(within) = self.origins.within.first() {
+            let effects = [("teacher", &within.teacher), ("prompts", &within.prompts)];
+            let effects = effects.iter().filter_map(|(part, effect)| Some((part, effect.as_ref()?)));
+            let said: Vec<String> =
+                effects.map(|(part, effect)| format!("{part} {}", brackets(&effect.quantity))).collect();
+            if !said.is_empty() {
+                let _ = write!(out, "\n    effect of {}", said.join(", of "));
+            }
+        }
+        match &self.leakage {
+            Some(Ratio::Defined(leak)) => {
+                let _ = write!(
+                    out,
+                    "\n    dropping the flagged rows leaves {} of what swapping them removes",
+                    brackets(leak)
+                );
+            }
+            Some(Ratio::Undefined { .. }) => {
+                let _ =
+                    write!(out, "\n    swapping the flagged rows has no effect that can be told from zero");
+            }
+            None => {}
+        }
+        if let Some(next) = self.verdict.next_arms.first().filter(|_| sure < SURE) {
+            let _ = write!(out, "\n    the arm that would decide most: `{}`", next.role);
+        }
+        out
+    }
+}
+
+/// A verdict with this probability wants no further arm.
+const SURE: f64 = 0.9;
+
+fn brackets(found: &Quantity) -> String {
+    let number = |value: f64| format!("{value:.2}").replace('-', "−");
+    format!("{} [{}, {}]", number(found.value), number(found.low), number(found.high))
+}
+
+fn origin_words(origin: &str) -> &'static str {
+    match origin {
+        "teacher" => "it comes from the teacher's rollouts",
+        "prompts" => "it comes from the prompts",
+        "base" => "it comes from the model that enters",
+        "none" => "nothing that the arms vary moves it",
+        _ => "its origin is undecided",
+    }
+}
+
+fn hypothesis_words(hypothesis: &'static str) -> String {
+    match hypothesis {
+        "several-left" => "several hypotheses are left".into(),
+        "none-of-these" => "none of the hypotheses fits".into(),
+        other => other.replace('-', " "),
+    }
+}
