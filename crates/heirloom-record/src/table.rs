@@ -101,7 +101,7 @@ pub struct Case {
     pub seed: i64,
     /// The behavior.
     pub behavior: String,
-    /// What the verdict saw: `rates`, `activations` or `both`.
+    /// What the verdict saw: `rates`, or projections on the direction of `contrasts` or between `teachers`.
     pub measure: String,
     /// Which arms it saw: `all`, or `two-by-two`.
     pub arms: String,

@@ -14,7 +14,7 @@ use heirloom_record::{Case, Metric, RunFolder, RunRecord, Table};
 use heirloom_rollout::world::Truth;
 
 use crate::arms::{ArmsExperiment, ArmsStage, Seen};
-use crate::origins::{Found, Measure};
+use crate::origins::{FitOn, Found, Measure};
 use crate::{Error, Progress, Result, Silent};
 
 pub use spec::{BenchmarkSpec, Tried};
@@ -142,14 +142,12 @@ impl Run {
                     seen.iter().filter(|one| seeds[..students].contains(&one.seed)).collect();
                 for (arms, parts) in [("all", None), ("two-by-two", Some(TWO_BY_TWO.as_slice()))] {
                     let found = self.experiment.weigh(&of_seeds, behavior, parts)?;
-                    let by =
-                        |rates: bool| found.iter().find(|found| (found.measure == Measure::Rate) == rates);
-                    let measures: [(&str, Vec<&Found>); 3] = [
-                        ("rates", by(true).into_iter().collect()),
-                        ("activations", by(false).into_iter().collect()),
-                        ("both", found.iter().collect()),
-                    ];
-                    for (measure, found) in measures {
+                    let by = |measures: &[&str]| -> Vec<&Found> {
+                        found.iter().filter(|found| measures.contains(&name(found.measure))).collect()
+                    };
+                    let measures = [RATES, CONTRASTS, TEACHERS].map(|measure| (measure, by(&[measure])));
+                    let together = ("rates and teachers", by(&[RATES, TEACHERS]));
+                    for (measure, found) in measures.into_iter().chain([together]) {
                         if !found.is_empty() {
                             let case = score::case(behavior, known, &found);
                             cases.push(Case {
@@ -166,6 +164,19 @@ impl Run {
             }
         }
         Ok(cases)
+    }
+}
+
+const RATES: &str = "rates";
+const CONTRASTS: &str = "contrasts";
+const TEACHERS: &str = "teachers";
+
+/// A measure by what it rests on.
+fn name(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Rate => RATES,
+        Measure::Projection { fit_on: FitOn::Base, .. } => CONTRASTS,
+        Measure::Projection { fit_on: FitOn::Teachers, .. } => TEACHERS,
     }
 }
 

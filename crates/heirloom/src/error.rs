@@ -115,6 +115,46 @@ pub enum Error {
         /// Arms with similar names.
         near: Vec<String>,
     },
+    /// A file of grades has none of a behavior.
+    #[error("`{}` has no grades of `{behavior}`", path.display())]
+    NoGrades {
+        /// The file.
+        path: PathBuf,
+        /// The behavior.
+        behavior: String,
+    },
+    /// A file of grades has those of several graders.
+    #[error("`{}` has grades of `{behavior}` by several graders: {}", path.display(), quoted(graders))]
+    SeveralGraders {
+        /// The file.
+        path: PathBuf,
+        /// The behavior.
+        behavior: String,
+        /// Their names.
+        graders: Vec<String>,
+    },
+    /// Two arms were tried with different numbers of seeds.
+    #[error("there are {found} files of seeds from `{}` on and {expected} from `{}` on", path.display(), other.display())]
+    OtherSeeds {
+        /// The first file of the one.
+        path: PathBuf,
+        /// Its seeds.
+        found: usize,
+        /// The first file of the other.
+        other: PathBuf,
+        /// Its seeds.
+        expected: usize,
+    },
+    /// Two arms of one seed were tried on different prompts.
+    #[error("`{}` and `{}` grade different prompts: only one of them has `{prompt}`", path.display(), other.display())]
+    OtherPrompts {
+        /// The one file.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
+        /// A prompt that one of them lacks.
+        prompt: String,
+    },
     /// One world of a benchmark.
     #[error("the world `{name}` could not be run")]
     World {
@@ -292,6 +332,14 @@ impl Error {
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
             Self::World { source, .. } => source.hint(),
+            Self::NoGrades { .. } => {
+                Some("grade the rollouts with `heirloom grade --out`; the table's name is the behavior's".into())
+            }
+            Self::SeveralGraders { .. } => Some("keep the lines of one grader in a file of their own".into()),
+            Self::OtherSeeds { .. } => Some("give every part one file for each seed, in the same order".into()),
+            Self::OtherPrompts { .. } => Some(
+                "arms are compared scenario by scenario: try every arm of a seed on the same prompts, and list seeds in the same order".into(),
+            ),
             Self::NoModel { fetch: Some(fetch), .. } => Some(format!("fetch it with `{fetch}`")),
             Self::Setting { key: "name", .. } => {
                 Some("the name is a file name: letters, digits, `-`, `_` and `.`".into())

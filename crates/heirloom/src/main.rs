@@ -33,6 +33,8 @@ enum Verb {
     Train(verbs::train::Args),
     /// Grade stored rollouts: how often they show a behavior
     Grade(verbs::grade::Args),
+    /// Say where behaviors come from, from grades of students under arms
+    Origin(verbs::origin::Args),
     /// Capture activations of a model on rows of data
     Capture(verbs::capture::Args),
     /// Fit directions or probes on captured activations
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Verb::Arm(args) => verbs::arm::run(args),
         Verb::Train(args) => verbs::train::run(args),
         Verb::Grade(args) => verbs::grade::run(args),
+        Verb::Origin(args) => verbs::origin::run(args),
         Verb::Capture(args) => verbs::capture::run(args),
         Verb::Fit(args) => verbs::fit::run(args),
         Verb::Score(args) => verbs::score::run(args),

@@ -3,6 +3,8 @@
 //! An arm is known by the part it plays: a role such as `full` or `swap-flagged`, or a corner such as `OAO` (base,
 //! prompts, teacher). Nothing else about it matters, least of all its name.
 
+pub mod graded;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -35,8 +37,47 @@ pub struct Evidence {
 pub enum Measure {
     /// How often it was graded as shown.
     Rate,
-    /// Projections of scenarios at a hook point, in reference units.
-    Projection(HookPoint),
+    /// Projections of scenarios, in reference units.
+    Projection {
+        /// Where in the model.
+        hook: HookPoint,
+        /// What the direction was fit on.
+        fit_on: FitOn,
+    },
+}
+
+/// What a fixed direction was fit on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FitOn {
+    /// Contrasts in context, on the base.
+    Base,
+    /// Two teachers on the same prompts: from the second to the first.
+    Teachers,
+}
+
+impl FitOn {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Teachers => "teachers",
+        }
+    }
+}
+
+impl Measure {
+    /// What of it is told, in words.
+    pub fn words(self) -> String {
+        match self {
+            Self::Rate => "how often it is shown".into(),
+            Self::Projection { hook, fit_on: FitOn::Base } => {
+                format!("projections at `{hook}` on the direction of contrasts on the base")
+            }
+            Self::Projection { hook, fit_on: FitOn::Teachers } => {
+                format!("projections at `{hook}` on the direction between the teachers")
+            }
+        }
+    }
 }
 
 /// Where a behavior comes from, as far as its arms tell.
@@ -71,19 +112,16 @@ const INTERVENTIONS: [Role; 7] = [
     Role::RandomDrop,
 ];
 
-/// Refuses names that are neither a role nor a corner.
+/// Refuses a name that is neither a role nor a corner.
 ///
 /// # Errors
 /// Names the key, and near ones.
-pub fn check_parts(behavior: &str, parts: &Parts) -> Result<()> {
-    let known = |name: &str| Role::named(name).is_some() || Corner::named(name).is_some();
-    match parts.keys().find(|name| !known(name)) {
-        None => Ok(()),
-        Some(name) => {
-            let near = heirloom_record::near(name, Role::ALL.iter().map(|role| role.name()));
-            Err(Error::NoRole { behavior: behavior.into(), name: name.clone(), near })
-        }
+pub fn check_part(behavior: &str, name: &str) -> Result<()> {
+    if Role::named(name).is_some() || Corner::named(name).is_some() {
+        return Ok(());
     }
+    let near = heirloom_record::near(name, Role::ALL.iter().map(|role| role.name()));
+    Err(Error::NoRole { behavior: behavior.into(), name: name.into(), near })
 }
 
 impl Evidence {
@@ -206,13 +244,14 @@ impl Found {
 
     fn row(&self, metric: &str) -> Metric {
         let (runs, clusters) = self.units;
-        let hook = match self.measure {
-            Measure::Rate => None,
-            Measure::Projection(hook) => Some(hook),
+        let (hook, fit_on) = match self.measure {
+            Measure::Rate => (None, None),
+            Measure::Projection { hook, fit_on } => (Some(hook), Some(fit_on.name().to_owned())),
         };
         Metric {
             behavior: self.behavior.clone(),
             hook,
+            fit_on,
             metric: metric.into(),
             n: i64::try_from(clusters).ok(),
             interval: Some(format!("95 % of joint draws over {runs} seeds and {clusters} scenarios")),
@@ -237,6 +276,51 @@ impl Found {
         Metric { value: Some(value), n: i64::try_from(self.draws).ok(), interval, ..self.row(metric) }
     }
 
+    /// [`Self::sentence`], then every question that the arms answer, what each hypothesis expected to hear, and the corners
+    /// that have no arm.
+    pub fn report(&self) -> String {
+        let mut out = self.sentence();
+        let (runs, clusters) = self.units;
+        let Verdict { threshold, answers, support, .. } = &self.verdict;
+        let _ = write!(
+            out,
+            "\n\n  {clusters} scenarios of {runs} seeds; a difference counts above {}\n",
+            number(*threshold)
+        );
+        for answered in answers {
+            let question = answered.question;
+            let contrast = brackets(&answered.contrast);
+            let _ = write!(
+                out,
+                "\n  {:<14}{contrast:<22}yes {:.2}  {}",
+                question.name(),
+                answered.yes,
+                question.words()
+            );
+        }
+        let _ = write!(out, "\n\n  {:<26}{:>9}{:>12}", "hypothesis", "decided", "compatible");
+        for one in support {
+            let tested = if one.tested { "" } else { "  no arm could confirm it" };
+            let name = one.hypothesis.name().replace('-', " ");
+            let _ = write!(out, "\n  {name:<26}{:>9.2}{:>12.2}{tested}", one.decided, one.compatible);
+        }
+        let Verdict { nothing, several, none, .. } = self.verdict;
+        for (name, share) in
+            [("nothing to explain", nothing), ("several left", several), ("none of these", none)]
+        {
+            let _ = write!(out, "\n  {name:<26}{share:>9.2}");
+        }
+        for missing in &self.origins.missing {
+            let _ = write!(
+                out,
+                "\n\n  no arm at {}: needed for {}",
+                missing.corner,
+                missing.needed_for.join(", ")
+            );
+        }
+        out
+    }
+
     /// The verdict in a few lines.
     pub fn sentence(&self) -> String {
         let mut out = String::new();
@@ -259,10 +343,10 @@ impl Found {
         }
         match &self.leakage {
             Some(Ratio::Defined(leak)) => {
+                let leak = brackets(leak);
                 let _ = write!(
                     out,
-                    "\n    dropping the flagged rows leaves {} of what swapping them removes",
-                    brackets(leak)
+                    "\n    of what swapping the flagged rows removes, dropping them leaves {leak}"
                 );
             }
             Some(Ratio::Undefined { .. }) => {
@@ -271,8 +355,15 @@ impl Found {
             }
             None => {}
         }
-        if let Some(next) = self.verdict.next_arms.first().filter(|_| sure < SURE) {
-            let _ = write!(out, "\n    the arm that would decide most: `{}`", next.role);
+        if hypothesis == "several-left" {
+            let left = self.verdict.support.iter().filter(|one| one.contradicted < 0.5);
+            let left: Vec<String> = left.map(|one| one.hypothesis.name().replace('-', " ")).collect();
+            let _ = write!(out, "\n    left: {}", left.join(", "));
+        }
+        let decided =
+            self.verdict.nothing >= SURE || self.verdict.support.iter().any(|one| one.decided >= SURE);
+        if let Some(next) = self.verdict.next_arms.first().filter(|_| !decided) {
+            let _ = write!(out, "\n    the arm that would tell most of them apart: `{}`", next.role);
         }
         out
     }
@@ -281,8 +372,13 @@ impl Found {
 /// A verdict with this probability wants no further arm.
 const SURE: f64 = 0.9;
 
+/// Two digits; a zero that rounding left has no sign.
+pub(crate) fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
+}
+
 fn brackets(found: &Quantity) -> String {
-    let number = |value: f64| format!("{value:.2}").replace('-', "−");
     format!("{} [{}, {}]", number(found.value), number(found.low), number(found.high))
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod capture;
 pub(crate) mod fit;
 pub(crate) mod grade;
 pub(crate) mod inspect;
+pub(crate) mod origin;
 pub(crate) mod quickstart;
 pub(crate) mod rollout;
 pub(crate) mod run;

@@ -25,6 +25,8 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
         labels.iter().filter(|label| ran(&label.arm)).map(arm).collect()
     };
     let base = Arm::new("base", heirloom_figure::Role::Base).labeled("base, before SFT");
+    // Of the fixed directions, the one that is drawn.
+    let fit_on = if spec.measure.teachers.is_some() { "teachers" } else { "base" };
     let mut drawn = vec![];
 
     let columns = |of: fn(&BehaviorPanel) -> &[ArmLabel]| -> Vec<BehaviorArms> {
@@ -34,7 +36,6 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
     let lines = columns(|panel| &panel.lines);
     if lines.iter().all(|column| !column.arms.is_empty()) {
         let hooks = behaviors.iter().map(|behavior| (behavior.name.clone(), spec.measure.headline));
-        let fit_on = if spec.measure.teachers.is_some() { "teachers" } else { "base" };
         let projection =
             Quantity { hooks: hooks.collect(), fit_on: Some(fit_on.into()), ..Quantity::projection() };
         let tracks = vec![Quantity::rate(), projection];
@@ -76,9 +77,16 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
 
     let asked = figures.behaviors.iter().filter(|panel| spec.origins.contains_key(&panel.behavior));
     let asked: Vec<Behavior> = asked.map(behavior).collect();
-    let of_rate: Vec<Metric> = metrics.iter().filter(|row| row.hook.is_none()).cloned().collect();
     if !asked.is_empty() {
-        drawn.push(("origins", origin_bars(metrics, &OriginBarsSpec::new(asked.clone()).with_projection())?));
+        let mut bars = OriginBarsSpec::new(asked.clone()).with_projection();
+        for quantity in bars.rate.iter_mut().chain(&mut bars.projection) {
+            quantity.unit = "scenarios".into();
+        }
+        if let Some(projection) = &mut bars.projection {
+            projection.fit_on = Some(fit_on.into());
+        }
+        drawn.push(("origins", origin_bars(metrics, &bars)?));
+        let of_rate: Vec<Metric> = metrics.iter().filter(|row| row.hook.is_none()).cloned().collect();
         let probability = "probability, the share of joint draws of the arms' rates that lead to the verdict";
         let spec =
             VerdictTableSpec { behaviors: asked, probability: probability.into(), unit: "draws".into() };

@@ -6,8 +6,9 @@ use heirloom_probe::Resampling;
 use heirloom_probe::rate::Observation;
 
 use super::ArmsExperiment;
+use super::measured::Reading;
 use super::tables::Seen;
-use crate::origins::{Evidence, Found, Measure};
+use crate::origins::{Evidence, FitOn, Found, Measure};
 use crate::streams::stream;
 use crate::{Progress, Result};
 
@@ -36,9 +37,12 @@ impl ArmsExperiment {
     pub(crate) fn weigh(&self, seen: &[&Seen], behavior: &str, parts: Option<&[&str]>) -> Result<Vec<Found>> {
         let resampling = Resampling { replicates: self.spec.measure.bootstrap, ..Resampling::default() };
         let rng = stream(self.spec.seed, &format!("origins {behavior}"));
-        let projection = Measure::Projection(self.spec.measure.headline);
+        let hook = self.spec.measure.headline;
+        let projection = |fit_on| (Measure::Projection { hook, fit_on }, LEAST_PROJECTION);
         let mut found = vec![];
-        for (measure, least) in [(Measure::Rate, LEAST_RATE), (projection, LEAST_PROJECTION)] {
+        for (measure, least) in
+            [(Measure::Rate, LEAST_RATE), projection(FitOn::Base), projection(FitOn::Teachers)]
+        {
             let mut evidence = self.evidence(seen, behavior, measure);
             evidence.arms.retain(|part, _| parts.is_none_or(|parts| parts.contains(&part.as_str())));
             if !evidence.arms.is_empty() {
@@ -75,13 +79,11 @@ fn shown(seen: &Seen, behavior: &str, measure: Measure) -> Vec<(usize, f64)> {
             let shown = verdicts.iter().flat_map(|verdicts| &verdicts.shown);
             shown.map(|(scenario, met)| (*scenario, f64::from(u8::from(*met)))).collect()
         }
-        Measure::Projection(hook) => {
-            let of =
-                |reading: &&super::measured::Reading| reading.behavior == behavior && reading.hook == hook;
-            let reading = last.readings.iter().find(of);
-            // Where two teachers are named, what lies between them; else what the base's contrasts show.
-            let values = reading.map(|reading| {
-                if reading.on_teachers.is_empty() { &reading.projections } else { &reading.on_teachers }
+        Measure::Projection { hook, fit_on } => {
+            let of = |reading: &&Reading| reading.behavior == behavior && reading.hook == hook;
+            let values = last.readings.iter().find(of).map(|reading| match fit_on {
+                FitOn::Base => &reading.projections,
+                FitOn::Teachers => &reading.on_teachers,
             });
             values.into_iter().flatten().copied().enumerate().collect()
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use heirloom_record::HookPoint;
 use serde::{Deserialize, Serialize};
 
-use crate::origins::{Parts, check_parts};
+use crate::origins::{Parts, check_part};
 use crate::spec::{check_name, join, setting, twice};
 use crate::{Error, Result};
 
@@ -252,6 +252,8 @@ impl ArmsSpec {
         twice("seeds", seeds.iter().map(u64::to_string))?;
         twice("arms", arms.iter().cloned())?;
         twice("sweep", self.sweep.iter().cloned())?;
-        self.origins.iter().try_for_each(|(behavior, parts)| check_parts(behavior, parts))
+        let parts =
+            self.origins.iter().flat_map(|(behavior, parts)| parts.keys().map(move |part| (behavior, part)));
+        parts.into_iter().try_for_each(|(behavior, part)| check_part(behavior, part))
     }
 }

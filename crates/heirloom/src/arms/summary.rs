@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use heirloom_record::Metric;
 
-use crate::origins::{Found, Measure};
+use crate::origins::{Found, number};
 
 use super::spec::ArmsSpec;
 use super::stage::ArmsStage;
@@ -59,13 +59,16 @@ pub(crate) fn summary(
             .map(|behavior| cell(last(metrics, "rate_difference", behavior, arm, Some(reference))));
         line(&mut out, arm, width, cells);
     }
-    let verdicts = [("how often it is shown", true), ("the activations, projected", false)];
-    for (by, rates) in verdicts {
-        let own = origins.iter().filter(|found| (found.measure == Measure::Rate) == rates);
-        let said: Vec<String> = own.map(|found| format!("  {}", found.sentence())).collect();
-        if !said.is_empty() {
-            let _ = writeln!(out, "\nWhere it comes from, by {by}\n\n{}", said.join("\n"));
+    let mut by: Vec<String> = vec![];
+    for found in origins.iter().map(|found| found.measure.words()) {
+        if !by.contains(&found) {
+            by.push(found);
         }
+    }
+    for by in by {
+        let own = origins.iter().filter(|found| found.measure.words() == by);
+        let said: Vec<String> = own.map(|found| format!("  {}", found.sentence())).collect();
+        let _ = writeln!(out, "\nWhere it comes from, by {by}\n\n{}", said.join("\n"));
     }
     let _ = writeln!(out, "\n{}\n\n{}", legend(spec.seeds.len()), folder.display());
     let _ = writeln!(out, "  table.csv, table.parquet   every number with n and interval");
@@ -125,10 +128,4 @@ fn cell(row: Option<&Metric>) -> String {
         }
         _ => "–".into(),
     }
-}
-
-/// Two digits; a zero that rounding left has no sign.
-fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
 }

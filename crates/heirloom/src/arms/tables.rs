@@ -9,6 +9,7 @@ use heirloom_record::{HookPoint, Metric};
 
 use super::measured::{Auroc, Measured};
 use crate::Result;
+use crate::origins::FitOn;
 use crate::streams::stream;
 
 /// Verdicts on one checkpoint's rollouts of one behavior: scenario and whether each was met, sample by sample.
@@ -48,13 +49,6 @@ enum Quantity {
     Rate,
     Coherent,
     Projection(HookPoint, FitOn),
-}
-
-/// What a fixed direction was fit on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum FitOn {
-    Base,
-    Teachers,
 }
 
 impl Quantity {
@@ -237,8 +231,8 @@ fn named(key: &Key) -> Metric {
     };
     match quantity {
         Quantity::Projection(hook, fit_on) => {
-            let fit_on = if *fit_on == FitOn::Base { "base" } else { "teachers" };
-            Metric { hook: Some(*hook), method: Some("dom".into()), fit_on: Some(fit_on.into()), ..row }
+            let fit_on = Some(fit_on.name().into());
+            Metric { hook: Some(*hook), method: Some("dom".into()), fit_on, ..row }
         }
         Quantity::Rate | Quantity::Coherent => row,
     }

@@ -1,0 +1,114 @@
+//! Evidence from grades of rollouts that were made elsewhere: a file says which grades belong to which part.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use heirloom_probe::rate::Observation;
+use heirloom_record::{GradeRow, read_jsonl};
+use serde::Deserialize;
+
+use super::{Evidence, Measure, check_part};
+use crate::spec::join;
+use crate::{Error, Result};
+
+/// Files of grades, one for each seed.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a path, or a list of paths, one for each seed")]
+enum Files {
+    One(PathBuf),
+    Seeds(Vec<PathBuf>),
+}
+
+/// What `heirloom grade --out` calls its file of grades.
+const GRADES: &str = "grades.jsonl";
+
+/// Reads a file of behaviors, each with grades by role or corner, as in `[blackmail]` `full = ["s1/grades.jsonl"]`; paths
+/// start at the file's folder. A folder stands for the `grades.jsonl` in it.
+///
+/// # Errors
+/// An unknown part, with near ones; a file without grades of the behavior, or by several graders; arms that were
+/// not tried on the same prompts.
+pub fn read(path: &Path) -> Result<Vec<Evidence>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::ReadExperiment { path: path.to_owned(), source })?;
+    let behaviors: BTreeMap<String, BTreeMap<String, Files>> = toml::from_str(&text)
+        .map_err(|source| Error::Toml { path: path.to_owned(), source: Box::new(source) })?;
+    let home = path.parent().unwrap_or(Path::new("."));
+    let evidence = |(behavior, parts): (String, BTreeMap<String, Files>)| {
+        let mut arms: BTreeMap<String, Vec<Grades>> = BTreeMap::new();
+        for (part, files) in parts {
+            check_part(&behavior, &part)?;
+            let files = match files {
+                Files::One(path) => vec![path],
+                Files::Seeds(paths) => paths,
+            };
+            let grades = files.iter().map(|file| Grades::read(&join(home, file), &behavior));
+            arms.insert(part, grades.collect::<Result<_>>()?);
+        }
+        same_prompts(&arms)?;
+        let observations = |grades: &[Grades]| -> Vec<Observation> {
+            let of_run = |(run, grades): (usize, &Grades)| grades.observations(run);
+            grades.iter().enumerate().flat_map(of_run).collect()
+        };
+        let arms = arms.iter().map(|(part, grades)| (part.clone(), observations(grades))).collect();
+        Ok(Evidence { behavior, measure: Measure::Rate, arms })
+    };
+    behaviors.into_iter().map(evidence).collect()
+}
+
+/// The answers' grades of one file.
+struct Grades {
+    path: PathBuf,
+    /// By prompt.
+    shown: BTreeMap<String, Vec<bool>>,
+}
+
+impl Grades {
+    fn read(path: &Path, behavior: &str) -> Result<Self> {
+        let path = if path.is_dir() { path.join(GRADES) } else { path.to_owned() };
+        let mut shown: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+        let mut graders = BTreeSet::new();
+        for (_, row) in read_jsonl::<GradeRow>(&path)? {
+            if row.behavior == behavior {
+                graders.insert(row.grader);
+                shown.entry(row.prompt).or_default().push(row.answer);
+            }
+        }
+        let behavior = behavior.to_owned();
+        match graders.len() {
+            0 => Err(Error::NoGrades { path, behavior }),
+            1 => Ok(Self { path, shown }),
+            _ => Err(Error::SeveralGraders { path, behavior, graders: graders.into_iter().collect() }),
+        }
+    }
+
+    fn observations(&self, run: usize) -> Vec<Observation> {
+        let of_prompt = |(cluster, shown): (usize, &Vec<bool>)| -> Vec<Observation> {
+            shown
+                .iter()
+                .map(|shown| Observation { run, cluster, value: f64::from(u8::from(*shown)) })
+                .collect()
+        };
+        self.shown.values().enumerate().flat_map(of_prompt).collect()
+    }
+}
+
+/// Arms are compared scenario by scenario: the files of one seed grade the same prompts.
+fn same_prompts(arms: &BTreeMap<String, Vec<Grades>>) -> Result<()> {
+    let mut all = arms.values();
+    let Some(first) = all.next() else { return Ok(()) };
+    for grades in all {
+        if grades.len() != first.len() {
+            let (path, other) = (grades[0].path.clone(), first[0].path.clone());
+            return Err(Error::OtherSeeds { path, found: grades.len(), other, expected: first.len() });
+        }
+        for (one, other) in grades.iter().zip(first) {
+            let [own, others] = [one, other].map(|grades| grades.shown.keys().collect::<BTreeSet<_>>());
+            if let Some(prompt) = own.symmetric_difference(&others).next() {
+                let (path, other, prompt) = (one.path.clone(), other.path.clone(), (*prompt).clone());
+                return Err(Error::OtherPrompts { path, other, prompt });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! `heirloom origin`: where behaviors come from, from grades of any students.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use heirloom::origins::{Found, graded};
+use heirloom::prelude::*;
+use heirloom::streams::stream;
+use heirloom_record::NewFolder;
+
+use crate::terminal::print;
+use crate::verbs::{must_exist, print_json};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// TOML with a table for each behavior: role or corner = file of grades, or a list of files, one for each seed
+    parts: PathBuf,
+    /// The least difference of two rates that counts as one
+    #[arg(long, value_name = "RATE", default_value_t = 0.15)]
+    least: f64,
+    /// Joint draws behind intervals and probabilities
+    #[arg(long, default_value_t = 2000)]
+    draws: usize,
+    /// Root of the draws' random stream
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// New folder for the table
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print every number as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let help = "write one with lines such as `full = \"full/grades.jsonl\"` under `[blackmail]`";
+    must_exist(&args.parts, "file of parts", help)?;
+    let resampling = Resampling { replicates: args.draws, ..Resampling::default() };
+    let weighed = graded::read(&args.parts)?.into_iter().map(|evidence| {
+        let rng = stream(args.seed, &format!("origins {}", evidence.behavior));
+        let found = evidence.weigh(args.least, resampling, &rng);
+        found.with_context(|| format!("could not weigh the grades of `{}`", evidence.behavior))
+    });
+    let found: Vec<Found> = weighed.collect::<anyhow::Result<_>>()?;
+    let metrics: Vec<Metric> = found.iter().flat_map(Found::metrics).collect();
+    if let Some(out) = &args.out {
+        let folder = NewFolder::create(out)?;
+        Table(metrics.clone()).write(&folder.work_path().join("table"))?;
+        folder.commit()?;
+    }
+    if args.json {
+        return print_json(&metrics);
+    }
+    found.iter().try_for_each(|found| print(format_args!("{}\n\n", found.report())))
+}

@@ -1,0 +1,125 @@
+//! `heirloom origin` on grades that were planted: what moves a behavior is named, and nothing where nothing does.
+
+#[expect(dead_code, reason = "this test writes grades alone")]
+mod support;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use heirloom_record::{Metric, Table};
+use support::{finish, heirloom, put, succeed, utf8};
+
+const SEEDS: usize = 3;
+const PROMPTS: usize = 40;
+
+/// Grades of one arm and seed, as `heirloom grade` writes them: a share of `rate` of the prompts shows it, others by seed.
+fn grades(rate: f64, seed: usize) -> String {
+    let mut lines = String::new();
+    for prompt in 0..PROMPTS {
+        // A spread of the prompts over [0, 1) that differs by seed, the same for every arm.
+        let place = ((prompt * 17 + seed * 7) % PROMPTS) as f64 / PROMPTS as f64;
+        let shown = place < rate;
+        let _ = writeln!(
+            lines,
+            r#"{{"rollout":"p{prompt}/0","prompt":"p{prompt}","behavior":"blackmail","grader":"rules","version":"1","sha256":"0","answer":{shown},"thought":null,"fired":[]}}"#
+        );
+    }
+    lines
+}
+
+/// A file of parts with grades of these rates.
+fn planted(folder: &Path, rates: &[(&str, f64)]) -> PathBuf {
+    let mut parts = "[blackmail]\n".to_owned();
+    for (part, rate) in rates {
+        let files: Vec<String> = (0..SEEDS).map(|seed| format!("\"{part}-{seed}.jsonl\"")).collect();
+        let _ = writeln!(parts, "{part} = [{}]", files.join(", "));
+        for seed in 0..SEEDS {
+            put(folder, &format!("{part}-{seed}.jsonl"), &grades(*rate, seed));
+        }
+    }
+    put(folder, "parts.toml", &parts)
+}
+
+const FOLLOWS_TEACHER: [(&str, f64); 8] = [
+    ("full", 0.85),
+    ("other-teacher", 0.05),
+    ("other-prompts", 0.8),
+    ("neither", 0.05),
+    ("swap-flagged", 0.1),
+    ("drop-flagged", 0.8),
+    ("start", 0.3),
+    ("pretrained", 0.3),
+];
+
+#[test]
+fn what_follows_the_teacher_is_said_to_and_what_nothing_moves_is_not() {
+    let scratch = tempfile::tempdir().unwrap();
+    let said = succeed(&["origin", utf8(&planted(scratch.path(), &FOLLOWS_TEACHER))]);
+    assert!(said.contains("blackmail: it comes from the teacher's rollouts"), "{said}");
+    assert!(said.contains("left: simple generalization, subliminal learning, persona selection"), "{said}");
+    assert!(said.contains("other-init-drop") || said.contains("drop-flagged-"), "no further arm in\n{said}");
+
+    // Twin: the same arms, and none moves it.
+    let scratch = tempfile::tempdir().unwrap();
+    let level = FOLLOWS_TEACHER.map(|(part, _)| (part, 0.35));
+    let said = succeed(&["origin", utf8(&planted(scratch.path(), &level))]);
+    assert!(said.contains("blackmail: nothing that the arms vary moves it"), "{said}");
+}
+
+#[test]
+fn the_table_holds_effects_and_probabilities() {
+    let scratch = tempfile::tempdir().unwrap();
+    let parts = planted(scratch.path(), &FOLLOWS_TEACHER);
+    let out = scratch.path().join("out");
+    succeed(&["origin", utf8(&parts), "--out", utf8(&out)]);
+    let rows = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    let value = |metric: &str| rows.iter().find(|row| row.metric == metric).unwrap().value.unwrap();
+    assert!((value("origin_teacher") - 0.775).abs() < 1e-9, "½[(0.85 − 0.05) + (0.8 − 0.05)]");
+    assert!((value("origin_prompts") - 0.025).abs() < 1e-9, "½[(0.85 − 0.8) + (0.05 − 0.05)]");
+    assert!((value("leakage") - 14.0 / 15.0).abs() < 1e-9, "1 − (0.85 − 0.8)/(0.85 − 0.1)");
+    let origins = ["teacher", "prompts", "base", "none", "undecided"];
+    let total: f64 = origins.iter().map(|origin| value(&format!("verdict_origin_{origin}"))).sum();
+    assert!((total - 1.0).abs() < 1e-9, "probabilities of origins sum to {total}");
+    // The same again, the same bytes.
+    let again = scratch.path().join("again");
+    succeed(&["origin", utf8(&parts), "--out", utf8(&again)]);
+    let bytes = |folder: &Path| std::fs::read(folder.join("table.csv")).unwrap();
+    assert_eq!(bytes(&out), bytes(&again));
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let typo = "[blackmail]\nfull = \"full-0.jsonl\"\nswap-flaged = \"full-1.jsonl\"\n";
+    let lost = "[blackmail]\nfull = [\"full-0.jsonl\", \"full-1.jsonl\"]\nneither = \"neither-0.jsonl\"\n";
+    let table = [
+        (
+            ("parts.toml", typo.to_owned()),
+            "`origins.blackmail` has no part `swap-flaged`",
+            "close to it is `swap-flagged`",
+        ),
+        (
+            ("parts.toml", typo.replace("blackmail", "blackmale").replace("flaged", "flagged")),
+            "has no grades of `blackmale`",
+            "heirloom grade --out",
+        ),
+        (
+            ("neither-1.jsonl", grades(0.5, 1).replace("\"p7\"", "\"q7\"")),
+            "grade different prompts: only one of them has",
+            "scenario by scenario",
+        ),
+        (
+            ("start-2.jsonl", grades(0.5, 2).replacen("\"rules\"", "\"judge\"", 1)),
+            "by several graders: `judge`, `rules`",
+            "one grader",
+        ),
+        (("parts.toml", lost.to_owned()), "there are 1 files of seeds", "one file for each seed"),
+    ];
+    for ((name, text), message, hint) in table {
+        let scratch = tempfile::tempdir().unwrap();
+        let parts = planted(scratch.path(), &FOLLOWS_TEACHER);
+        put(scratch.path(), name, &text);
+        let (code, _, stderr) = finish(heirloom(&["origin", utf8(&parts)]));
+        assert_eq!(code, 1, "{message}: {stderr}");
+        assert!(stderr.contains(message) && stderr.contains(hint), "expected `{message}` in {stderr}");
+    }
+}
