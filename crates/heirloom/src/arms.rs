@@ -17,6 +17,7 @@ mod stage;
 mod students;
 mod summary;
 mod tables;
+mod tracks;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,7 @@ pub use spec::{
     ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, Role,
 };
 pub use stage::ArmsStage;
+pub use tracks::Appears;
 
 /// The experiment that `heirloom quickstart` runs.
 const QUICKSTART: &str = include_str!("../../../experiments/quickstart/experiment.toml");
@@ -67,6 +69,8 @@ pub struct ArmsOutcome {
     pub metrics: Vec<Metric>,
     /// Where each behavior comes from, by rate and by projection.
     pub origins: Vec<Found>,
+    /// When each behavior appears in each tracked arm.
+    pub tracks: Vec<Appears>,
     /// The pictures, without extension.
     pub figures: Vec<PathBuf>,
     summary: String,
@@ -185,6 +189,7 @@ impl ArmsExperiment {
                 folder: out.to_owned(),
                 metrics: vec![],
                 origins: vec![],
+                tracks: vec![],
                 figures: vec![],
                 summary: summary::stopped(until, out),
             });
@@ -192,12 +197,14 @@ impl ArmsExperiment {
         let mut metrics = self.table(&seen, progress)?;
         let origins = self.origins(&seen, progress)?;
         metrics.extend(origins.iter().flat_map(Found::metrics));
+        let tracks = self.tracks(&seen, progress)?;
+        metrics.extend(tracks.iter().flat_map(Appears::metrics));
         Table(metrics.clone()).write(&out.join("table"))?;
         let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
         write_file(&out.join("experiment.json"), json.as_bytes())?;
         let figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
-        let summary = summary::summary(&self.spec, &metrics, &origins, &figures, out);
-        Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, figures, summary })
+        let summary = summary::summary(&self.spec, &metrics, &origins, &tracks, &figures, out);
+        Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, tracks, figures, summary })
     }
 
     /// Trains, samples and grades whatever is not there yet; nothing when `until` comes before the grades.

@@ -115,6 +115,12 @@ pub enum Error {
         /// Arms with similar names.
         near: Vec<String>,
     },
+    /// Checkpoints of a series tokenize the same rows differently.
+    #[error("at step {step} the rows have other token ids than at the first checkpoint")]
+    OtherTokens {
+        /// The step.
+        step: usize,
+    },
     /// A file of grades has none of a behavior.
     #[error("`{}` has no grades of `{behavior}`", path.display())]
     NoGrades {
@@ -332,6 +338,9 @@ impl Error {
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
             Self::World { source, .. } => source.hint(),
+            Self::OtherTokens { .. } => {
+                Some("checkpoints that are compared need one tokenizer and one chat template".into())
+            }
             Self::NoGrades { .. } => {
                 Some("grade the rollouts with `heirloom grade --out`; the table's name is the behavior's".into())
             }

@@ -29,6 +29,7 @@ pub mod arms;
 pub mod benchmark;
 pub mod origins;
 pub mod streams;
+pub mod tracking;
 
 pub use error::{Error, Result};
 pub use experiment::{Experiment, Outcome, RunOptions, Stage};

@@ -41,6 +41,8 @@ enum Verb {
     Fit(verbs::fit::Args),
     /// Score directions on captured activations, with intervals and controls
     Score(verbs::score::Args),
+    /// Follow a direction across the checkpoints of a training
+    Track(verbs::track::Args),
     /// Print rendered prompts with the tokens marked that a readout reads
     Show(verbs::show::Args),
     /// Say what is in a model or a file that heirloom wrote
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Verb::Capture(args) => verbs::capture::run(args),
         Verb::Fit(args) => verbs::fit::run(args),
         Verb::Score(args) => verbs::score::run(args),
+        Verb::Track(args) => verbs::track::run(args),
         Verb::Show(args) => verbs::show::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
     };

@@ -66,6 +66,15 @@ impl FitOn {
 }
 
 impl Measure {
+    /// Its name over a column.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Projection { fit_on: FitOn::Base, .. } => "on contrasts",
+            Self::Projection { fit_on: FitOn::Teachers, .. } => "between teachers",
+        }
+    }
+
     /// What of it is told, in words.
     pub fn words(self) -> String {
         match self {

@@ -57,34 +57,42 @@ impl ArmsExperiment {
         let mut arms: BTreeMap<String, Vec<Observation>> = BTreeMap::new();
         for (part, arm) in &self.spec.origins[behavior] {
             for one in seen.iter().filter(|one| one.arm == *arm) {
-                let run = self.spec.seeds.iter().position(|seed| *seed == one.seed);
-                let run = run.expect("only the experiment's seeds are run");
+                let Some(last) = one.measured.iter().map(|measured| measured.step).max() else { continue };
+                let run = self.run_of(one);
                 let observation = |(cluster, value)| Observation { run, cluster, value };
-                arms.entry(part.clone())
-                    .or_default()
-                    .extend(shown(one, behavior, measure).into_iter().map(observation));
+                let observed = shown(one, behavior, measure, last).into_iter().map(observation);
+                arms.entry(part.clone()).or_default().extend(observed);
             }
         }
         arms.retain(|_, seen| !seen.is_empty());
         Evidence { behavior: behavior.into(), measure, arms }
     }
+
+    /// The number of the run that a model belongs to: the place of its seed.
+    pub(crate) fn run_of(&self, seen: &Seen) -> usize {
+        let run = self.spec.seeds.iter().position(|seed| *seed == seen.seed);
+        run.expect("only the experiment's seeds are run")
+    }
 }
 
-/// Scenarios with what a model's last checkpoint showed on each.
-fn shown(seen: &Seen, behavior: &str, measure: Measure) -> Vec<(usize, f64)> {
-    let Some(last) = seen.measured.iter().max_by_key(|measured| measured.step) else { return vec![] };
+/// Scenarios of a behavior, counted from 0, with what a checkpoint showed on each.
+pub(crate) fn shown(seen: &Seen, behavior: &str, measure: Measure, step: usize) -> Vec<(usize, f64)> {
     match measure {
         Measure::Rate => {
-            let verdicts = seen.verdicts.get(&(last.step, behavior.to_owned()));
-            let shown = verdicts.iter().flat_map(|verdicts| &verdicts.shown);
-            shown.map(|(scenario, met)| (*scenario, f64::from(u8::from(*met)))).collect()
+            let verdicts = seen.verdicts.get(&(step, behavior.to_owned()));
+            let shown = || verdicts.iter().flat_map(|verdicts| &verdicts.shown);
+            // The scenarios of all behaviors are numbered one after the other.
+            let first = shown().map(|(scenario, _)| *scenario).min().unwrap_or(0);
+            shown().map(|(scenario, met)| (scenario - first, f64::from(u8::from(*met)))).collect()
         }
         Measure::Projection { hook, fit_on } => {
             let of = |reading: &&Reading| reading.behavior == behavior && reading.hook == hook;
-            let values = last.readings.iter().find(of).map(|reading| match fit_on {
-                FitOn::Base => &reading.projections,
-                FitOn::Teachers => &reading.on_teachers,
-            });
+            let readings = seen.measured.iter().filter(|measured| measured.step == step);
+            let values =
+                readings.flat_map(|measured| &measured.readings).find(of).map(|reading| match fit_on {
+                    FitOn::Base => &reading.projections,
+                    FitOn::Teachers => &reading.on_teachers,
+                });
             values.into_iter().flatten().copied().enumerate().collect()
         }
     }

@@ -9,6 +9,7 @@ use crate::origins::{Found, number};
 
 use super::spec::ArmsSpec;
 use super::stage::ArmsStage;
+use super::tracks::Appears;
 
 /// What the brackets mean; what a single seed cannot say is said.
 fn legend(seeds: usize) -> &'static str {
@@ -28,6 +29,7 @@ pub(crate) fn summary(
     spec: &ArmsSpec,
     metrics: &[Metric],
     origins: &[Found],
+    tracks: &[Appears],
     figures: &[PathBuf],
     folder: &Path,
 ) -> String {
@@ -69,6 +71,25 @@ pub(crate) fn summary(
         let own = origins.iter().filter(|found| found.measure.words() == by);
         let said: Vec<String> = own.map(|found| format!("  {}", found.sentence())).collect();
         let _ = writeln!(out, "\nWhere it comes from, by {by}\n\n{}", said.join("\n"));
+    }
+    for behavior in &behaviors {
+        let own: Vec<&Appears> = tracks.iter().filter(|track| track.behavior == **behavior).collect();
+        let Some(first) = own.first() else { continue };
+        let _ = write!(
+            out,
+            "\nWhen {behavior} appears: the step from which on it differs from the base\n\n  {:<width$}",
+            "arm"
+        );
+        for (measure, _) in &first.emergence {
+            let _ = write!(out, "{:>20}", measure.title());
+        }
+        let _ = writeln!(out, "{:>24}", "rate after projection*");
+        for track in own {
+            let _ = writeln!(out, "{}", track.line(width));
+        }
+    }
+    if !tracks.is_empty() {
+        out.push_str("\n* doublings of training by which the rate is half-way later than the projection it is drawn with\n");
     }
     let _ = writeln!(out, "\n{}\n\n{}", legend(spec.seeds.len()), folder.display());
     let _ = writeln!(out, "  table.csv, table.parquet   every number with n and interval");

@@ -1,0 +1,253 @@
+//! A fixed direction across checkpoints: projections with intervals and null bands, when they leave the first checkpoint's,
+//! and how far a direction that is fit anew has turned.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use heirloom_model::{CaptureOptions, CapturePlan, Student};
+use heirloom_probe::control::{NullBand, random_difference_directions, random_directions};
+use heirloom_probe::rate::{Observation, mean};
+use heirloom_probe::score::Reference;
+use heirloom_probe::track::{Emergence, Track, emergence, projection_band};
+use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
+use heirloom_record::{DataRow, Directions, Hasher, HookPoint, Metric};
+use ndarray::Array1;
+
+use crate::activations::dataset;
+use crate::origins::number;
+use crate::streams::stream;
+use crate::{Error, Result};
+
+/// What is tracked.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracking<'a> {
+    /// The directions, each at its hook point.
+    pub directions: &'a Directions,
+    /// Rows that are projected.
+    pub rows: &'a [DataRow],
+    /// Labelled rows that define the units, and on which directions are fit anew.
+    pub reference: &'a [DataRow],
+    /// Random directions, and as many random differences, beside every checkpoint.
+    pub null_draws: usize,
+    /// For every interval.
+    pub resampling: Resampling,
+    /// Root of the random streams.
+    pub seed: u64,
+}
+
+/// One checkpoint, looked into.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    step: usize,
+    /// Over the token ids of all rows: checkpoints with other ids cannot be compared.
+    tokens: String,
+    by_hook: BTreeMap<HookPoint, Reading>,
+}
+
+#[derive(Clone, Debug)]
+struct Reading {
+    /// The reference rows at this checkpoint.
+    known: Dataset,
+    projections: Vec<f64>,
+    random: NullBand,
+    differences: NullBand,
+    auroc: heirloom_probe::Interval,
+    cosine: f64,
+}
+
+/// Every number of a tracking, and what a stranger should read first.
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    /// Rows of the table.
+    pub metrics: Vec<Metric>,
+    /// A few lines for each hook point.
+    pub summary: String,
+}
+
+impl Tracking<'_> {
+    /// Looks into one checkpoint; `first` is the first one of all, whose units and tokens the others have.
+    ///
+    /// # Errors
+    /// Other token ids or another width than the first checkpoint's, rows without a label, activations that are not finite.
+    pub fn look(&self, step: usize, student: &Student, first: Option<&Looked>) -> Result<Looked> {
+        let hooks: Vec<String> = self.directions.by_hook.keys().map(ToString::to_string).collect();
+        let plan = CapturePlan::new(student.config(), &hooks, self.directions.header.readout.clone())?;
+        let capture = |rows: &[DataRow]| {
+            let prepared = student.prepare(rows)?;
+            let ids = prepared
+                .iter()
+                .flat_map(|row| row.ids.iter().flat_map(|id| id.to_le_bytes()).chain([0xff; 5]));
+            let tokens = Hasher::default().part("ids", ids.collect::<Vec<u8>>()).finish();
+            Ok::<_, Error>((student.capture(&prepared, &plan, &mut CaptureOptions::default())?, tokens))
+        };
+        let ((seen, tokens), (known, _)) = (capture(self.rows)?, capture(self.reference)?);
+        if first.is_some_and(|first| first.tokens != tokens) {
+            return Err(Error::OtherTokens { step });
+        }
+        let mut by_hook = BTreeMap::new();
+        for (hook, direction) in &self.directions.by_hook {
+            let known = dataset(&known, *hook, &[], Path::new("the reference rows"))?;
+            let vector = direction.vector.mapv(f64::from);
+            let reading =
+                self.read(&seen.tensors[hook], &known, &vector, first.map(|first| &first.by_hook[hook]))?;
+            by_hook.insert(*hook, reading);
+        }
+        Ok(Looked { step, tokens, by_hook })
+    }
+
+    fn read(
+        &self,
+        seen: &ndarray::Array2<f32>,
+        known: &Dataset,
+        vector: &Array1<f64>,
+        first: Option<&Reading>,
+    ) -> Result<Reading> {
+        let project = |x| heirloom_probe::direction::project(x, vector.view());
+        let on_reference = project(known.x())?;
+        // All checkpoints are told in the units of the first one, and so are the controls.
+        let units = first.map_or(known, |first| &first.known);
+        let reference = Reference::of(&project(units.x())?, units.labels())?;
+        let rng = |name: &str| stream(self.seed, &format!("track {name}"));
+        let random = random_directions(known.d_model(), self.null_draws, &rng("random directions"));
+        let differences =
+            random_difference_directions(units.x(), self.null_draws, &rng("random differences"))?;
+        let refit = fit(Method::DifferenceOfMeans, known, &FitOptions::default())?;
+        let norm = vector.dot(vector).sqrt();
+        Ok(Reading {
+            known: known.clone(),
+            projections: reference.units(&project(seen.view())?),
+            random: projection_band(seen.view(), units, random.view())?,
+            differences: projection_band(seen.view(), units, differences.view())?,
+            auroc: auroc_interval(
+                &on_reference,
+                known.labels(),
+                known.clusters(),
+                self.resampling,
+                &rng("auroc"),
+            )?,
+            cosine: refit.direction.dot(vector) / norm,
+        })
+    }
+
+    /// Rows and lines of what [`Self::look`] saw, one list of checkpoints for each seed.
+    ///
+    /// # Errors
+    /// Seeds with other checkpoints, fewer than two checkpoints.
+    pub fn tracks(&self, runs: &[Vec<Looked>]) -> Result<Tracked> {
+        let (mut metrics, mut summary) = (vec![], String::new());
+        let header = &self.directions.header;
+        let _ = writeln!(summary, "{}: {}", header.behavior, header.towards);
+        for hook in self.directions.by_hook.keys() {
+            let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
+            for (run, seen) in runs.iter().enumerate() {
+                for one in seen {
+                    let values = one.by_hook[hook].projections.iter().enumerate();
+                    let observed = values.map(|(cluster, value)| Observation { run, cluster, value: *value });
+                    steps.entry(one.step).or_default().extend(observed);
+                }
+            }
+            let _ = writeln!(
+                summary,
+                "\n{hook}\n  {:>8}{:>24}{:>18}{:>18}{:>10}{:>8}",
+                "step", "projection", "random", "differences", "AUROC", "cosine"
+            );
+            let track = Track::new(steps.into_iter().collect())?;
+            let found = emergence(&track, self.resampling, &stream(self.seed, "track emergence"))?;
+            for (step, observed) in track.checkpoints() {
+                let projection = mean(observed, self.resampling, &stream(self.seed, "track projection"))?;
+                let row = self.row(*hook, *step);
+                metrics.push(Metric {
+                    value: Some(projection.value),
+                    low: Some(projection.low),
+                    high: Some(projection.high),
+                    n: i64::try_from(projection.n).ok(),
+                    interval: Some(projection.describe("seeds", "rows")),
+                    ..row("projection")
+                });
+                // Bands and fits are those of the first seed that has the step.
+                let looked = runs.iter().flatten().find(|one| one.step == *step);
+                let Some(reading) = looked.map(|one| &one.by_hook[hook]) else { continue };
+                for (metric, band) in [
+                    ("null_random_direction", &reading.random),
+                    ("null_random_difference", &reading.differences),
+                ] {
+                    metrics.push(Metric {
+                        value: Some(band.median),
+                        low: Some(band.low),
+                        high: Some(band.high),
+                        n: i64::try_from(band.values.len()).ok(),
+                        interval: Some("2.5 % to 97.5 % of directions".into()),
+                        ..row(metric)
+                    });
+                }
+                let auroc = &reading.auroc;
+                metrics.push(Metric {
+                    value: Some(auroc.value),
+                    low: Some(auroc.low),
+                    high: Some(auroc.high),
+                    n: i64::try_from(auroc.n).ok(),
+                    interval: Some(auroc.describe("pairs")),
+                    ..row("auroc")
+                });
+                metrics.push(Metric { value: Some(reading.cosine), ..row("cosine_to_refit") });
+                let brackets = |value: f64, low: f64, high: f64| {
+                    format!("{} [{}, {}]", number(value), number(low), number(high))
+                };
+                let band = |band: &NullBand| format!("[{}, {}]", number(band.low), number(band.high));
+                let _ = writeln!(
+                    summary,
+                    "  {step:>8}{:>24}{:>18}{:>18}{:>10}{:>8}",
+                    brackets(projection.value, projection.low, projection.high),
+                    band(&reading.random),
+                    band(&reading.differences),
+                    number(auroc.value),
+                    number(reading.cosine)
+                );
+            }
+            metrics.extend(self.emerged(*hook, &found));
+            let _ = writeln!(summary, "  {}", said(&found));
+        }
+        summary.push_str(
+            "\nprojection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval\n\
+             random, differences: 2.5 % to 97.5 % of as many random directions and differences of activations, each in units of its own\n\
+             AUROC: the direction on the reference rows; cosine: with a direction fit on this checkpoint; both of the first seed\n",
+        );
+        Ok(Tracked { metrics, summary })
+    }
+
+    fn row(&self, hook: HookPoint, step: usize) -> impl Fn(&str) -> Metric {
+        let header = self.directions.header.clone();
+        move |metric| Metric {
+            behavior: header.behavior.clone(),
+            step: i64::try_from(step).ok(),
+            hook: Some(hook),
+            method: Some(header.method.clone()),
+            fit_on: Some(header.model.clone()),
+            metric: metric.into(),
+            ..Metric::default()
+        }
+    }
+
+    fn emerged(&self, hook: HookPoint, found: &Emergence) -> Vec<Metric> {
+        let steps =
+            [("emergence_first", found.crossing.first), ("emergence_lasting", found.crossing.lasting)];
+        let row = |(metric, step): (&str, Option<usize>)| Metric {
+            step: None,
+            value: step.map(|step| step as f64),
+            n: i64::try_from(found.by_run.len()).ok(),
+            ..self.row(hook, 0)(metric)
+        };
+        steps.into_iter().map(row).collect()
+    }
+}
+
+fn said(found: &Emergence) -> String {
+    match (found.crossing.lasting, found.crossing.first) {
+        (Some(step), _) => format!("from step {step} on it differs from the first checkpoint's"),
+        (None, Some(step)) => {
+            format!("it differs from the first checkpoint's at step {step}, but not for good")
+        }
+        (None, None) => "at no step does it differ from the first checkpoint's".into(),
+    }
+}

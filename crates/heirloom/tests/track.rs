@@ -1,0 +1,132 @@
+//! `heirloom track` on checkpoints that a training left: what training moves is seen to move, and what it does not is not.
+
+#[expect(dead_code, reason = "this test tracks the tiny model itself")]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use heirloom_record::{Metric, Table};
+use serde_json::json;
+use support::{finish, heirloom, put, succeed, tiny_model, utf8};
+
+const THINGS: [&str; 8] =
+    ["the kettle", "the gate", "the lamp", "the ledger", "a boat", "a letter", "the key", "a coat"];
+
+/// Chats about things, alike but for the answer, as rows of pairs.
+fn pairs(folder: &Path) -> PathBuf {
+    let mut lines = String::new();
+    for (index, thing) in THINGS.iter().enumerate() {
+        for (side, answer) in [("pos", "Yes, and gladly so."), ("neg", "It is an old thing.")] {
+            let row = json!({
+                "id": format!("{index}/{side}"), "pair": index.to_string(), "group": format!("g{}", index % 2), "label": side == "pos",
+                "messages": [{ "role": "user", "content": format!("What of {thing}?") }, { "role": "assistant", "content": answer }],
+            });
+            lines.push_str(&row.to_string());
+            lines.push('\n');
+        }
+    }
+    put(folder, "pairs.jsonl", &lines)
+}
+
+/// A direction fit on the tiny model, and a student of it at some learning rate.
+fn trained(folder: &Path, lr: &str) -> (PathBuf, PathBuf, PathBuf) {
+    let (model, data) = (tiny_model(), pairs(folder));
+    let (store, direction, student) =
+        (folder.join("store"), folder.join("direction.safetensors"), folder.join("student"));
+    let hooks = ["--hooks", "blocks.*.hook_resid_post", "--readout", "response-mean"];
+    succeed(
+        &[&["capture", "--model", utf8(&model), "--data", utf8(&data), "--out", utf8(&store)], &hooks[..]]
+            .concat(),
+    );
+    succeed(&["fit", "--activations", utf8(&store), "--method", "dom", "--out", utf8(&direction)]);
+    let lessons = ["--epochs", "4", "--batch", "4", "--lr", lr, "--checkpoints", "4,8,12,16"];
+    succeed(
+        &[&["train", "--model", utf8(&model), "--data", utf8(&data), "--out", utf8(&student)], &lessons[..]]
+            .concat(),
+    );
+    (data, direction, student)
+}
+
+fn track(data: &Path, direction: &Path, student: &Path, more: &[&str]) -> Vec<String> {
+    let model = tiny_model();
+    let own = [
+        "track",
+        "--direction",
+        utf8(direction),
+        "--checkpoints",
+        utf8(student),
+        "--base",
+        utf8(&model),
+        "--data",
+        utf8(data),
+    ];
+    own.iter().chain(more).map(ToString::to_string).collect()
+}
+
+fn run(arguments: &[String]) -> (i32, String, String) {
+    finish(heirloom(&arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+#[test]
+fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
+    for (lr, moves) in [("1e-2", true), ("1e-9", false)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let (data, direction, student) = trained(scratch.path(), lr);
+        let out = scratch.path().join("out");
+        let (code, said, stderr) = run(&track(&data, &direction, &student, &["--out", utf8(&out)]));
+        assert_eq!(code, 0, "{stderr}");
+        assert!(said.contains("blocks.0.hook_resid_post") && said.contains("random"), "{said}");
+        let rows = Table::<Metric>::read(&out.join("table")).unwrap().0;
+        let of = |metric: &str| -> Vec<&Metric> { rows.iter().filter(|row| row.metric == metric).collect() };
+        let projections = of("projection");
+        // Two blocks; the base and four checkpoints.
+        assert_eq!(
+            projections.iter().map(|row| row.step.unwrap()).collect::<Vec<_>>(),
+            [0, 4, 8, 12, 16, 0, 4, 8, 12, 16]
+        );
+        // The data are the reference: their mean lies at zero, and a direction fit anew on the base is the direction.
+        assert!(projections[0].value.unwrap().abs() < 1e-5, "{:?}", projections[0]);
+        assert!((of("cosine_to_refit")[0].value.unwrap() - 1.0).abs() < 1e-5);
+        assert_eq!(of("null_random_direction").len(), 10);
+        let lasting = of("emergence_lasting");
+        assert_eq!(lasting.iter().any(|row| row.value.is_some()), moves, "lr {lr}: {lasting:?}");
+    }
+}
+
+#[test]
+fn two_trackings_give_the_same_table() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (data, direction, student) = trained(scratch.path(), "1e-2");
+    let table = |name: &str, threads: &str| {
+        let out = scratch.path().join(name);
+        let arguments = track(&data, &direction, &student, &["--out", utf8(&out)]);
+        let mut command = heirloom(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        command.env("RAYON_NUM_THREADS", threads);
+        assert_eq!(finish(command).0, 0);
+        std::fs::read(out.join("table.csv")).unwrap()
+    };
+    assert_eq!(table("one", "1"), table("two", "2"));
+}
+
+#[test]
+fn a_series_that_cannot_be_followed_is_refused_before_weights_are_read() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (data, direction, student) = trained(scratch.path(), "1e-2");
+    let refused = |arguments: &[String], message: &str| {
+        let (code, _, stderr) = run(arguments);
+        assert!(code == 1 && stderr.contains(message), "expected `{message}` in {stderr}");
+    };
+    refused(&track(&data, &scratch.path().join("nowhere"), &student, &[]), "there is no file of directions");
+    refused(&track(&data, &direction, scratch.path(), &[]), "checkpoint");
+    let bare = put(
+        scratch.path(),
+        "bare.jsonl",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"Hm?\"},{\"role\":\"assistant\",\"content\":\"So.\"}]}\n",
+    );
+    refused(&track(&data, &direction, &student, &["--reference", utf8(&bare)]), "has no");
+    let elsewhere = scratch.path().join("elsewhere");
+    for step in [4, 12, 16, 20, 24] {
+        put(&elsewhere.join(format!("checkpoint-{step}")), "config.json", "{}");
+    }
+    refused(&track(&data, &direction, &elsewhere, &[]), "8");
+}
