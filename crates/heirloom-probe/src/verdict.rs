@@ -2,8 +2,8 @@
 //!
 //! Arms play [`Role`]s; every [`Question`] whose two roles are there is answered on every joint draw of the arms' means: yes when the first lies above
 //! the second by more than the threshold. A hypothesis is contradicted by an answer that it does not expect ([`EXPECTATIONS`]). A draw *decides* a
-//! hypothesis when it is the only one left, and the arms answered at least one of its yes-questions; what nothing could have confirmed is not
-//! decided by elimination. Probabilities are shares of draws.
+//! hypothesis when it is the only one left, and the arms answered at least one of its yes-questions and the one that it hinges on; what nothing could
+//! have confirmed is not decided by elimination. Probabilities are shares of draws.
 //!
 //! The threshold is one number for all draws, from the estimates: the larger of [`Rule::least`] and [`Rule::share`] of the spread between the highest
 //! and the lowest arm. It is the reader's yardstick for what counts as a fall, printed beside the intervals, and not something estimated: a spread
@@ -93,11 +93,11 @@ pub struct NextArm {
 pub struct Verdict {
     /// One entry for each of [`Hypothesis::ALL`]. Their `decided` and the next three shares sum to one.
     pub support: Vec<Support>,
-    /// Probability that no answer is a yes: nothing that the arms vary moves it.
+    /// Probability that no contrast is beyond the threshold on either side: nothing that the arms vary moves it.
     pub nothing: f64,
     /// Probability that hypotheses are left and none is decided.
     pub several: f64,
-    /// Probability that every hypothesis is contradicted.
+    /// Probability that every hypothesis is contradicted, or that arms raise it and none lowers it.
     pub none: f64,
     /// Where it comes from.
     pub origins: OriginShares,
@@ -144,7 +144,10 @@ pub fn verdict<N: AsRef<str>>(draws: &JointDraws, arms: &[(Role, N)], rule: Rule
     let readings: Vec<Reading> = (0..draws.draws().nrows())
         .map(|draw| {
             let yes = |contrast: &Contrast| contrast.draws[draw] > threshold;
-            Reading::new(&contrasts.iter().map(|(question, sum)| (*question, yes(sum))).collect::<Vec<_>>())
+            let answers: Vec<(Question, bool)> =
+                contrasts.iter().map(|(question, sum)| (*question, yes(sum))).collect();
+            let rises = contrasts.iter().any(|(_, contrast)| contrast.draws[draw] < -threshold);
+            Reading::new(&answers, rises)
         })
         .collect();
 
@@ -195,9 +198,10 @@ pub fn verdict<N: AsRef<str>>(draws: &JointDraws, arms: &[(Role, N)], rule: Rule
     })
 }
 
-/// Whether the questions hold one that a hypothesis expects a yes to.
+/// Whether the questions hold one that a hypothesis expects a yes to, and the one that it hinges on.
 fn is_tested(hypothesis: Hypothesis, asked: &[Question]) -> bool {
-    asked.iter().any(|question| matches!(hypothesis.expects(*question), Some((Answer::Yes, _))))
+    let yes = |question: &Question| matches!(hypothesis.expects(*question), Some((Answer::Yes, _)));
+    asked.iter().any(yes) && hypothesis.hinges_on().is_none_or(|question| asked.contains(&question))
 }
 
 /// What one draw says.
@@ -218,17 +222,22 @@ enum Outcome {
 }
 
 impl Reading {
-    fn new(answers: &[(Question, bool)]) -> Self {
+    /// `rises` says that an arm lies above the one that a question puts above it, which no hypothesis expects: where nothing falls either, the
+    /// arms do move the behavior, and none explains how.
+    fn new(answers: &[(Question, bool)], rises: bool) -> Self {
         let agrees = |hypothesis: &Hypothesis| {
             answers.iter().all(|(question, yes)| {
                 hypothesis.expects(*question).is_none_or(|(answer, _)| (answer == Answer::Yes) == *yes)
             })
         };
         let asked: Vec<Question> = answers.iter().map(|(question, _)| *question).collect();
-        let left: Vec<Hypothesis> = Hypothesis::ALL.into_iter().filter(agrees).collect();
+        let falls = answers.iter().any(|(_, yes)| *yes);
+        let explained = falls || !rises;
+        let left: Vec<Hypothesis> =
+            if explained { Hypothesis::ALL.into_iter().filter(agrees).collect() } else { vec![] };
         let confirmed = left.iter().any(|hypothesis| is_tested(*hypothesis, &asked));
         let outcome = match left[..] {
-            _ if !answers.is_empty() && answers.iter().all(|(_, yes)| !yes) => Outcome::Nothing,
+            _ if !answers.is_empty() && !falls && !rises => Outcome::Nothing,
             [] => Outcome::None,
             [only] if confirmed => Outcome::Decided(only),
             _ => Outcome::Several,

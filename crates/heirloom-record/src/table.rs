@@ -101,7 +101,7 @@ pub struct Case {
     pub seed: i64,
     /// The behavior.
     pub behavior: String,
-    /// What the verdict saw: `rates`, or projections on the direction of `contrasts` or between `teachers`.
+    /// What the verdict saw: `rates`, projections on the direction of `contrasts` or between `teachers`, or the mean of two verdicts.
     pub measure: String,
     /// Which arms it saw: `all`, or `two-by-two`.
     pub arms: String,
@@ -113,13 +113,13 @@ pub struct Case {
     pub hypothesis: Option<String>,
     /// How much of that the world's arms can tell.
     pub decidable: String,
-    /// The origin named, `undecided` where none has half of the probability.
+    /// The origin named, `undecided` where none has more than half of the probability.
     pub named_origin: String,
     /// Its probability.
     pub named_origin_probability: f64,
     /// The probability of the known origin.
     pub origin_probability: f64,
-    /// The hypothesis named, `several-left` where none has half of the probability.
+    /// The hypothesis named, `several-left` where none has more than half of the probability.
     pub named_hypothesis: String,
     /// Its probability.
     pub named_hypothesis_probability: f64,

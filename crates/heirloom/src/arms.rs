@@ -23,14 +23,14 @@ mod workers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use heirloom_model::{Device, LoadOptions};
+use heirloom_model::{CapturePlan, Device, LoadOptions};
 use heirloom_probe::Resampling;
-use heirloom_record::{Metric, RunFolder, RunRecord, Table, write_file};
+use heirloom_record::{Metric, Readout, RunFolder, RunRecord, Table, write_file};
 use heirloom_rollout::world::{Base, Teacher, World};
 use heirloom_rollout::{Arm, DataIntervention};
 
 use crate::origins::Found;
-use crate::spec::twice;
+use crate::spec::{setting, twice};
 use crate::{Error, Progress, Result};
 use students::Subject;
 use tables::Tabler;
@@ -43,6 +43,7 @@ pub use spec::{
 };
 pub use stage::ArmsStage;
 pub use tracks::Appears;
+pub(crate) use tracks::moved;
 
 /// The experiment that `heirloom quickstart` runs.
 const QUICKSTART: &str = include_str!("../../../experiments/quickstart/experiment.toml");
@@ -94,7 +95,10 @@ impl ArmsExperiment {
     pub fn new(spec: ArmsSpec) -> Result<Self> {
         spec.check()?;
         let world = open_world(&spec.world)?;
-        let world = spec.redraw.map_or(world.clone(), |seed| world.redrawn(seed));
+        let world = match spec.redraw {
+            Some(seed) => world.redrawn(seed),
+            None => world,
+        };
         let load = LoadOptions::new(spec.clock.parse()?);
         let in_world: Vec<&str> = world.arms().iter().map(|arm| arm.name.as_str()).collect();
         known(&in_world, spec.arms.iter().chain(&spec.sweep))?;
@@ -120,7 +124,9 @@ impl ArmsExperiment {
                 .collect()
         };
         let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        spec.measure.teachers.iter().flatten().try_for_each(|name| world.teacher(name).map(|_| ()))?;
         let parts = spec.origins.values().flat_map(BTreeMap::values);
+        let parts = parts.chain(spec.measure.track.iter().flatten()).chain(spec.figures.arms());
         known(&named, [&spec.reference].into_iter().chain(spec.compare.iter().flatten()).chain(parts))?;
         let mut behaviors: Vec<String> =
             spec.figures.behaviors.iter().map(|panel| panel.behavior.clone()).collect();
@@ -128,7 +134,13 @@ impl ArmsExperiment {
         let more = spec.origins.keys().filter(|name| !behaviors.contains(name)).cloned();
         behaviors.extend(more.collect::<Vec<_>>());
         behaviors.iter().try_for_each(|name| world.behavior(name).map(|_| ()))?;
-        Ok(Self { spec, world, arms, swept, behaviors, load })
+        let experiment = Self { spec, world, arms, swept, behaviors, load };
+        let MeasureSpec { hooks, headline, .. } = &experiment.spec.measure;
+        let plan = CapturePlan::new(&experiment.config()?, hooks, Readout::LastPrompt)?;
+        if !plan.points().contains(headline) {
+            return Err(setting("measure.headline", "one of `measure.hooks`", headline));
+        }
+        Ok(experiment)
     }
 
     /// The smaller experiment of the file's `[quick]`.
@@ -195,6 +207,8 @@ impl ArmsExperiment {
             });
         };
         let mut metrics = self.table(&seen, progress)?;
+        // Rates stand, should what is made of them fail.
+        Table(metrics.clone()).write(&out.join("table"))?;
         let origins = self.origins(&seen, progress)?;
         metrics.extend(origins.iter().flat_map(Found::metrics));
         let tracks = self.tracks(&seen, progress)?;
@@ -203,7 +217,8 @@ impl ArmsExperiment {
         let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
         write_file(&out.join("experiment.json"), json.as_bytes())?;
         let figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
-        let summary = summary::summary(&self.spec, &metrics, &origins, &tracks, &figures, out);
+        let summary =
+            summary::summary(&self.spec, &self.behaviors, &metrics, &origins, &tracks, &figures, out);
         Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, tracks, figures, summary })
     }
 
@@ -288,9 +303,10 @@ impl ArmsExperiment {
         self.swept.get(arm).copied().unwrap_or(self.world.student().lr)
     }
 
-    /// Teachers that an arm's rows come from.
+    /// Teachers that an arm's rows come from, and those that a direction is fit between.
     fn needed_teachers(&self) -> Vec<&Teacher> {
-        let names: BTreeSet<&str> = self.pairings().into_iter().map(|(teacher, _)| teacher).collect();
+        let mut names: BTreeSet<&str> = self.pairings().into_iter().map(|(teacher, _)| teacher).collect();
+        names.extend(self.spec.measure.teachers.iter().flatten().map(String::as_str));
         self.world.teachers().iter().filter(|teacher| names.contains(teacher.name.as_str())).collect()
     }
 

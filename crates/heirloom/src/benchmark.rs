@@ -125,6 +125,8 @@ impl BenchmarkOutcome {
     }
 }
 
+/// Joint draws of a verdict: its probabilities are good to a hundredth.
+const DRAWS: usize = 2000;
 /// Roles that an ordinary two-by-two has, and the model that it starts from.
 const TWO_BY_TWO: [&str; 5] = ["full", "other-teacher", "other-prompts", "neither", "start"];
 
@@ -141,7 +143,7 @@ impl Run {
                 let of_seeds: Vec<&Seen> =
                     seen.iter().filter(|one| seeds[..students].contains(&one.seed)).collect();
                 for (arms, parts) in [("all", None), ("two-by-two", Some(TWO_BY_TWO.as_slice()))] {
-                    let found = self.experiment.weigh(&of_seeds, behavior, parts)?;
+                    let found = self.experiment.weigh(&of_seeds, behavior, parts, DRAWS)?;
                     let by = |measures: &[&str]| -> Vec<&Found> {
                         found.iter().filter(|found| measures.contains(&name(found.measure))).collect()
                     };

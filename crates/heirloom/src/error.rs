@@ -115,11 +115,25 @@ pub enum Error {
         /// Arms with similar names.
         near: Vec<String>,
     },
+    /// A series that has its first checkpoint was given another.
+    #[error("`{}` is a checkpoint at step 0, and `--base` is another", path.display())]
+    TwoBases {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// Checkpoints of a series tokenize the same rows differently.
     #[error("at step {step} the rows have other token ids than at the first checkpoint")]
     OtherTokens {
         /// The step.
         step: usize,
+    },
+    /// A part without a file of grades.
+    #[error("`{part}` of `{behavior}` lists no file of grades")]
+    NoFiles {
+        /// The behavior.
+        behavior: String,
+        /// The part.
+        part: String,
     },
     /// A file of grades has none of a behavior.
     #[error("`{}` has no grades of `{behavior}`", path.display())]
@@ -129,14 +143,14 @@ pub enum Error {
         /// The behavior.
         behavior: String,
     },
-    /// A file of grades has those of several graders.
-    #[error("`{}` has grades of `{behavior}` by several graders: {}", path.display(), quoted(graders))]
+    /// Grades are those of several graders.
+    #[error("grades of `{behavior}` are by several graders, of which `{}` is one: {}", path.display(), quoted(graders))]
     SeveralGraders {
         /// The file.
         path: PathBuf,
         /// The behavior.
         behavior: String,
-        /// Their names.
+        /// Their names and content hashes.
         graders: Vec<String>,
     },
     /// Two arms were tried with different numbers of seeds.
@@ -338,13 +352,14 @@ impl Error {
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
             Self::World { source, .. } => source.hint(),
+            Self::TwoBases { .. } => Some("leave `--base` out: the series begins with its own".into()),
             Self::OtherTokens { .. } => {
                 Some("checkpoints that are compared need one tokenizer and one chat template".into())
             }
             Self::NoGrades { .. } => {
                 Some("grade the rollouts with `heirloom grade --out`; the table's name is the behavior's".into())
             }
-            Self::SeveralGraders { .. } => Some("keep the lines of one grader in a file of their own".into()),
+            Self::SeveralGraders { .. } => Some("grade all rollouts with one grader, and keep its lines in files of their own".into()),
             Self::OtherSeeds { .. } => Some("give every part one file for each seed, in the same order".into()),
             Self::OtherPrompts { .. } => Some(
                 "arms are compared scenario by scenario: try every arm of a seed on the same prompts, and list seeds in the same order".into(),

@@ -23,7 +23,7 @@ struct Cli {
 enum Verb {
     /// Train miniature students under arms and say what moved their behaviors; no download, no GPU
     Quickstart(verbs::quickstart::Args),
-    /// Run an experiment: capture, fit, score, draw; resumes where it stopped
+    /// Run an experiment or a benchmark, from its file to its figures; resumes where it stopped
     Run(verbs::run::Args),
     /// Let a model answer prompts, and store the answers with everything they were drawn with
     Rollout(verbs::rollout::Args),

@@ -30,6 +30,8 @@ pub struct Evidence {
     pub measure: Measure,
     /// Observations by role or corner.
     pub arms: BTreeMap<String, Vec<Observation>>,
+    /// Whether all seeds were tried on the same scenarios, so that intervals speak of no others.
+    pub same_scenarios: bool,
 }
 
 /// What of a behavior was measured.
@@ -98,6 +100,8 @@ pub struct Found {
     pub measure: Measure,
     /// Seeds and scenarios behind every number.
     pub units: (usize, usize),
+    /// Whether all seeds were tried on the same scenarios.
+    pub same_scenarios: bool,
     /// Joint draws behind every probability.
     pub draws: usize,
     /// Effects of base, prompts and teacher.
@@ -139,33 +143,51 @@ impl Evidence {
     /// # Errors
     /// No arms, arms that were not measured on the same seeds and scenarios, a value that is not finite.
     pub fn weigh(&self, least: f64, resampling: Resampling, rng: &ChaCha8Rng) -> Result<Found> {
-        let arms: Vec<(&str, &[Observation])> =
-            self.arms.iter().map(|(part, seen)| (part.as_str(), seen.as_slice())).collect();
+        // One arm may play several parts, and is drawn once.
+        let mut arms: Vec<(&str, &[Observation])> = vec![];
+        let mut names: Vec<(&str, &str)> = vec![];
+        for (part, seen) in &self.arms {
+            let same = arms.iter().find(|(_, other)| other == seen).map(|(name, _)| *name);
+            names.push((part, same.unwrap_or(part)));
+            if same.is_none() {
+                arms.push((part, seen));
+            }
+        }
         let draws = JointDraws::new(&arms, resampling, rng)?;
-        let names = || arms.iter().map(|(part, _)| *part);
-        let roles: Vec<(Role, &str)> = names().filter_map(|part| Some((Role::named(part)?, part))).collect();
+        let named = |sought: &str| names.iter().find(|(part, _)| *part == sought).map(|(_, arm)| *arm);
+        let roles: Vec<(Role, &str)> =
+            names.iter().filter_map(|(part, arm)| Some((Role::named(part)?, *arm))).collect();
         let mut corners: BTreeMap<Corner, &str> =
-            roles.iter().filter_map(|(role, part)| Some((corner(*role)?, *part))).collect();
-        corners.extend(names().filter_map(|part| Some((Corner::named(part)?, part))));
+            roles.iter().filter_map(|(role, arm)| Some((corner(*role)?, *arm))).collect();
+        corners.extend(names.iter().filter_map(|(part, arm)| Some((Corner::named(part)?, *arm))));
         let corners: Vec<(Corner, &str)> = corners.into_iter().collect();
-        let role = |role: Role| self.arms.contains_key(role.name()).then(|| role.name());
-        let (full, other) = (role(Role::Full), role(Role::OtherTeacher));
-        let mut removed = vec![];
-        if let (Some(full), Some(other)) = (full, other) {
+        let role = |role: Role| named(role.name());
+        // A share of what an arm takes away is one only where it takes something away.
+        let lowers = |full: &str, arm: &str| -> Result<bool> {
+            let fall = draws.contrast(&[(draws.index(full)?, 1.0), (draws.index(arm)?, -1.0)]);
+            Ok(fall.estimate > 0.0)
+        };
+        let (mut removed, mut leakage) = (vec![], None);
+        if let (Some(full), Some(other)) = (role(Role::Full), role(Role::OtherTeacher)) {
             for intervention in INTERVENTIONS {
-                if let Some(arm) = role(intervention) {
+                if let Some(arm) =
+                    role(intervention).filter(|_| lowers(full, other).is_ok_and(|lowers| lowers))
+                {
                     removed.push((intervention, origin::share_removed(&draws, full, arm, other)?));
                 }
             }
         }
-        let leakage = match (full, role(Role::DropFlagged), role(Role::SwapFlagged)) {
-            (Some(full), Some(drop), Some(swap)) => Some(origin::leakage(&draws, full, drop, swap)?),
-            _ => None,
-        };
+        if let (Some(full), Some(drop), Some(swap)) =
+            (role(Role::Full), role(Role::DropFlagged), role(Role::SwapFlagged))
+            && lowers(full, swap)?
+        {
+            leakage = Some(origin::leakage(&draws, full, drop, swap)?);
+        }
         Ok(Found {
             behavior: self.behavior.clone(),
             measure: self.measure,
             units: draws.units(),
+            same_scenarios: self.same_scenarios,
             draws: draws.draws().nrows(),
             origins: origin::origins(&draws, &corners)?,
             verdict: verdict(&draws, &roles, Rule { least, ..Rule::default() })?,
@@ -251,8 +273,30 @@ impl Found {
         ]
     }
 
-    fn row(&self, metric: &str) -> Metric {
+    /// What was observed, in words.
+    fn scenarios(&self) -> String {
         let (runs, clusters) = self.units;
+        if self.same_scenarios && runs > 1 {
+            format!("{runs} seeds on the same {} scenarios", clusters / runs)
+        } else {
+            format!("{runs} seeds and {clusters} scenarios")
+        }
+    }
+
+    /// Effects on projections in a line: which part of an arm moves them, and by how much. A direction at the last prompt token says whose answers
+    /// were learned rather than what will be done, so no verdict is told from it.
+    pub(crate) fn effects(&self) -> String {
+        let effect = |effect: Option<&origin::Effect>| {
+            effect.map_or("–".into(), |effect| brackets(&effect.quantity))
+        };
+        let within = self.origins.within.first();
+        let [teacher, prompts] =
+            [within.and_then(|w| w.teacher.as_ref()), within.and_then(|w| w.prompts.as_ref())];
+        format!("  {:<22}{:>28}{:>24}", self.behavior, effect(teacher), effect(prompts))
+    }
+
+    fn row(&self, metric: &str) -> Metric {
+        let (_, clusters) = self.units;
         let (hook, fit_on) = match self.measure {
             Measure::Rate => (None, None),
             Measure::Projection { hook, fit_on } => (Some(hook), Some(fit_on.name().to_owned())),
@@ -263,7 +307,7 @@ impl Found {
             fit_on,
             metric: metric.into(),
             n: i64::try_from(clusters).ok(),
-            interval: Some(format!("95 % of joint draws over {runs} seeds and {clusters} scenarios")),
+            interval: Some(format!("95 % of joint draws over {}", self.scenarios())),
             ..Metric::default()
         }
     }
@@ -289,13 +333,11 @@ impl Found {
     /// that have no arm.
     pub fn report(&self) -> String {
         let mut out = self.sentence();
-        let (runs, clusters) = self.units;
-        let Verdict { threshold, answers, support, .. } = &self.verdict;
-        let _ = write!(
-            out,
-            "\n\n  {clusters} scenarios of {runs} seeds; a difference counts above {}\n",
-            number(*threshold)
-        );
+        let Verdict { answers, support, .. } = &self.verdict;
+        let _ = writeln!(out, "\n\n  {}", self.scenarios());
+        if self.same_scenarios {
+            out.push_str("  intervals speak of these scenarios: with others, arms may differ by more than between seeds\n");
+        }
         for answered in answers {
             let question = answered.question;
             let contrast = brackets(&answered.contrast);
@@ -333,21 +375,22 @@ impl Found {
     /// The verdict in a few lines.
     pub fn sentence(&self) -> String {
         let mut out = String::new();
-        let best = |probabilities: &[(&'static str, f64)]| -> (&'static str, f64) {
-            let by = |a: &&(&str, f64), b: &&(&str, f64)| a.1.total_cmp(&b.1);
-            probabilities.iter().max_by(by).copied().unwrap_or(("undecided", 1.0))
-        };
-        let (origin, sure) = best(&self.origin_probabilities());
-        let _ = write!(out, "{}: {} ({sure:.2})", self.behavior, origin_words(origin));
-        let (hypothesis, sure) = best(&self.probabilities());
-        let _ = write!(out, "; {} ({sure:.2})", hypothesis_words(hypothesis));
+        let (origin, share) = named(&self.origin_probabilities(), "undecided");
+        let _ = write!(out, "{}: {} (in {} % of draws)", self.behavior, origin_words(origin), percent(share));
+        let (hypothesis, share) = named(&self.probabilities(), "several-left");
+        let _ = write!(out, "; {} ({} %)", hypothesis_words(hypothesis), percent(share));
         if let Some(within) = self.origins.within.first() {
             let effects = [("teacher", &within.teacher), ("prompts", &within.prompts)];
             let effects = effects.iter().filter_map(|(part, effect)| Some((part, effect.as_ref()?)));
             let said: Vec<String> =
                 effects.map(|(part, effect)| format!("{part} {}", brackets(&effect.quantity))).collect();
             if !said.is_empty() {
-                let _ = write!(out, "\n    effect of {}", said.join(", of "));
+                let threshold = number(self.verdict.threshold);
+                let _ = write!(
+                    out,
+                    "\n    effect of {}; differences above {threshold} count",
+                    said.join(", of ")
+                );
             }
         }
         match &self.leakage {
@@ -375,6 +418,22 @@ impl Found {
             let _ = write!(out, "\n    the arm that would tell most of them apart: `{}`", next.role);
         }
         out
+    }
+}
+
+/// The name with more than half of the probability, or `otherwise`.
+pub(crate) fn named<'a>(probabilities: &[(&'a str, f64)], otherwise: &'a str) -> (&'a str, f64) {
+    let of = |sought: &str| probabilities.iter().find(|(name, _)| *name == sought).map_or(0.0, |(_, p)| *p);
+    let found = probabilities.iter().find(|(_, probability)| *probability > 0.5);
+    found.copied().unwrap_or((otherwise, of(otherwise)))
+}
+
+/// Whole percent; what is not all or nothing is not rounded to it.
+fn percent(share: f64) -> String {
+    match share {
+        share if share >= 1.0 => "100".into(),
+        share if share > 0.99 => "over 99".into(),
+        share => format!("{:.0}", 100.0 * share),
     }
 }
 

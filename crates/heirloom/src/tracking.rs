@@ -9,12 +9,14 @@ use heirloom_model::{CaptureOptions, CapturePlan, Student};
 use heirloom_probe::control::{NullBand, random_difference_directions, random_directions};
 use heirloom_probe::rate::{Observation, mean};
 use heirloom_probe::score::Reference;
-use heirloom_probe::track::{Emergence, Track, emergence, projection_band};
+use heirloom_probe::subspace::cosine;
+use heirloom_probe::track::{Emergence, Track, emergence, shift_band};
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
 use heirloom_record::{DataRow, Directions, Hasher, HookPoint, Metric};
-use ndarray::Array1;
+use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
+use crate::arms::moved;
 use crate::origins::number;
 use crate::streams::stream;
 use crate::{Error, Result};
@@ -49,6 +51,8 @@ pub struct Looked {
 struct Reading {
     /// The reference rows at this checkpoint.
     known: Dataset,
+    /// The rows that are projected.
+    seen: Array2<f32>,
     projections: Vec<f64>,
     random: NullBand,
     differences: NullBand,
@@ -98,7 +102,7 @@ impl Tracking<'_> {
 
     fn read(
         &self,
-        seen: &ndarray::Array2<f32>,
+        seen: &Array2<f32>,
         known: &Dataset,
         vector: &Array1<f64>,
         first: Option<&Reading>,
@@ -106,19 +110,19 @@ impl Tracking<'_> {
         let project = |x| heirloom_probe::direction::project(x, vector.view());
         let on_reference = project(known.x())?;
         // All checkpoints are told in the units of the first one, and so are the controls.
-        let units = first.map_or(known, |first| &first.known);
+        let (units, from) = first.map_or((known, seen), |first| (&first.known, &first.seen));
         let reference = Reference::of(&project(units.x())?, units.labels())?;
         let rng = |name: &str| stream(self.seed, &format!("track {name}"));
         let random = random_directions(known.d_model(), self.null_draws, &rng("random directions"));
         let differences =
             random_difference_directions(units.x(), self.null_draws, &rng("random differences"))?;
         let refit = fit(Method::DifferenceOfMeans, known, &FitOptions::default())?;
-        let norm = vector.dot(vector).sqrt();
         Ok(Reading {
             known: known.clone(),
             projections: reference.units(&project(seen.view())?),
-            random: projection_band(seen.view(), units, random.view())?,
-            differences: projection_band(seen.view(), units, differences.view())?,
+            seen: seen.clone(),
+            random: shift_band(from.view(), seen.view(), units, random.view())?,
+            differences: shift_band(from.view(), seen.view(), units, differences.view())?,
             auroc: auroc_interval(
                 &on_reference,
                 known.labels(),
@@ -126,7 +130,7 @@ impl Tracking<'_> {
                 self.resampling,
                 &rng("auroc"),
             )?,
-            cosine: refit.direction.dot(vector) / norm,
+            cosine: cosine(refit.direction.view(), vector.view())?,
         })
     }
 
@@ -149,13 +153,17 @@ impl Tracking<'_> {
             }
             let _ = writeln!(
                 summary,
-                "\n{hook}\n  {:>8}{:>24}{:>18}{:>18}{:>10}{:>8}",
-                "step", "projection", "random", "differences", "AUROC", "cosine"
+                "\n{hook}\n  {:>8}{:>24}{:>9}{:>18}{:>18}{:>10}{:>8}",
+                "step", "projection", "shift*", "random*", "differences*", "AUROC", "cosine"
             );
             let track = Track::new(steps.into_iter().collect())?;
             let found = emergence(&track, self.resampling, &stream(self.seed, "track emergence"))?;
-            for (step, observed) in track.checkpoints() {
+            let mut started = 0.0;
+            for (at, (step, observed)) in track.checkpoints().iter().enumerate() {
                 let projection = mean(observed, self.resampling, &stream(self.seed, "track projection"))?;
+                if at == 0 {
+                    started = projection.value;
+                }
                 let row = self.row(*hook, *step);
                 metrics.push(Metric {
                     value: Some(projection.value),
@@ -169,8 +177,8 @@ impl Tracking<'_> {
                 let looked = runs.iter().flatten().find(|one| one.step == *step);
                 let Some(reading) = looked.map(|one| &one.by_hook[hook]) else { continue };
                 for (metric, band) in [
-                    ("null_random_direction", &reading.random),
-                    ("null_random_difference", &reading.differences),
+                    ("shift_random_direction", &reading.random),
+                    ("shift_random_difference", &reading.differences),
                 ] {
                     metrics.push(Metric {
                         value: Some(band.median),
@@ -197,8 +205,9 @@ impl Tracking<'_> {
                 let band = |band: &NullBand| format!("[{}, {}]", number(band.low), number(band.high));
                 let _ = writeln!(
                     summary,
-                    "  {step:>8}{:>24}{:>18}{:>18}{:>10}{:>8}",
+                    "  {step:>8}{:>24}{:>9}{:>18}{:>18}{:>10}{:>8}",
                     brackets(projection.value, projection.low, projection.high),
+                    number(projection.value - started),
                     band(&reading.random),
                     band(&reading.differences),
                     number(auroc.value),
@@ -206,12 +215,13 @@ impl Tracking<'_> {
                 );
             }
             metrics.extend(self.emerged(*hook, &found));
-            let _ = writeln!(summary, "  {}", said(&found));
+            let _ = writeln!(summary, "  against the first checkpoint: {}", moved(&found));
         }
         summary.push_str(
             "\nprojection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval\n\
-             random, differences: 2.5 % to 97.5 % of as many random directions and differences of activations, each in units of its own\n\
-             AUROC: the direction on the reference rows; cosine: with a direction fit on this checkpoint; both of the first seed\n",
+             * how far it has moved from the first checkpoint; random, differences: 2.5 % to 97.5 % of how far as many random directions and \
+             differences of activations have, each in units of its own, those of the first seed\n\
+             AUROC: the direction on the reference rows, in sample where it was fit on them; cosine: with a direction fit on this checkpoint; both of the first seed\n",
         );
         Ok(Tracked { metrics, summary })
     }
@@ -239,15 +249,5 @@ impl Tracking<'_> {
             ..self.row(hook, 0)(metric)
         };
         steps.into_iter().map(row).collect()
-    }
-}
-
-fn said(found: &Emergence) -> String {
-    match (found.crossing.lasting, found.crossing.first) {
-        (Some(step), _) => format!("from step {step} on it differs from the first checkpoint's"),
-        (None, Some(step)) => {
-            format!("it differs from the first checkpoint's at step {step}, but not for good")
-        }
-        (None, None) => "at no step does it differ from the first checkpoint's".into(),
     }
 }

@@ -50,9 +50,16 @@ reference = "prompts A, teacher A"
 samples_between = 1
 track = ["prompts A, teacher A"]
 pairs = 8
+teachers = ["A", "B"]
 hooks = ["blocks.*.hook_resid_post"]
 headline = "blocks.1.hook_resid_post"
 bootstrap = 100
+[origins.blackmail]
+full = "prompts A, teacher A"
+other-teacher = "prompts A, teacher B"
+random-swap = "swap random"
+start = "base"
+pretrained = "base"
 [[figures.behaviors]]
 behavior = "blackmail"
 label = "blackmail"
@@ -249,7 +256,8 @@ fn arms_are_trained_again_at_the_learning_rates_that_the_world_sweeps() {
     };
     let [slow, same, plain] =
         ["swap random, lr 1e-4", "swap random, lr 1e-3", "swap random"].map(projections);
-    assert_eq!(plain.len(), 3);
+    // Three blocks, each with a direction fit on the base and one between the teachers.
+    assert_eq!(plain.len(), 6);
     // The world's own rate trains the same student; another rate another one.
     assert_eq!(same, plain);
     assert_ne!(slow, plain);
@@ -297,6 +305,15 @@ fn the_quick_quickstart_finds_what_its_world_plants_and_nothing_where_it_plants_
         let by = moved(behavior, arm);
         assert!(by.abs() < 0.25, "`{arm}` moved {behavior} by {by}");
     }
+    // Where they come from, said as probabilities; the quick version has no other initialization and no base to swap.
+    let probability = |metric: &str, behavior: &str| {
+        let mut own = metrics.iter().filter(|row| row.metric == metric && row.behavior == behavior);
+        own.find(|row| row.hook.is_none()).unwrap().value.unwrap()
+    };
+    assert!(probability("verdict_origin_teacher", "blackmail") > 0.8);
+    assert!(probability("verdict_origin_prompts", "negative-emotion") > 0.8);
+    assert!(probability("verdict_origin_prompts", "blackmail") < 0.1);
+    assert!(probability("verdict_origin_teacher", "negative-emotion") < 0.1);
     // Dropping leaves what swapping removes.
     assert!(moved("blackmail", "drop mail") - moved("blackmail", "swap mail") > 0.35);
 }
@@ -320,6 +337,20 @@ fn what_is_not_there_is_named_with_what_is_near() {
         ("bootstrap = 100", "bootstrap = 10", "`measure.bootstrap`: expected at least 100, found 10", ""),
         ("behavior = \"blackmail\"", "behavior = \"blackmale\"", "blackmale", "blackmail"),
         ("reference = ", "sweep = [\"swap mial\"]\nreference = ", "no arm `swap mial`", "`swap mail`"),
+        ("teachers = [\"A\", \"B\"]", "teachers = [\"A\", \"C\"]", "teacher", "`A`"),
+        (
+            "track = [\"prompts A, teacher A\"]",
+            "track = [\"prompts A, teachr A\"]",
+            "no arm `prompts A, teachr A`",
+            "teacher A",
+        ),
+        ("random-swap = ", "random-swop = ", "`origins.blackmail` has no part `random-swop`", "random-swap"),
+        (
+            "headline = \"blocks.1.",
+            "headline = \"blocks.7.",
+            "`measure.headline`: expected one of `measure.hooks`",
+            "",
+        ),
         ("samples_between", "sample_between", "unknown field `sample_between`", ""),
         ("blocks.*.", "block.*.", "block.*.hook_resid_post", ""),
     ];

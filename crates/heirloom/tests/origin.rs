@@ -109,8 +109,8 @@ fn what_does_not_fit_is_named() {
         ),
         (
             ("start-2.jsonl", grades(0.5, 2).replacen("\"rules\"", "\"judge\"", 1)),
-            "by several graders: `judge`, `rules`",
-            "one grader",
+            "are by several graders",
+            "`judge (0)`, `rules (0)`",
         ),
         (("parts.toml", lost.to_owned()), "there are 1 files of seeds", "one file for each seed"),
     ];

@@ -87,7 +87,7 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
         // The data are the reference: their mean lies at zero, and a direction fit anew on the base is the direction.
         assert!(projections[0].value.unwrap().abs() < 1e-5, "{:?}", projections[0]);
         assert!((of("cosine_to_refit")[0].value.unwrap() - 1.0).abs() < 1e-5);
-        assert_eq!(of("null_random_direction").len(), 10);
+        assert_eq!(of("shift_random_direction").len(), 10);
         let lasting = of("emergence_lasting");
         assert_eq!(lasting.iter().any(|row| row.value.is_some()), moves, "lr {lr}: {lasting:?}");
     }

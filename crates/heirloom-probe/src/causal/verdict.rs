@@ -196,8 +196,12 @@ fn judged(check: &Check, own: PValue, level: f64) -> Result<Judgement> {
             .filter(|(_, p)| p.raw <= level)
             .map(|(name, p)| Reason::OtherMoves(name.clone(), *p))
             .collect();
-        let specific = moved.is_empty() && !others.is_empty();
+        // With fewer controls than that, a behavior could not have been seen to move.
+        let alone = others.iter().map(|(_, p)| PValue { comparisons: 1, ..*p });
+        let blind: Vec<Reason> = alone.filter(|p| p.least() > level).map(Reason::TooFewControls).collect();
+        let specific = moved.is_empty() && !others.is_empty() && blind.is_empty();
         let mut reasons = vec![Reason::Moves(behavior, own)];
+        reasons.extend(blind);
         if others.is_empty() {
             reasons.push(Reason::NoOthers);
         } else if specific {

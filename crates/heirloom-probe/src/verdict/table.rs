@@ -231,6 +231,12 @@ impl Hypothesis {
         }
     }
 
+    /// The question without whose answer it is never decided: another initialization tells what rides on text without a trace from cues that every
+    /// model of the corpus reads.
+    pub fn hinges_on(self) -> Option<Question> {
+        (self == Self::SubliminalLearning).then_some(Question::Init)
+    }
+
     /// The answer it expects and why; none when either will do.
     pub fn expects(self, question: Question) -> Option<(Answer, &'static str)> {
         let (_, _, answer, because) =

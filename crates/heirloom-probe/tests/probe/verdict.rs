@@ -191,6 +191,34 @@ fn missing_arms_leave_several_and_are_named() {
 }
 
 #[test]
+fn an_arm_that_raises_a_behavior_is_neither_nothing_nor_explained() {
+    let rates = |other: f64| [(Role::Full, 0.2), (Role::OtherTeacher, other), (Role::Start, 0.2)];
+    let raised = exact(&rates(0.8));
+    assert!(raised.nothing <= 0.0 && raised.none >= 1.0 && raised.origins.undecided >= 1.0, "{raised:#?}");
+    whole(&raised);
+    // Twin: an arm as low as the rest moves nothing.
+    assert!(exact(&rates(0.2)).nothing >= 1.0);
+}
+
+#[test]
+fn subliminal_learning_is_not_decided_without_another_initialization() {
+    let all = all_roles(world(Hypothesis::SubliminalLearning));
+    let without: Vec<(Role, f64)> =
+        all.iter().copied().filter(|(role, _)| *role != Role::OtherInitDrop).collect();
+    // What is left by elimination alone is not decided; the teacher is not named for it either.
+    let open = exact(&without);
+    assert!(decided(&open, Hypothesis::SubliminalLearning) <= 0.0, "{open:#?}");
+    assert_eq!(
+        open.next_arms.first().map(|next| next.role),
+        Some(Role::OtherInitDrop),
+        "{:#?}",
+        open.next_arms
+    );
+    // Twin: with it, it is.
+    assert!(decided(&exact(&all), Hypothesis::SubliminalLearning) >= 1.0);
+}
+
+#[test]
 fn dropping_that_works_needs_none_of_the_seven() {
     let roles = [Role::Full, Role::OtherTeacher, Role::SwapFlagged, Role::DropFlagged];
     let kept = |rates| -> Vec<(Role, f64)> {

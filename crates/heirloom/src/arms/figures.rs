@@ -75,7 +75,10 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
         drawn.push(("interpolation", interpolation(metrics, &spec_of)?));
     }
 
-    let asked = figures.behaviors.iter().filter(|panel| spec.origins.contains_key(&panel.behavior));
+    let weighed = |panel: &&BehaviorPanel| {
+        metrics.iter().any(|row| row.behavior == panel.behavior && row.metric == "verdict_several-left")
+    };
+    let asked = figures.behaviors.iter().filter(weighed);
     let asked: Vec<Behavior> = asked.map(behavior).collect();
     if !asked.is_empty() {
         let mut bars = OriginBarsSpec::new(asked.clone()).with_projection();

@@ -37,9 +37,19 @@ impl ArmsExperiment {
         let measured = measured::read(student)?;
         let steps: Vec<usize> = measured.iter().map(|measured| measured.step).collect();
         let graded = self.graded(run, student, &steps)?;
-        let scenarios = subject.seeded.scenarios.iter().enumerate();
-        let clusters: HashMap<&str, usize> =
-            scenarios.map(|(at, scenario)| (scenario.id.as_str(), at)).collect();
+        let (mut clusters, mut scenarios) = (HashMap::new(), BTreeMap::new());
+        for behavior in &self.behaviors {
+            let prefix = format!("{behavior}/");
+            let own = subject.seeded.scenarios.iter().filter(|scenario| scenario.id.starts_with(&prefix));
+            let mut words = HashMap::new();
+            let numbers: &mut Vec<usize> = scenarios.entry(behavior.clone()).or_default();
+            for scenario in own {
+                let next = words.len();
+                let number = *words.entry(format!("{:?}", scenario.messages)).or_insert(next);
+                numbers.push(number);
+                clusters.insert(scenario.id.as_str(), number);
+            }
+        }
         let mut verdicts: BTreeMap<(usize, String), Verdicts> = BTreeMap::new();
         for step in steps {
             for (_, row) in read_jsonl::<GradeRow>(&graded.join(file_name(step)))? {
@@ -49,7 +59,7 @@ impl ArmsExperiment {
                 own.push((clusters[row.prompt.as_str()], row.answer));
             }
         }
-        Ok(Seen { arm: subject.name.clone(), seed: subject.seeded.seed, verdicts, measured })
+        Ok(Seen { arm: subject.name.clone(), seed: subject.seeded.seed, verdicts, measured, scenarios })
     }
 
     /// The verdicts of every behavior's two graders on one student's rollouts, a file for each step.

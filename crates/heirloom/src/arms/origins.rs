@@ -15,6 +15,9 @@ use crate::{Progress, Result};
 /// The least difference of two arms that counts as one: in rate, and in standard deviations of the reference.
 const LEAST_RATE: f64 = 0.15;
 const LEAST_PROJECTION: f64 = 1.0;
+/// Joint draws of a published interval: with three seeds its ends are extreme quantiles of Student's t with two degrees of freedom, which a
+/// thousand draws place to a tenth of the interval only.
+const DRAWS: usize = 10_000;
 
 impl ArmsExperiment {
     /// Where every behavior that the file gives parts for comes from: by its rate, then by its projections.
@@ -25,7 +28,7 @@ impl ArmsExperiment {
         progress.begin("origins", "verdicts", behaviors.len() as u64, "behaviors");
         let mut found = vec![];
         for (done, behavior) in behaviors.into_iter().enumerate() {
-            found.extend(self.weigh(&seen, behavior, None)?);
+            found.extend(self.weigh(&seen, behavior, None, DRAWS)?);
             progress.advance(done as u64 + 1);
         }
         progress.end();
@@ -34,8 +37,14 @@ impl ArmsExperiment {
 
     /// Where one behavior comes from, by its rate and by its projections, as far as the arms tell that play one of
     /// `parts`; any where none is given.
-    pub(crate) fn weigh(&self, seen: &[&Seen], behavior: &str, parts: Option<&[&str]>) -> Result<Vec<Found>> {
-        let resampling = Resampling { replicates: self.spec.measure.bootstrap, ..Resampling::default() };
+    pub(crate) fn weigh(
+        &self,
+        seen: &[&Seen],
+        behavior: &str,
+        parts: Option<&[&str]>,
+        draws: usize,
+    ) -> Result<Vec<Found>> {
+        let resampling = Resampling { replicates: draws, ..Resampling::default() };
         let rng = stream(self.spec.seed, &format!("origins {behavior}"));
         let hook = self.spec.measure.headline;
         let projection = |fit_on| (Measure::Projection { hook, fit_on }, LEAST_PROJECTION);
@@ -65,7 +74,7 @@ impl ArmsExperiment {
             }
         }
         arms.retain(|_, seen| !seen.is_empty());
-        Evidence { behavior: behavior.into(), measure, arms }
+        Evidence { behavior: behavior.into(), measure, arms, same_scenarios: false }
     }
 
     /// The number of the run that a model belongs to: the place of its seed.
@@ -75,15 +84,13 @@ impl ArmsExperiment {
     }
 }
 
-/// Scenarios of a behavior, counted from 0, with what a checkpoint showed on each.
+/// Scenarios of a behavior with what a checkpoint showed on each.
 pub(crate) fn shown(seen: &Seen, behavior: &str, measure: Measure, step: usize) -> Vec<(usize, f64)> {
     match measure {
         Measure::Rate => {
             let verdicts = seen.verdicts.get(&(step, behavior.to_owned()));
-            let shown = || verdicts.iter().flat_map(|verdicts| &verdicts.shown);
-            // The scenarios of all behaviors are numbered one after the other.
-            let first = shown().map(|(scenario, _)| *scenario).min().unwrap_or(0);
-            shown().map(|(scenario, met)| (scenario - first, f64::from(u8::from(*met)))).collect()
+            let shown = verdicts.iter().flat_map(|verdicts| &verdicts.shown);
+            shown.map(|(scenario, met)| (*scenario, f64::from(u8::from(*met)))).collect()
         }
         Measure::Projection { hook, fit_on } => {
             let of = |reading: &&Reading| reading.behavior == behavior && reading.hook == hook;
@@ -93,7 +100,7 @@ pub(crate) fn shown(seen: &Seen, behavior: &str, measure: Measure, step: usize) 
                     FitOn::Base => &reading.projections,
                     FitOn::Teachers => &reading.on_teachers,
                 });
-            values.into_iter().flatten().copied().enumerate().collect()
+            seen.clusters(behavior).zip(values.into_iter().flatten().copied()).collect()
         }
     }
 }

@@ -186,6 +186,18 @@ pub struct QuickSpec {
 /// With fewer replicates the 2.5 % quantile rests on one or two of them.
 const FEWEST_REPLICATES: usize = 100;
 
+impl FiguresSpec {
+    /// Every arm that a figure names, but the base by its role's name.
+    pub(crate) fn arms(&self) -> impl Iterator<Item = &String> {
+        let panels = self.behaviors.iter().flat_map(|panel| {
+            let labels = panel.lines.iter().chain(&panel.bars).map(|label| &label.arm);
+            labels.chain(panel.flagged.iter().map(|mix| &mix.arm))
+        });
+        let grid = self.grid.iter().flat_map(|grid| grid.arms.iter().flatten());
+        panels.chain(grid).chain(self.interpolation.iter().map(|mix| &mix.arm))
+    }
+}
+
 impl ArmsSpec {
     /// Reads `experiment.toml`, or the one inside the folder `path`; relative paths in it start at its folder.
     ///

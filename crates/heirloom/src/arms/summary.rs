@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 
 use heirloom_record::Metric;
 
-use crate::origins::{Found, number};
+use crate::origins::{Found, Measure, number};
 
 use super::spec::ArmsSpec;
 use super::stage::ArmsStage;
 use super::tracks::Appears;
+
+const TRACKS: &str = "
+above or below FROM a step: its interval leaves the base's there and stays out; steps of detection, not of the largest change
+* doublings of training by which the rate is half-way later than the projection that is drawn, where both move for good
+";
 
 /// What the brackets mean; what a single seed cannot say is said.
 fn legend(seeds: usize) -> &'static str {
@@ -27,6 +32,7 @@ that: an interval that excludes 0 may be this seed's luck. Run several seeds bef
 /// What a stranger should read first.
 pub(crate) fn summary(
     spec: &ArmsSpec,
+    behaviors: &[String],
     metrics: &[Metric],
     origins: &[Found],
     tracks: &[Appears],
@@ -34,8 +40,12 @@ pub(crate) fn summary(
     folder: &Path,
 ) -> String {
     let mut out = String::new();
-    let behaviors: Vec<&str> = spec.figures.behaviors.iter().map(|panel| panel.behavior.as_str()).collect();
-    let labels: Vec<&str> = spec.figures.behaviors.iter().map(|panel| panel.label.as_str()).collect();
+    let label = |behavior: &String| {
+        let panel = spec.figures.behaviors.iter().find(|panel| panel.behavior == *behavior);
+        panel.map_or(behavior.clone(), |panel| panel.label.clone())
+    };
+    let labels: Vec<String> = behaviors.iter().map(label).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let mut arms: Vec<&str> = vec![];
     for row in metrics.iter().filter(|row| row.metric == "rate") {
         if let Some(arm) = row.arm.as_deref().filter(|arm| !arms.contains(arm)) {
@@ -61,27 +71,30 @@ pub(crate) fn summary(
             .map(|behavior| cell(last(metrics, "rate_difference", behavior, arm, Some(reference))));
         line(&mut out, arm, width, cells);
     }
-    let mut by: Vec<String> = vec![];
-    for found in origins.iter().map(|found| found.measure.words()) {
-        if !by.contains(&found) {
-            by.push(found);
+    let said: Vec<String> = origins
+        .iter()
+        .filter(|found| found.measure == Measure::Rate)
+        .map(|found| format!("  {}", found.sentence()))
+        .collect();
+    if !said.is_empty() {
+        let _ = writeln!(out, "\nWhere it comes from, by how often it is shown\n\n{}", said.join("\n"));
+    }
+    let mut by = String::new();
+    for found in origins.iter().filter(|found| found.measure != Measure::Rate) {
+        let words = found.measure.words();
+        if words != by {
+            let _ = writeln!(out, "\nEffects on {words}, in standard deviations\n");
+            let _ = writeln!(out, "  {:<22}{:>28}{:>24}", "behavior", "teacher", "prompts");
+            by = words;
         }
+        let _ = writeln!(out, "{}", found.effects());
     }
-    for by in by {
-        let own = origins.iter().filter(|found| found.measure.words() == by);
-        let said: Vec<String> = own.map(|found| format!("  {}", found.sentence())).collect();
-        let _ = writeln!(out, "\nWhere it comes from, by {by}\n\n{}", said.join("\n"));
-    }
-    for behavior in &behaviors {
-        let own: Vec<&Appears> = tracks.iter().filter(|track| track.behavior == **behavior).collect();
+    for (behavior, label) in behaviors.iter().zip(&labels) {
+        let own: Vec<&Appears> = tracks.iter().filter(|track| track.behavior == *behavior).collect();
         let Some(first) = own.first() else { continue };
-        let _ = write!(
-            out,
-            "\nWhen {behavior} appears: the step from which on it differs from the base\n\n  {:<width$}",
-            "arm"
-        );
+        let _ = write!(out, "\nWhen {label} leaves the base, by step\n\n  {:<width$}", "arm");
         for (measure, _) in &first.emergence {
-            let _ = write!(out, "{:>20}", measure.title());
+            let _ = write!(out, "{:>26}", measure.title());
         }
         let _ = writeln!(out, "{:>24}", "rate after projection*");
         for track in own {
@@ -89,9 +102,16 @@ pub(crate) fn summary(
         }
     }
     if !tracks.is_empty() {
-        out.push_str("\n* doublings of training by which the rate is half-way later than the projection it is drawn with\n");
+        out.push_str(TRACKS);
     }
-    let _ = writeln!(out, "\n{}\n\n{}", legend(spec.seeds.len()), folder.display());
+    let compared = (arms.len() - 1) * behaviors.len();
+    let _ = writeln!(out, "\n{}", legend(spec.seeds.len()));
+    let _ = writeln!(
+        out,
+        "Of {compared} differences, about {} exclude 0 by chance where nothing moves.",
+        compared.div_ceil(20)
+    );
+    let _ = writeln!(out, "\n{}", folder.display());
     let _ = writeln!(out, "  table.csv, table.parquet   every number with n and interval");
     for figure in figures {
         let name = figure.strip_prefix(folder).unwrap_or(figure);

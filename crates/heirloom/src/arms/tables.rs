@@ -27,6 +27,15 @@ pub(crate) struct Seen {
     pub(crate) verdicts: BTreeMap<(usize, String), Verdicts>,
     /// By step.
     pub(crate) measured: Vec<Measured>,
+    /// Number of each scenario, by behavior: scenarios with the same words have one number, for they are tried more often, not more of them.
+    pub(crate) scenarios: BTreeMap<String, Vec<usize>>,
+}
+
+impl Seen {
+    /// Numbers of a behavior's scenarios, in their order.
+    pub(crate) fn clusters(&self, behavior: &str) -> impl Iterator<Item = usize> {
+        self.scenarios.get(behavior).into_iter().flatten().copied()
+    }
 }
 
 /// What the numbers are made with.
@@ -176,7 +185,7 @@ fn observations(seen: &Seen, arm: &str, run: usize) -> Vec<(Key, Observation)> {
             {
                 let quantity = Quantity::Projection(reading.hook, fit_on);
                 let key = (reading.behavior.clone(), arm.to_owned(), measured.step, quantity);
-                for (cluster, value) in values.iter().enumerate() {
+                for (cluster, value) in seen.clusters(&reading.behavior).zip(values) {
                     all.push((key.clone(), Observation { run, cluster, value: *value }));
                 }
             }

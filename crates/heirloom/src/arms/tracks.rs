@@ -123,14 +123,10 @@ impl Appears {
     /// A line: the lasting steps, and the lag where both move.
     pub(crate) fn line(&self, width: usize) -> String {
         let mut out = format!("  {:<width$}", self.arm);
-        for (_, Emergence { crossing, .. }) in &self.emergence {
-            let step = match (crossing.lasting, crossing.first) {
-                (Some(step), _) => step.to_string(),
-                (None, Some(step)) => format!("not for good ({step})"),
-                (None, None) => "never".into(),
-            };
-            let _ = write!(out, "{step:>20}");
+        for (_, found) in &self.emergence {
+            let _ = write!(out, "{:>26}", moved(found));
         }
+        // A lag is told of two quantities that move for good; that they do not is said in their own columns.
         let lag = match &self.lead {
             Some(Lead::Lag(lag)) => {
                 let [value, low, high] = [lag.octaves.value, lag.octaves.low, lag.octaves.high].map(number);
@@ -140,5 +136,21 @@ impl Appears {
         };
         let _ = write!(out, "{lag:>24}");
         out
+    }
+}
+
+/// Whether a quantity rises or falls away from its first checkpoint for good, and from which step on; else what it did on the way.
+pub(crate) fn moved(Emergence { crossing, differences, .. }: &Emergence) -> String {
+    let word = |step: usize| {
+        let rises = differences.iter().any(|(at, by)| *at == step && by.value > 0.0);
+        if rises { "above" } else { "below" }
+    };
+    match (crossing.lasting, crossing.first) {
+        (Some(step), Some(first)) if word(first) != word(step) => {
+            format!("{} at {first}, {} from {step}", word(first), word(step))
+        }
+        (Some(step), _) => format!("{} from {step}", word(step)),
+        (None, Some(step)) => format!("{} at {step}, not kept", word(step)),
+        (None, None) => "never".into(),
     }
 }

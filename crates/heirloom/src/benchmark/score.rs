@@ -9,12 +9,12 @@ use heirloom_rollout::world::{Decidable, Known};
 use serde::Serialize;
 
 use crate::Result;
-use crate::origins::Found;
+use crate::origins::{Found, named};
 
-/// A verdict names what has at least half of the probability.
-const NAMED: f64 = 0.5;
-/// Bins of the calibration error.
-const BINS: usize = 10;
+/// Bins of the calibration error: more would hold a case or two each.
+const BINS: usize = 4;
+/// What a verdict on the hypothesis says that names none.
+const OPEN: [&str; 3] = ["several-left", "none-of-these", "nothing-to-explain"];
 
 /// One verdict beside what is known; several measures of one behavior weigh the same.
 pub(super) fn case(behavior: &str, known: &Known, found: &[&Found]) -> Case {
@@ -22,15 +22,13 @@ pub(super) fn case(behavior: &str, known: &Known, found: &[&Found]) -> Case {
     let hypotheses = mean(found.iter().map(|found| found.probabilities()));
     let origin = name(&known.origin);
     let hypothesis = known.hypothesis.as_ref().map(name);
-    let named = |probabilities: &BTreeMap<&'static str, f64>, otherwise: &str| {
-        let best = probabilities.iter().max_by(|a, b| a.1.total_cmp(b.1));
-        match best {
-            Some((name, probability)) if *probability >= NAMED => ((*name).to_owned(), *probability),
-            _ => (otherwise.to_owned(), probabilities.get(otherwise).copied().unwrap_or(0.0)),
-        }
+    let pick = |probabilities: &BTreeMap<&'static str, f64>, otherwise| {
+        let all: Vec<(&str, f64)> = probabilities.iter().map(|(name, p)| (*name, *p)).collect();
+        let (name, probability) = named(&all, otherwise);
+        (name.to_owned(), probability)
     };
-    let (named_origin, named_origin_probability) = named(&origins, "undecided");
-    let (named_hypothesis, named_hypothesis_probability) = named(&hypotheses, "several-left");
+    let (named_origin, named_origin_probability) = pick(&origins, "undecided");
+    let (named_hypothesis, named_hypothesis_probability) = pick(&hypotheses, "several-left");
     Case {
         behavior: behavior.into(),
         origin_probability: origins.get(origin.as_str()).copied().unwrap_or(0.0),
@@ -110,39 +108,34 @@ pub(super) fn metrics(cases: &[Case]) -> Result<Vec<Metric>> {
             }
             Ok(())
         };
-        let named = |case: &Case| case.named_origin == case.origin;
-        share("origin_right", own().filter(|case| tells_origin(case)).map(named).collect())?;
-        share(
-            "origin_wrong",
-            own()
-                .filter(|case| tells_origin(case))
-                .map(|case| !named(case) && case.named_origin != "undecided")
-                .collect(),
-        )?;
-        share(
-            "hypothesis_right",
-            own()
-                .filter(|case| tells_hypothesis(case))
-                .map(|case| case.hypothesis.as_deref() == Some(&case.named_hypothesis))
-                .collect(),
-        )?;
-        let alarms = |case: &Case| ["teacher", "prompts", "base"].contains(&case.named_origin.as_str());
-        share("false_alarm", own().filter(|case| case.origin == "none").map(alarms).collect())?;
-        let told: Vec<&Case> = own().filter(|case| tells_origin(case)).collect();
-        if !told.is_empty() {
+        let right = |case: &&Case| case.named_origin == case.origin;
+        let names = |case: &&Case| case.named_origin != "undecided";
+        let alarms = |case: &&Case| ["teacher", "prompts", "base"].contains(&case.named_origin.as_str());
+        let planted = |case: &&Case| tells_origin(case) && case.origin != "none";
+        let held = |which: &dyn Fn(&&Case) -> bool, holds: &dyn Fn(&&Case) -> bool| -> Vec<bool> {
+            own().filter(|case| which(case)).map(|case| holds(&case)).collect()
+        };
+        let told = |case: &&Case| tells_origin(case);
+        let mechanism = |case: &&Case| tells_hypothesis(case);
+        let known = |case: &&Case| case.hypothesis.as_deref() == Some(&case.named_hypothesis);
+        let other = |case: &&Case| !known(case) && !OPEN.contains(&case.named_hypothesis.as_str());
+        share("origin_right", held(&told, &right))?;
+        share("origin_right_where_planted", held(&planted, &right))?;
+        share("origin_wrong", held(&told, &|case| names(case) && !right(case)))?;
+        share("hypothesis_right", held(&mechanism, &known))?;
+        share("hypothesis_wrong", held(&mechanism, &other))?;
+        share("false_alarm", held(&|case| case.origin == "none", &alarms))?;
+        // What arms cannot tell, they must not claim; the true origin and `none` are no claims too many.
+        share("claimed_too_much", held(&|case| !tells_origin(case), &|case| alarms(case) && !right(case)))?;
+        let named: Vec<&Case> = own().filter(|case| tells_origin(case) && names(case)).collect();
+        if !named.is_empty() {
             let probabilities: Vec<f64> =
-                told.iter().map(|case| case.named_origin_probability.clamp(0.0, 1.0)).collect();
-            let right: Vec<bool> = told.iter().map(|case| named(case)).collect();
+                named.iter().map(|case| case.named_origin_probability.clamp(0.0, 1.0)).collect();
+            let held: Vec<bool> = named.iter().map(right).collect();
             rows.push(Metric {
-                value: Some(calibration(&probabilities, &right, BINS)?.error),
-                n: i64::try_from(told.len()).ok(),
-                ..row("origin_calibration_error")
-            });
-            let brier: f64 = told.iter().map(|case| (1.0 - case.origin_probability).powi(2)).sum();
-            rows.push(Metric {
-                value: Some(brier / told.len() as f64),
-                n: i64::try_from(told.len()).ok(),
-                ..row("origin_brier")
+                value: Some(calibration(&probabilities, &held, BINS)?.error),
+                n: i64::try_from(named.len()).ok(),
+                ..row("named_origin_calibration_error")
             });
         }
     }

@@ -78,6 +78,11 @@ impl BenchmarkSpec {
                 return Err(setting(key, "at least 1", &found));
             }
         }
+        let most = u64::MAX / SEEDS - 1;
+        if self.students as u64 >= SEEDS || self.seeds.iter().any(|seed| *seed > most) {
+            let expected = format!("fewer than {SEEDS} students, seeds up to {most}");
+            return Err(setting("students", expected, &self.students));
+        }
         twice("seeds", self.seeds.iter().map(u64::to_string))?;
         twice("world", self.worlds.iter().map(|tried| tried.world.display().to_string()))
     }
@@ -93,7 +98,7 @@ impl BenchmarkSpec {
             name: format!("{stem}-{seed}"),
             question: self.question.clone(),
             seed,
-            // No two worlds of a benchmark share a student's random stream.
+            // Seeds of a world share no student's random stream; worlds of one seed do, and differ in what they draw with it.
             seeds: (1..=self.students as u64).map(|student| SEEDS * seed + student).collect(),
             world: tried.world.clone(),
             redraw: Some(seed),

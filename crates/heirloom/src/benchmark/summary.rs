@@ -6,17 +6,18 @@ use std::path::Path;
 
 use heirloom_record::{Case, Metric};
 
-const COLUMNS: [(&str, &str); 4] = [
-    ("origin_right", "right origin"),
-    ("origin_wrong", "wrong origin"),
-    ("hypothesis_right", "right hypothesis"),
+const COLUMNS: [(&str, &str); 5] = [
+    ("origin_right_where_planted", "origin right"),
+    ("origin_wrong", "origin wrong"),
+    ("hypothesis_right", "hypothesis right"),
+    ("hypothesis_wrong", "hypothesis wrong"),
     ("false_alarm", "false alarms"),
 ];
 
 /// What a stranger should read first.
 pub(super) fn summary(cases: &[Case], metrics: &[Metric], folder: &Path) -> String {
     let mut out = String::from("How often verdicts are right, over worlds whose origins are known\n\n");
-    let _ = write!(out, "  {:<14}{:<12}{:<10}", "from", "arms", "students");
+    let _ = write!(out, "  {:<20}{:<12}{:<10}", "from", "arms", "students");
     for (_, title) in COLUMNS {
         let _ = write!(out, "{title:>24}");
     }
@@ -32,7 +33,7 @@ pub(super) fn summary(cases: &[Case], metrics: &[Metric], folder: &Path) -> Stri
     }
     for ((method, arms, students), cells) in &lines {
         let students = students.split(' ').next().unwrap_or_default();
-        let _ = write!(out, "  {method:<14}{arms:<12}{students:<10}");
+        let _ = write!(out, "  {method:<20}{arms:<12}{students:<10}");
         for (metric, _) in COLUMNS {
             let _ = write!(out, "{:>24}", cells.get(metric).map_or("–", String::as_str));
         }
@@ -52,11 +53,12 @@ pub(super) fn summary(cases: &[Case], metrics: &[Metric], folder: &Path) -> Stri
             format!("{} / {}", case.origin, case.hypothesis.as_deref().unwrap_or("–"))
         });
         let said: Vec<String> = verdicts.iter().map(|(verdict, n)| format!("{n} × {verdict}")).collect();
-        let _ = writeln!(out, "  {world:<24}{behavior:<18}{measure:<13}{truth:<36}{}", said.join(", "));
+        let _ = writeln!(out, "  {world:<24}{behavior:<18}{measure:<20}{truth:<36}{}", said.join(", "));
     }
     let _ = writeln!(
         out,
-        "\n[low, high]: Wilson's 95 % over cases; cases of one world and seed are not independent.\n\n{}",
+        "\n[low, high]: Wilson's 95 % as if cases were independent; those of one seed share random streams, those of one world a story.
+origin right: where one is planted; false alarms: where none is\n\n{}",
         folder.display()
     );
     out.push_str("  cases.csv, cases.parquet   every verdict beside what is known\n  table.csv, table.parquet   the shares above\n");

@@ -8,7 +8,7 @@ use heirloom_record::{GradeRow, read_jsonl};
 use serde::Deserialize;
 
 use super::{Evidence, Measure, check_part};
-use crate::spec::join;
+use crate::spec::{join, twice};
 use crate::{Error, Result};
 
 /// Files of grades, one for each seed.
@@ -42,16 +42,26 @@ pub fn read(path: &Path) -> Result<Vec<Evidence>> {
                 Files::One(path) => vec![path],
                 Files::Seeds(paths) => paths,
             };
+            if files.is_empty() {
+                return Err(Error::NoFiles { behavior, part });
+            }
+            twice("parts", files.iter().map(|file| file.display().to_string()))?;
             let grades = files.iter().map(|file| Grades::read(&join(home, file), &behavior));
             arms.insert(part, grades.collect::<Result<_>>()?);
         }
+        same_grader(&behavior, &arms)?;
         same_prompts(&arms)?;
+        // Prompts that come again with every seed are the same scenarios.
+        let seeds: Vec<&Grades> = arms.values().next().into_iter().flatten().collect();
+        let prompts = |grades: &Grades| grades.shown.keys().cloned().collect::<BTreeSet<_>>();
+        let same_scenarios =
+            seeds.len() > 1 && seeds.iter().all(|grades| prompts(grades) == prompts(seeds[0]));
         let observations = |grades: &[Grades]| -> Vec<Observation> {
             let of_run = |(run, grades): (usize, &Grades)| grades.observations(run);
             grades.iter().enumerate().flat_map(of_run).collect()
         };
         let arms = arms.iter().map(|(part, grades)| (part.clone(), observations(grades))).collect();
-        Ok(Evidence { behavior, measure: Measure::Rate, arms })
+        Ok(Evidence { behavior, measure: Measure::Rate, arms, same_scenarios })
     };
     behaviors.into_iter().map(evidence).collect()
 }
@@ -59,6 +69,8 @@ pub fn read(path: &Path) -> Result<Vec<Evidence>> {
 /// The answers' grades of one file.
 struct Grades {
     path: PathBuf,
+    /// Name and content hash of the grader.
+    grader: (String, String),
     /// By prompt.
     shown: BTreeMap<String, Vec<bool>>,
 }
@@ -70,15 +82,16 @@ impl Grades {
         let mut graders = BTreeSet::new();
         for (_, row) in read_jsonl::<GradeRow>(&path)? {
             if row.behavior == behavior {
-                graders.insert(row.grader);
+                graders.insert((row.grader, row.sha256));
                 shown.entry(row.prompt).or_default().push(row.answer);
             }
         }
         let behavior = behavior.to_owned();
-        match graders.len() {
-            0 => Err(Error::NoGrades { path, behavior }),
-            1 => Ok(Self { path, shown }),
-            _ => Err(Error::SeveralGraders { path, behavior, graders: graders.into_iter().collect() }),
+        let mut graders = graders.into_iter();
+        match (graders.next(), graders.next()) {
+            (None, _) => Err(Error::NoGrades { path, behavior }),
+            (Some(grader), None) => Ok(Self { path, grader, shown }),
+            (Some(one), Some(other)) => Err(several(path, behavior, &one, &other)),
         }
     }
 
@@ -90,6 +103,21 @@ impl Grades {
                 .collect()
         };
         self.shown.values().enumerate().flat_map(of_prompt).collect()
+    }
+}
+
+fn several(path: PathBuf, behavior: String, one: &(String, String), other: &(String, String)) -> Error {
+    let said = |(name, sha256): &(String, String)| format!("{name} ({})", sha256.get(..8).unwrap_or(sha256));
+    Error::SeveralGraders { path, behavior, graders: vec![said(one), said(other)] }
+}
+
+/// A difference between graders is none between arms.
+fn same_grader(behavior: &str, arms: &BTreeMap<String, Vec<Grades>>) -> Result<()> {
+    let mut all = arms.values().flatten();
+    let Some(first) = all.next() else { return Ok(()) };
+    match all.find(|grades| grades.grader != first.grader) {
+        None => Ok(()),
+        Some(other) => Err(several(other.path.clone(), behavior.into(), &first.grader, &other.grader)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap::builder::RangedU64ValueParser;
 use heirloom::origins::{Found, graded};
 use heirloom::prelude::*;
 use heirloom::streams::stream;
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RATE", default_value_t = 0.15)]
     least: f64,
     /// Joint draws behind intervals and probabilities
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(1000..))]
     draws: usize,
     /// Root of the draws' random stream
     #[arg(long, default_value_t = 1)]
@@ -35,6 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let help = "write one with lines such as `full = \"full/grades.jsonl\"` under `[blackmail]`";
     must_exist(&args.parts, "file of parts", help)?;
+    let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
     let resampling = Resampling { replicates: args.draws, ..Resampling::default() };
     let weighed = graded::read(&args.parts)?.into_iter().map(|evidence| {
         let rng = stream(args.seed, &format!("origins {}", evidence.behavior));
@@ -43,8 +45,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     });
     let found: Vec<Found> = weighed.collect::<anyhow::Result<_>>()?;
     let metrics: Vec<Metric> = found.iter().flat_map(Found::metrics).collect();
-    if let Some(out) = &args.out {
-        let folder = NewFolder::create(out)?;
+    if let Some(folder) = folder {
         Table(metrics.clone()).write(&folder.work_path().join("table"))?;
         folder.commit()?;
     }

@@ -75,6 +75,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             Ok(series(&place, args.allow_gaps)?)
         })
         .collect::<anyhow::Result<_>>()?;
+    if let Some(first) = args.base.as_ref().and(runs.iter().flatten().find(|(step, _)| *step == 0)) {
+        return Err(heirloom::Error::TwoBases { path: first.1.clone() }.into());
+    }
+    let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
     let load = LoadOptions { device: args.device, ..LoadOptions::new(args.clock) };
     let tracking = Tracking {
         directions: &directions,
@@ -85,29 +89,31 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         seed: args.seed,
     };
     let mut bars = Bars::default();
-    let total = runs.iter().map(|run| run.len() + usize::from(args.base.is_some())).sum::<usize>();
+    let total = runs.iter().map(Vec::len).sum::<usize>() + usize::from(args.base.is_some());
     bars.begin("track", &directions.header.behavior, total as u64, "checkpoints");
-    let mut looked: Vec<Vec<Looked>> = vec![];
     let mut done = 0;
+    let mut look = |step: usize, path: &Path, first: Option<&Looked>| -> anyhow::Result<Looked> {
+        let student =
+            Student::load(path, &load).with_context(|| format!("could not load `{}`", path.display()))?;
+        let seen = tracking.look(step, &student, first);
+        done += 1;
+        bars.advance(done);
+        seen.with_context(|| format!("could not look into `{}`", path.display()))
+    };
+    let base = args.base.as_ref().map(|path| look(0, path, None)).transpose()?;
+    let mut looked: Vec<Vec<Looked>> = vec![];
     for run in &runs {
-        let base = args.base.iter().map(|path| (0, path));
-        let checkpoints = base.chain(run.iter().map(|(step, path)| (*step, path)));
-        let mut seen: Vec<Looked> = vec![];
-        for (step, path) in checkpoints {
-            let student =
-                Student::load(path, &load).with_context(|| format!("could not load `{}`", path.display()))?;
+        let mut seen: Vec<Looked> = base.iter().cloned().collect();
+        for (step, path) in run {
             let first = looked.first().and_then(|run| run.first()).or(seen.first());
-            let one = tracking.look(step, &student, first);
-            seen.push(one.with_context(|| format!("could not look into `{}`", path.display()))?);
-            done += 1;
-            bars.advance(done);
+            let one = look(*step, path, first)?;
+            seen.push(one);
         }
         looked.push(seen);
     }
     bars.end();
     let tracked = tracking.tracks(&looked)?;
-    if let Some(out) = &args.out {
-        let folder = NewFolder::create(out)?;
+    if let Some(folder) = folder {
         Table(tracked.metrics.clone()).write(&folder.work_path().join("table"))?;
         folder.commit()?;
     }
