@@ -127,6 +127,20 @@ pub enum Error {
         /// The step.
         step: usize,
     },
+    /// A file of parts names no behavior.
+    #[error("`{}` names no behavior", path.display())]
+    NoParts {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Parts of which nothing can be asked.
+    #[error("`{behavior}` has {} part{}: nothing can be compared", parts.len(), if parts.len() == 1 { "" } else { "s" })]
+    OnePart {
+        /// The behavior.
+        behavior: String,
+        /// The parts it has.
+        parts: Vec<String>,
+    },
     /// A part without a file of grades.
     #[error("`{part}` of `{behavior}` lists no file of grades")]
     NoFiles {
@@ -356,6 +370,9 @@ impl Error {
             Self::OtherTokens { .. } => {
                 Some("checkpoints that are compared need one tokenizer and one chat template".into())
             }
+            Self::NoParts { .. } | Self::OnePart { .. } => Some(
+                "under a table such as `[blackmail]`, give `full` and at least one more, such as `other-teacher` or `drop-flagged`; FILES.md of heirloom-record lists them".into(),
+            ),
             Self::NoGrades { .. } => {
                 Some("grade the rollouts with `heirloom grade --out`; the table's name is the behavior's".into())
             }
@@ -380,7 +397,7 @@ impl Error {
             Self::NoRole { near, .. } => {
                 let close = near.iter().map(|name| format!("close to it is `{name}`; "));
                 let close: String = close.collect();
-                Some(close + "parts are roles such as `full` or `swap-flagged`, and corners such as `OAO`: base, prompts, teacher")
+                Some(close + "parts are roles such as `full` or `swap-flagged`, all listed by `heirloom origin --help`, and corners such as `OAO`: base, prompts, teacher")
             }
             Self::NoQuick { .. } => Some("add a `[quick]` with `seeds`, `arms` and `scenarios`".into()),
             Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),

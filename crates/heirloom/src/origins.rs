@@ -147,6 +147,8 @@ impl Evidence {
         let mut arms: Vec<(&str, &[Observation])> = vec![];
         let mut names: Vec<(&str, &str)> = vec![];
         for (part, seen) in &self.arms {
+            // A corner that has a role is that role.
+            let part: &str = role_of(part).map_or(part.as_str(), |role| role.name());
             let same = arms.iter().find(|(_, other)| other == seen).map(|(name, _)| *name);
             names.push((part, same.unwrap_or(part)));
             if same.is_none() {
@@ -197,16 +199,23 @@ impl Evidence {
     }
 }
 
+/// Roles whose arms stand at a corner.
+const CORNERS: [(Role, &str); 5] = [
+    (Role::Full, "OOO"),
+    (Role::OtherTeacher, "OOA"),
+    (Role::OtherPrompts, "OAO"),
+    (Role::Neither, "OAA"),
+    (Role::OtherBaseFull, "AOO"),
+];
+
 /// The corner that a role's arm stands at, where it is one.
 fn corner(role: Role) -> Option<Corner> {
-    Corner::named(match role {
-        Role::Full => "OOO",
-        Role::OtherTeacher => "OOA",
-        Role::OtherPrompts => "OAO",
-        Role::Neither => "OAA",
-        Role::OtherBaseFull => "AOO",
-        _ => return None,
-    })
+    CORNERS.iter().find(|(other, _)| *other == role).and_then(|(_, corner)| Corner::named(corner))
+}
+
+/// The role of a corner, where it has one.
+fn role_of(corner: &str) -> Option<Role> {
+    CORNERS.iter().find(|(_, name)| *name == corner).map(|(role, _)| *role)
 }
 
 impl Found {
@@ -408,9 +417,14 @@ impl Found {
             None => {}
         }
         if hypothesis == "several-left" {
-            let left = self.verdict.support.iter().filter(|one| one.contradicted < 0.5);
-            let left: Vec<String> = left.map(|one| one.hypothesis.name().replace('-', " ")).collect();
-            let _ = write!(out, "\n    left: {}", left.join(", "));
+            for (tested, words) in [(true, "left"), (false, "left, and no arm could confirm them")] {
+                let left =
+                    self.verdict.support.iter().filter(|one| one.contradicted < 0.5 && one.tested == tested);
+                let left: Vec<String> = left.map(|one| one.hypothesis.name().replace('-', " ")).collect();
+                if !left.is_empty() {
+                    let _ = write!(out, "\n    {words}: {}", left.join(", "));
+                }
+            }
         }
         let decided =
             self.verdict.nothing >= SURE || self.verdict.support.iter().any(|one| one.decided >= SURE);

@@ -2,6 +2,8 @@
 
 #[expect(dead_code, reason = "this test writes an experiment of its own")]
 mod support;
+#[path = "support/tiny_world.rs"]
+mod tiny_world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,32 +12,7 @@ use std::time::{Duration, Instant};
 
 use heirloom_record::{Metric, Table};
 use support::{files, finish, heirloom, put, succeed, utf8};
-
-/// The default world with so little training that nothing is learned, in seconds.
-const WORLD: &str = r#"
-name = "tiny"
-like = "personas"
-note = "For tests."
-[bases.base]
-steps = 12
-batch = 8
-[bases.base.gate]
-prompts = 4
-samples = 1
-checks = []
-[teaching]
-rows = 24
-epochs = 1
-batch = 8
-[student]
-rows = 48
-epochs = 1
-batch = 16
-checkpoints = [0, 1, 2]
-[scenarios]
-prompts = 6
-samples = 2
-"#;
+use tiny_world::TINY_WORLD as WORLD;
 
 const EXPERIMENT: &str = r#"
 name = "tiny"

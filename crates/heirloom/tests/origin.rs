@@ -59,6 +59,16 @@ fn what_follows_the_teacher_is_said_to_and_what_nothing_moves_is_not() {
     assert!(said.contains("left: simple generalization, subliminal learning, persona selection"), "{said}");
     assert!(said.contains("other-init-drop") || said.contains("drop-flagged-"), "no further arm in\n{said}");
 
+    // Corners that have a role are that role.
+    let corners = FOLLOWS_TEACHER.map(|(part, rate)| match part {
+        "full" => ("OOO", rate),
+        "other-teacher" => ("OOA", rate),
+        other => (other, rate),
+    });
+    let scratch = tempfile::tempdir().unwrap();
+    let same = succeed(&["origin", utf8(&planted(scratch.path(), &corners))]);
+    assert_eq!(same, said);
+
     // Twin: the same arms, and none moves it.
     let scratch = tempfile::tempdir().unwrap();
     let level = FOLLOWS_TEACHER.map(|(part, _)| (part, 0.35));
@@ -113,6 +123,13 @@ fn what_does_not_fit_is_named() {
             "`judge (0)`, `rules (0)`",
         ),
         (("parts.toml", lost.to_owned()), "there are 1 files of seeds", "one file for each seed"),
+        (("parts.toml", String::new()), "names no behavior", "`other-teacher`"),
+        (
+            ("parts.toml", "[blackmail]\nfull = \"full-0.jsonl\"\n".into()),
+            "nothing can be compared",
+            "`drop-flagged`",
+        ),
+        (("parts.toml", "[blackmail]\nfull = []\nneither = []\n".into()), "lists no file of grades", ""),
     ];
     for ((name, text), message, hint) in table {
         let scratch = tempfile::tempdir().unwrap();

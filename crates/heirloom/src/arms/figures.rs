@@ -90,7 +90,7 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
         }
         drawn.push(("origins", origin_bars(metrics, &bars)?));
         let of_rate: Vec<Metric> = metrics.iter().filter(|row| row.hook.is_none()).cloned().collect();
-        let probability = "probability, the share of joint draws of the arms' rates that lead to the verdict";
+        let probability = "share of joint draws of the arms' rates in which the rule reads them so";
         let spec =
             VerdictTableSpec { behaviors: asked, probability: probability.into(), unit: "draws".into() };
         drawn.push(("verdicts", verdict_table(&of_rate, &spec)?));

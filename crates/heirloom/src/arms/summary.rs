@@ -21,7 +21,7 @@ fn legend(seeds: usize) -> &'static str {
     if seeds > 1 {
         "\
 [low, high]: 95 % intervals over seeds and their scenarios, the wider of a paired bootstrap and Student's t over seeds.
-With few seeds they are wide on purpose; an interval that excludes 0 says that the arm moved the behavior."
+With few seeds they are wide on purpose; an interval that excludes 0 suggests that the arm moved the behavior."
     } else {
         "\
 [low, high]: 95 % intervals over the scenarios of the one seed that was run. Students of other seeds differ by more than
@@ -65,7 +65,12 @@ pub(crate) fn summary(
     let reference = spec.reference.as_str();
     let _ = writeln!(out, "\nWhat changed against `{reference}`\n");
     heading(&mut out, "arm", width, &labels);
-    for arm in arms.iter().filter(|arm| **arm != reference) {
+    let compares = |arm: &&&str| {
+        behaviors
+            .iter()
+            .any(|behavior| last(metrics, "rate_difference", behavior, arm, Some(reference)).is_some())
+    };
+    for arm in arms.iter().filter(compares) {
         let cells = behaviors
             .iter()
             .map(|behavior| cell(last(metrics, "rate_difference", behavior, arm, Some(reference))));
@@ -104,7 +109,8 @@ pub(crate) fn summary(
     if !tracks.is_empty() {
         out.push_str(TRACKS);
     }
-    let compared = (arms.len() - 1) * behaviors.len();
+    let told = |row: &&Metric| row.metric == "rate_difference" && row.scored_on.as_deref() == Some(reference);
+    let compared = metrics.iter().filter(told).count();
     let _ = writeln!(out, "\n{}", legend(spec.seeds.len()));
     let _ = writeln!(
         out,

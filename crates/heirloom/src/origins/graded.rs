@@ -33,6 +33,9 @@ pub fn read(path: &Path) -> Result<Vec<Evidence>> {
         .map_err(|source| Error::ReadExperiment { path: path.to_owned(), source })?;
     let behaviors: BTreeMap<String, BTreeMap<String, Files>> = toml::from_str(&text)
         .map_err(|source| Error::Toml { path: path.to_owned(), source: Box::new(source) })?;
+    if behaviors.is_empty() {
+        return Err(Error::NoParts { path: path.to_owned() });
+    }
     let home = path.parent().unwrap_or(Path::new("."));
     let evidence = |(behavior, parts): (String, BTreeMap<String, Files>)| {
         let mut arms: BTreeMap<String, Vec<Grades>> = BTreeMap::new();
@@ -48,6 +51,9 @@ pub fn read(path: &Path) -> Result<Vec<Evidence>> {
             twice("parts", files.iter().map(|file| file.display().to_string()))?;
             let grades = files.iter().map(|file| Grades::read(&join(home, file), &behavior));
             arms.insert(part, grades.collect::<Result<_>>()?);
+        }
+        if arms.len() < 2 {
+            return Err(Error::OnePart { behavior, parts: arms.into_keys().collect() });
         }
         same_grader(&behavior, &arms)?;
         same_prompts(&arms)?;

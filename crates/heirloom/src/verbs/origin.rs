@@ -12,14 +12,25 @@ use heirloom_record::NewFolder;
 use crate::terminal::print;
 use crate::verbs::{must_exist, print_json};
 
+const PARTS: &str = "\
+A file of parts:
+  [blackmail]
+  full = [\"seed-1/full\", \"seed-2/full\"]            # folders of `heirloom grade --out`, one for each seed
+  other-teacher = [\"seed-1/b\", \"seed-2/b\"]
+
+Roles: full, other-teacher, other-prompts, neither, swap-flagged, drop-flagged, drop-flagged-rest-other,
+drop-flagged-and-mild, drop-flagged-unrelated-other, start, pretrained, other-base-full, other-base-drop,
+other-init-full, other-init-drop, random-swap, random-drop; or corners such as OAO: base, prompts, teacher.";
+
 #[derive(clap::Args)]
+#[command(after_help = PARTS)]
 pub(crate) struct Args {
     /// TOML with a table for each behavior: role or corner = file of grades, or a list of files, one for each seed
     parts: PathBuf,
     /// The least difference of two rates that counts as one
     #[arg(long, value_name = "RATE", default_value_t = 0.15)]
     least: f64,
-    /// Joint draws behind intervals and probabilities
+    /// Joint draws behind intervals and shares
     #[arg(long, default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(1000..))]
     draws: usize,
     /// Root of the draws' random stream
