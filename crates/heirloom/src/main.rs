@@ -39,6 +39,8 @@ enum Verb {
     Fit(verbs::fit::Args),
     /// Score directions on captured activations, with intervals and controls
     Score(verbs::score::Args),
+    /// Steer an arm's students along a run's directions, beside directions that mean nothing: does one cause its behavior?
+    Steer(verbs::steer::Args),
     /// Print rendered prompts with the tokens marked that a readout reads
     Show(verbs::show::Args),
     /// Say what is in a model or a file that heirloom wrote
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Capture(args) => verbs::capture::run(args),
         Verb::Fit(args) => verbs::fit::run(args),
         Verb::Score(args) => verbs::score::run(args),
+        Verb::Steer(args) => verbs::steer::run(args),
         Verb::Show(args) => verbs::show::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
     };

@@ -11,6 +11,7 @@ pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod score;
 pub(crate) mod show;
+pub(crate) mod steer;
 pub(crate) mod train;
 
 use std::path::{Path, PathBuf};
