@@ -4,9 +4,13 @@
 //! [`ArmsExperiment::steer`] reads like the check: students and directions of the run → edits along each direction and
 //! along directions that mean nothing → answers, graded → doses, verdicts, a figure. Every direction, control or not, is
 //! searched over the same doses on the same scenarios with the same random draws; only then its best dose is compared.
+//!
+//! A verdict asks for more than `heirloom_probe::causal::judge`, which compares with controls on the students at hand: an
+//! effect whose interval over seeds and scenarios holds 0 is undecided, and so is one at no dose that leaves answers well formed.
 
 mod answers;
 mod bench;
+mod checks;
 mod doses;
 mod summary;
 mod weigh;

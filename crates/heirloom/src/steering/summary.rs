@@ -26,8 +26,9 @@ pub(super) fn summary(bench: &Bench, weighed: &Weighed, about: &About<'_>, out: 
     let _ = writeln!(
         text,
         "\n[low, high]: 95 % intervals of the effect, which do not know that the strength was chosen; the p-values do, because every\n\
-         control was searched over the same strengths. *: beyond both kinds of controls by more than 19 in 20 of them, uncorrected.\n\
-         Controls of the last two edits are additions that move the activations as far. What is causal here is so in {} of one base, at one token of one place.\n\n{}",
+         control was searched over the same strengths. *: uncorrected p-value of at most {LEVEL}.\n\
+         Controls of the last two edits are additions that move the activations as far. What is\n\
+         causal here is so in {} of one base, at one token of one place.\n\n{}",
         if about.seeds.len() > 1 { "students" } else { "one student" },
         out.display()
     );
@@ -97,7 +98,7 @@ fn table(text: &mut String, kind: Kind, found: &[&Found], about: &About<'_>) {
     }
 }
 
-/// A star on effects beyond both families of controls.
+/// A star on effects beyond controls.
 fn mark(moved: &Moved) -> &'static str {
     if moved.p.raw <= LEVEL { " *" } else { "" }
 }
@@ -124,20 +125,22 @@ fn together(text: &mut String, bench: &Bench, weighed: &Weighed, about: &About<'
         let causal = found.verdict == "causal" || found.verdict == "behavior-specific";
         causal && found.effects[behavior].p.adjusted <= LEVEL
     };
-    for first in 0..added.len() {
-        for second in first + 1..added.len() {
-            if moves(first, second) && moves(second, first) {
-                let cosine = bench.vectors[first].dot(&bench.vectors[second]);
-                let _ = writeln!(
-                    text,
-                    "\nThe direction of {first} moves {second} and the other way round (cosine {}): what they carry is shared, \
-                     such as\nwho answers, and is specific to neither behavior.",
-                    number(cosine),
-                    first = about.behaviors[first].1,
-                    second = about.behaviors[second].1,
-                );
-            }
-        }
+    let pairs =
+        (0..added.len()).flat_map(|first| (first + 1..added.len()).map(move |second| (first, second)));
+    let said: Vec<String> = pairs
+        .filter(|(first, second)| moves(*first, *second) && moves(*second, *first))
+        .map(|(first, second)| {
+            let cosine = number(bench.vectors[first].dot(&bench.vectors[second]));
+            format!("{} and {} (cosine {cosine})", about.behaviors[first].1, about.behaviors[second].1)
+        })
+        .collect();
+    if !said.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nDirections that move each other's behaviors: {}.\nWhat they carry is shared, such as who answers: none of them is specific \
+             to its behavior.",
+            said.join(", ")
+        );
     }
 }
 

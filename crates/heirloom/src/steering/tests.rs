@@ -133,6 +133,24 @@ fn without_an_effect_hardly_anything_is_named() {
 }
 
 #[test]
+fn a_cause_has_an_effect_that_can_be_told_from_none() {
+    let weak: Planted = |family, vector, doing, behavior| match family {
+        Family::Fit if vector == behavior => (0.12 * dose(doing), 0.98),
+        _ => (0.0, 0.98),
+    };
+    let mut doubted = 0;
+    for seed in 0..20 {
+        for check in checks(weak, 200 + seed).iter().filter(|check| check.direction == check.behavior) {
+            let (Some(low), Some(high)) = (check.low, check.high) else { panic!("{check:?}") };
+            let causal = check.verdict == "causal" || check.verdict == "behavior-specific";
+            assert!(!causal || low > 0.0 || high < 0.0, "{check:?}");
+            doubted += usize::from(check.reasons.contains("cannot be told from none"));
+        }
+    }
+    assert!(doubted > 0, "weak effects were never beyond their controls");
+}
+
+#[test]
 fn an_effect_that_breaks_the_answers_is_none() {
     let broken: Planted = |family, _, doing, behavior| match (family, doing) {
         // Only another behavior's answers break: that is enough.

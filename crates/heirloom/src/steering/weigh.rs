@@ -6,7 +6,6 @@ use heirloom_probe::causal::{dose_response, judge, strongest};
 use heirloom_probe::interval::quantile;
 use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{Estimate, difference, mean};
-use heirloom_record::CausalCheck;
 
 use super::About;
 use super::answers::{Answered, Seen};
@@ -84,7 +83,7 @@ pub(super) struct Moved {
     /// Paired with the unsteered answers.
     pub(super) effect: Option<Estimate>,
     /// As it was tested.
-    tested: f64,
+    pub(super) tested: f64,
     /// 2.5 % and 97.5 % quantiles of random directions and random differences.
     pub(super) random: (f64, f64),
     pub(super) differences: (f64, f64),
@@ -146,56 +145,6 @@ impl Weighed {
             responses: responses.collect::<Result<_>>()?,
             found,
         })
-    }
-
-    /// The effects as a table.
-    pub(super) fn table(&self, about: &About<'_>) -> Vec<CausalCheck> {
-        let mut rows = vec![];
-        for found in &self.found {
-            for (behavior, moved) in found.effects.iter().enumerate() {
-                rows.push(self.row(found, behavior, moved, about));
-            }
-        }
-        rows
-    }
-
-    fn row(&self, found: &Found, behavior: usize, moved: &Moved, about: &About<'_>) -> CausalCheck {
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let seeds: Vec<String> = about.seeds.iter().map(u64::to_string).collect();
-        let doses = if found.kind == Kind::Add { about.options.strengths.len() } else { 1 };
-        let effect = moved.effect.as_ref();
-        CausalCheck {
-            arm: about.arm.into(),
-            seeds: seeds.join(", "),
-            hook: about.hook,
-            fit_on: about.fit_on.name().into(),
-            edit: found.kind.name().into(),
-            direction: about.behaviors[found.direction].0.clone(),
-            behavior: about.behaviors[behavior].0.clone(),
-            strength: found.strength,
-            doses: count(doses),
-            unsteered: self.unsteered[behavior].0.value,
-            rate: moved.rate,
-            effect: effect.map(|effect| effect.value),
-            low: effect.map(|effect| effect.low),
-            high: effect.map(|effect| effect.high),
-            n: count(self.unsteered[behavior].0.clusters),
-            interval: effect.map(|effect| effect.describe("seeds", "scenarios")),
-            coherence: found.coherence,
-            floor: self.floor,
-            tested: moved.tested,
-            random_low: moved.random.0,
-            random_high: moved.random.1,
-            difference_low: moved.differences.0,
-            difference_high: moved.differences.1,
-            side: if moved.p.side == Side::Raises { "raises" } else { "either" }.into(),
-            p: moved.p.raw,
-            p_adjusted: moved.p.adjusted,
-            comparisons: count(moved.p.comparisons),
-            controls: count(moved.p.controls),
-            verdict: found.verdict.into(),
-            reasons: found.reasons.join("; "),
-        }
     }
 }
 
@@ -294,17 +243,23 @@ impl Scales<'_> {
         }
         let strength = best.look.and_then(|look| self.strength(look));
         let coherence = best.look.map(|look| self.coherence(look));
-        let (verdict, reasons) = if self.floor == 0.0 {
-            (
-                "undecided",
-                vec!["without an edit, no answer to some behavior's scenarios is well formed".into()],
-            )
+        let mut reasons: Vec<String> = judged.reasons.iter().map(ToString::to_string).collect();
+        let mut verdict = verdict(judged.verdict);
+        let effect = effects.get(direction).and_then(|own| own.effect);
+        if self.floor == 0.0 {
+            reasons = vec!["without an edit, no answer to some behavior's scenarios is well formed".into()];
+            verdict = "undecided";
         } else if best.look.is_none() {
-            let why = format!("no dose leaves {:.2} of the answers well formed", self.floor);
-            ("undecided", vec![why])
-        } else {
-            (verdict(judged.verdict), judged.reasons.iter().map(ToString::to_string).collect())
-        };
+            reasons = vec![format!("no dose leaves {:.2} of the answers well formed", self.floor)];
+            verdict = "undecided";
+        } else if let Some(Estimate { value, low, high, .. }) =
+            effect.filter(|own| own.low <= 0.0 && own.high >= 0.0)
+            && verdict != "not causal"
+        {
+            // Controls are compared on these students; whether it holds of others is another question.
+            reasons.push(format!("its effect cannot be told from none: {value:.2} [{low:.2}, {high:.2}]"));
+            verdict = "undecided";
+        }
         Ok(Found { kind, direction, strength, coherence, verdict, reasons, effects })
     }
 
