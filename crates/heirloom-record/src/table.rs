@@ -71,8 +71,8 @@ pub struct Dose {
     pub behavior: String,
     /// The arm or model.
     pub arm: Option<String>,
-    /// What was added: the `direction` itself, or a null family of the same norm, `random` directions or random
-    /// `difference`s of activations.
+    /// What was added: the `direction` of the behavior itself, the `direction of` another behavior, or a null family of
+    /// the same norm, `random` directions or random `difference`s of activations.
     pub direction: String,
     /// Where it was added.
     pub hook: HookPoint,
@@ -90,6 +90,74 @@ pub struct Dose {
     pub n: Option<i64>,
     /// What kind of interval, its level and its unit, in words.
     pub interval: Option<String>,
+}
+
+/// What one edit along one direction did to one behavior, beside the same edit along directions that mean nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CausalCheck {
+    /// The arm whose students were edited.
+    pub arm: String,
+    /// Their seeds.
+    pub seeds: String,
+    /// Where.
+    pub hook: HookPoint,
+    /// What the direction was fit on: `base` or `teachers`.
+    pub fit_on: String,
+    /// What was done at the last prompt token: `add` the direction, `ablate` it, or set the component to that of the
+    /// `base`.
+    pub edit: String,
+    /// The behavior whose direction it is.
+    pub direction: String,
+    /// The behavior that was graded.
+    pub behavior: String,
+    /// How much was added, in mean norms of the activations: of the doses that keep answers well formed, the one that
+    /// moves the direction's own behavior most the way its sign says. Empty where there is no dose to choose.
+    pub strength: Option<f64>,
+    /// Doses that were tried.
+    pub doses: i64,
+    /// Rate of the behavior without an edit.
+    pub unsteered: f64,
+    /// Rate at the dose; empty where none keeps answers well formed.
+    pub rate: Option<f64>,
+    /// Rate less that without an edit. Its interval does not know that the dose was chosen; the p-value does.
+    pub effect: Option<f64>,
+    /// Lower end of the effect's interval.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Scenarios behind the effect, summed over seeds.
+    pub n: i64,
+    /// What kind of interval, its level and its unit, in words.
+    pub interval: Option<String>,
+    /// Share of well-formed answers at the dose, of the behavior where it is least.
+    pub coherence: Option<f64>,
+    /// The least share at which a dose counts.
+    pub floor: f64,
+    /// The effect as it was tested: of the direction's own behavior when adding, times the sign of the strength.
+    pub tested: f64,
+    /// 2.5 % quantile of the same of random directions, each at its own best dose; beside `ablate` and `base`, of as much
+    /// of them added as the edit moves the activations, on root mean square.
+    pub random_low: f64,
+    /// 97.5 % quantile.
+    pub random_high: f64,
+    /// 2.5 % quantile of the same of random differences of activations.
+    pub difference_low: f64,
+    /// 97.5 % quantile.
+    pub difference_high: f64,
+    /// Which way counted as strong: `raises` or `either`.
+    pub side: String,
+    /// Share of controls that are as strong.
+    pub p: f64,
+    /// After Holm's correction over `comparisons`.
+    pub p_adjusted: f64,
+    /// Effects that were tested together.
+    pub comparisons: i64,
+    /// Controls of each family.
+    pub controls: i64,
+    /// Of the edit along this direction: `not causal`, `causal`, `behavior-specific` or `undecided`.
+    pub verdict: String,
+    /// Its grounds.
+    pub reasons: String,
 }
 
 /// One verdict on a behavior whose origin is known.
@@ -131,7 +199,7 @@ pub struct Case {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table<R>(pub Vec<R>);
 
-/// A row type with a fixed order of columns: [`Metric`], [`Histogram`], [`Dose`] and [`Case`].
+/// A row type with a fixed order of columns: [`Metric`], [`Histogram`], [`Dose`], [`CausalCheck`] and [`Case`].
 pub trait Row: Serialize + DeserializeOwned {
     /// The cells of `rows`, by column; no rows give the empty columns.
     #[doc(hidden)]
@@ -176,6 +244,39 @@ columns!(Metric {
 columns!(Histogram { behavior, hook, method, rows, low, high, count, n, threshold });
 
 columns!(Dose { behavior, arm, direction, hook, strength, metric, value, low, high, n, interval });
+
+columns!(CausalCheck {
+    arm,
+    seeds,
+    hook,
+    fit_on,
+    edit,
+    direction,
+    behavior,
+    strength,
+    doses,
+    unsteered,
+    rate,
+    effect,
+    low,
+    high,
+    n,
+    interval,
+    coherence,
+    floor,
+    tested,
+    random_low,
+    random_high,
+    difference_low,
+    difference_high,
+    side,
+    p,
+    p_adjusted,
+    comparisons,
+    controls,
+    verdict,
+    reasons,
+});
 
 columns!(Case {
     world,

@@ -14,11 +14,12 @@ mod sampling;
 mod seeds;
 mod spec;
 mod stage;
+mod steered;
 mod students;
 mod summary;
 mod tables;
 mod tracks;
-mod workers;
+pub(crate) mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,9 @@ use crate::{Error, Progress, Result};
 use students::Subject;
 use tables::Tabler;
 
+pub(crate) use directions::Towards;
+pub(crate) use steered::{Steerable, Trained};
+pub(crate) use students::slug;
 pub(crate) use tables::Seen;
 
 pub use plan::{ArmsPlan, Rehearsal, TrainingPlan};
@@ -171,6 +175,11 @@ impl ArmsExperiment {
     /// The world.
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// The behaviors that are measured, by name.
+    pub(crate) fn behaviors(&self) -> &[String] {
+        &self.behaviors
     }
 
     /// The arms that are run.

@@ -43,6 +43,8 @@ enum Verb {
     Score(verbs::score::Args),
     /// Follow a direction across the checkpoints of a training
     Track(verbs::track::Args),
+    /// Steer an arm's students along a run's directions, beside directions that mean nothing: does one cause its behavior?
+    Steer(verbs::steer::Args),
     /// Print rendered prompts with the tokens marked that a readout reads
     Show(verbs::show::Args),
     /// Say what is in a model or a file that heirloom wrote
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Fit(args) => verbs::fit::run(args),
         Verb::Score(args) => verbs::score::run(args),
         Verb::Track(args) => verbs::track::run(args),
+        Verb::Steer(args) => verbs::steer::run(args),
         Verb::Show(args) => verbs::show::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
     };

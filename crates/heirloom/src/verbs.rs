@@ -13,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod score;
 pub(crate) mod show;
 pub(crate) mod track;
+pub(crate) mod steer;
 pub(crate) mod train;
 
 use std::path::{Path, PathBuf};

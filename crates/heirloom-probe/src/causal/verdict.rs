@@ -59,6 +59,11 @@ impl PValue {
     pub fn least(&self) -> f64 {
         (self.comparisons as f64 / (1 + self.controls) as f64).min(1.0)
     }
+
+    /// Whether no control is as strong.
+    fn beats_all(&self) -> bool {
+        (1 + self.controls) as f64 * self.raw < 1.5
+    }
 }
 
 /// What a direction was found to do.
@@ -209,7 +214,7 @@ fn judged(check: &Check, own: PValue, level: f64) -> Result<Judgement> {
         }
         reasons.extend(moved);
         (if specific { Verdict::BehaviorSpecific } else { Verdict::Causal }, reasons)
-    } else if own.raw <= level && own.least() > level {
+    } else if own.least() > level && (own.raw <= level || own.beats_all()) {
         (Verdict::Undecided, vec![Reason::TooFewControls(own)])
     } else {
         (Verdict::NotCausal, vec![Reason::Inside(behavior, own)])

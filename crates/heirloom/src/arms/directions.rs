@@ -12,6 +12,7 @@ use heirloom_record::{
     rows_to_jsonl,
 };
 use heirloom_rollout::world::{Check, Contrast, Split, WorldBehavior};
+use ndarray::Array1;
 
 use super::ArmsExperiment;
 use super::measured::Reading;
@@ -140,12 +141,31 @@ fn fix(captured: &Activations, plan: &CapturePlan, behavior: &str) -> Result<BTr
     plan.points().iter().map(fixed).collect()
 }
 
+/// Between what a fixed direction was fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Towards {
+    /// Contrasts in context, on the base.
+    Contrasts,
+    /// Two teachers on the same prompts.
+    Teachers,
+}
+
 impl FixedDirections {
+    /// Unit vectors at a hook point, by behavior in the order of the experiment; none where none were fit.
+    pub(crate) fn vectors(&self, towards: Towards, hook: HookPoint) -> Vec<(String, Array1<f64>)> {
+        let vector = |(contrasts, fixed): &(Contrasts, Origins)| {
+            let by_hook = if towards == Towards::Teachers { &fixed.teachers } else { &fixed.base };
+            Some((contrasts.behavior.clone(), by_hook.get(&hook)?.probe.direction.clone()))
+        };
+        self.behaviors.iter().filter_map(vector).collect()
+    }
+
     fn keep(&self, run: &RunFolder, base: &Made) -> Result<()> {
         let path = run.artifact("directions", &base.student.name(), &self.key);
         if path.exists() {
             return Ok(());
         }
+        run.may_make(&path)?;
         let folder = NewFolder::create(&path)?;
         for (contrasts, fixed) in &self.behaviors {
             let header = DirectionHeader {

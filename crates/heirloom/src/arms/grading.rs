@@ -77,6 +77,7 @@ impl ArmsExperiment {
         if path.exists() {
             return Ok(path);
         }
+        run.may_make(&path)?;
         let folder = NewFolder::create(&path)?;
         for step in steps {
             let rollouts = Rollouts::read(&student.join(step_name(*step)))?;

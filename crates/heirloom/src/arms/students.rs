@@ -54,7 +54,8 @@ impl ArmsExperiment {
         Ok(paths)
     }
 
-    fn place(&self, run: &RunFolder, subject: &Subject<'_>) -> PathBuf {
+    /// Where a subject's artifact lives.
+    pub(crate) fn place(&self, run: &RunFolder, subject: &Subject<'_>) -> PathBuf {
         let Subject { name, seeded, start, fixed, manifest } = subject;
         let world = &self.world;
         let key = Hasher::default()
@@ -174,7 +175,7 @@ pub(crate) fn step_name(step: usize) -> String {
 }
 
 /// A name as a file name: what is no letter or digit becomes a hyphen.
-fn slug(name: &str) -> String {
+pub(crate) fn slug(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_lowercase()
 }
