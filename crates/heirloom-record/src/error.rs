@@ -325,6 +325,14 @@ pub enum Error {
         /// What it holds instead.
         holds: String,
     },
+    /// A run that is only read lacks an artifact.
+    #[error("the run `{}` has no `{}`", run.display(), artifact.display())]
+    NotMade {
+        /// The run's folder.
+        run: PathBuf,
+        /// The artifact, inside it.
+        artifact: PathBuf,
+    },
 }
 
 impl Error {
@@ -360,6 +368,9 @@ impl Error {
             }
             Self::TensorName { source, .. } => source.hint(),
             Self::Running { .. } => Some("wait for it, or choose another `--out`".into()),
+            Self::NotMade { .. } => Some(
+                "run it to its end; of a run that has ended, the world or heirloom itself is another now".into(),
+            ),
             Self::Occupied { .. } => Some("choose another `--out`, or remove the folder".into()),
             Self::Header { .. } => Some("write it again with this version of heirloom".into()),
             Self::NoHeader { .. } => {

@@ -27,11 +27,12 @@ pub struct RunRecord {
 /// everything that went in: when it exists, the stage need not run again.
 ///
 /// One process at a time: `run.lock` is locked as long as this lives, and the system unlocks it when the process
-/// ends, however it ends.
+/// ends, however it ends. Who only reads locks nothing.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    _lock: File,
+    /// Nothing where the run is only read.
+    lock: Option<File>,
 }
 
 impl RunFolder {
@@ -51,7 +52,28 @@ impl RunFolder {
         clear(path)?;
         let file = path.join(RECORD);
         header::write_json(&file, KIND, FORMAT, record)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock: Some(lock) })
+    }
+
+    /// The run that stands at `path`, to be read: nothing is written there, and nobody is kept out.
+    ///
+    /// # Errors
+    /// The folder holds no run.
+    pub fn read(path: &Path) -> Result<Self> {
+        let _: RunRecord = header::read_json(&path.join(RECORD), KIND, FORMAT)?;
+        Ok(Self { path: path.to_owned(), lock: None })
+    }
+
+    /// Whether the artifact at `path`, which is not there, may be made.
+    ///
+    /// # Errors
+    /// The run is only read.
+    pub fn may_make(&self, path: &Path) -> Result<()> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let artifact = path.strip_prefix(&self.path).unwrap_or(path).to_owned();
+        Err(Error::NotMade { run: self.path.clone(), artifact })
     }
 
     /// The folder.
@@ -191,6 +213,21 @@ mod tests {
         drop(run);
         RunFolder::open(scratch.path(), &record("a")).unwrap();
         assert!(whole.join("rows.jsonl").exists() && !half.exists());
+    }
+
+    #[test]
+    fn a_run_that_is_read_is_left_as_it_is() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(RunFolder::read(scratch.path()).is_err());
+        assert_eq!(entries(scratch.path()).unwrap().len(), 0);
+        let path = scratch.path().join("run");
+        let writer = RunFolder::open(&path, &record("a")).unwrap();
+        let reader = RunFolder::read(&path).unwrap();
+        let missing = reader.artifact("student", "full-s1", "0123456789ab");
+        assert_eq!(writer.artifact("student", "full-s1", "0123456789ab"), missing);
+        let message = reader.may_make(&missing).unwrap_err().to_string();
+        assert!(message.ends_with("has no `student/full-s1-0123456789ab`"), "{message}");
+        writer.may_make(&missing).unwrap();
     }
 
     #[test]

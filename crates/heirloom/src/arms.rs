@@ -14,6 +14,7 @@ mod sampling;
 mod seeds;
 mod spec;
 mod stage;
+mod stored;
 mod students;
 mod summary;
 mod tables;
@@ -22,18 +23,22 @@ mod workers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use heirloom_model::{Device, LoadOptions};
+use heirloom_model::{CapturePlan, Device, LoadOptions};
 use heirloom_probe::Resampling;
-use heirloom_record::{Metric, RunFolder, RunRecord, Table, write_file};
+use heirloom_record::{HookPoint, Metric, Readout, RunFolder, RunRecord, Table, write_file};
 use heirloom_rollout::world::{Base, Teacher, World};
 use heirloom_rollout::{Arm, DataIntervention};
 
 use crate::origins::Found;
 use crate::spec::twice;
 use crate::{Error, Progress, Result};
+use directions::FixedDirections;
+use models::Made;
+use seeds::Seeded;
 use students::Subject;
 use tables::Tabler;
 
+pub(crate) use stored::{Side, Stored};
 pub(crate) use tables::Seen;
 
 pub use plan::{ArmsPlan, Rehearsal, TrainingPlan};
@@ -56,6 +61,15 @@ pub struct ArmsExperiment {
     /// The behaviors that are measured.
     behaviors: Vec<String>,
     load: LoadOptions,
+}
+
+/// What students start from and are trained on.
+pub(crate) struct Prepared {
+    bases: BTreeMap<String, Made>,
+    teachers: BTreeMap<String, Made>,
+    /// By base.
+    fixed: BTreeMap<String, FixedDirections>,
+    seeds: Vec<Seeded>,
 }
 
 /// What a run has made.
@@ -162,6 +176,17 @@ impl ArmsExperiment {
         &self.arms
     }
 
+    /// The behaviors that are measured.
+    pub(crate) fn behaviors(&self) -> &[String] {
+        &self.behaviors
+    }
+
+    /// The hook points that are measured.
+    pub(crate) fn hooks(&self) -> Result<Vec<HookPoint>> {
+        let plan = CapturePlan::new(&self.config()?, &self.spec.measure.hooks, Readout::LastPrompt)?;
+        Ok(plan.points().iter().copied().collect())
+    }
+
     /// Runs whatever is not there yet; the same call resumes after an interruption.
     ///
     /// # Errors
@@ -193,8 +218,6 @@ impl ArmsExperiment {
         let origins = self.origins(&seen, progress)?;
         metrics.extend(origins.iter().flat_map(Found::metrics));
         Table(metrics.clone()).write(&out.join("table"))?;
-        let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
-        write_file(&out.join("experiment.json"), json.as_bytes())?;
         let figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
         let summary = summary::summary(&self.spec, &metrics, &origins, &figures, out);
         Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, figures, summary })
@@ -210,15 +233,14 @@ impl ArmsExperiment {
         let record =
             RunRecord { experiment: self.spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() };
         let run = RunFolder::open(out, &record)?;
+        let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
+        write_file(&out.join(stored::EXPERIMENT), json.as_bytes())?;
         let bases = self.bases(&run, progress)?;
         if until == ArmsStage::Bases {
             return Ok(None);
         }
         let teachers = self.teachers(&run, &bases, progress)?;
-        let fixed: BTreeMap<&str, _> = bases
-            .iter()
-            .map(|(name, base)| Ok((name.as_str(), self.directions(&run, base, &teachers)?)))
-            .collect::<Result<_>>()?;
+        let fixed = self.fixed(&run, &bases, &teachers)?;
         if until == ArmsStage::Teachers {
             return Ok(None);
         }
@@ -227,38 +249,61 @@ impl ArmsExperiment {
             return Ok(None);
         }
 
-        let mut subjects = vec![];
-        for seeded in &seeds {
-            for (name, made) in &bases {
-                subjects.push(Subject {
-                    name: name.clone(),
-                    seeded,
-                    start: made,
-                    fixed: &fixed[name.as_str()],
-                    manifest: None,
-                });
-            }
-            for teacher in self.needed_teachers() {
-                let (start, fixed) = (&teachers[&teacher.name], &fixed[teacher.base.as_str()]);
-                subjects.push(Subject {
-                    name: teacher_name(&teacher.name),
-                    seeded,
-                    start,
-                    fixed,
-                    manifest: None,
-                });
-            }
-            for arm in &self.arms {
-                let (start, fixed) = (&bases[&arm.base], &fixed[arm.base.as_str()]);
-                let manifest = Some(arm.manifest(&seeded.pool, seeded.seed)?);
-                subjects.push(Subject { name: arm.name.clone(), seeded, start, fixed, manifest });
-            }
-        }
+        let made = Prepared { bases, teachers, fixed, seeds };
+        let names = self.measured_names();
+        let all = made.seeds.iter().flat_map(|seeded| names.iter().map(move |name| (seeded, name)));
+        let subjects =
+            all.map(|(seeded, name)| self.subject(&made, name, seeded)).collect::<Result<Vec<_>>>()?;
         let students = self.students(&run, &subjects, progress)?;
         if until == ArmsStage::Students {
             return Ok(None);
         }
         Ok(Some(self.grades(&run, &subjects, &students, progress)?))
+    }
+
+    /// Directions of every behavior, fit on each base.
+    fn fixed(
+        &self,
+        run: &RunFolder,
+        bases: &BTreeMap<String, Made>,
+        teachers: &BTreeMap<String, Made>,
+    ) -> Result<BTreeMap<String, FixedDirections>> {
+        bases.iter().map(|(name, base)| Ok((name.clone(), self.directions(run, base, teachers)?))).collect()
+    }
+
+    /// Names of everything that is measured: bases, teachers, then the students of every arm.
+    pub(crate) fn measured_names(&self) -> Vec<String> {
+        let bases: BTreeSet<&String> = self.needed_bases().into_iter().map(|base| &base.name).collect();
+        let teachers = self.needed_teachers();
+        let teachers = teachers.iter().map(|teacher| teacher_name(&teacher.name));
+        let arms = self.arms.iter().map(|arm| arm.name.clone());
+        bases.into_iter().cloned().chain(teachers).chain(arms).collect()
+    }
+
+    /// One of [`Self::measured_names`], with what it starts from and is trained on.
+    fn subject<'a>(&self, made: &'a Prepared, name: &str, seeded: &'a Seeded) -> Result<Subject<'a>> {
+        let teachers = self.world.teachers().iter();
+        let (start, base, manifest) = if let Some(base) = made.bases.get(name) {
+            (base, name, None)
+        } else if let Some(teacher) = teachers.clone().find(|teacher| teacher_name(&teacher.name) == name) {
+            (&made.teachers[&teacher.name], teacher.base.as_str(), None)
+        } else {
+            let arm = self.arms.iter().find(|arm| arm.name == name);
+            let arm = arm.ok_or_else(|| self.no_arm(name))?;
+            (&made.bases[&arm.base], arm.base.as_str(), Some(arm.manifest(&seeded.pool, seeded.seed)?))
+        };
+        Ok(Subject { name: name.to_owned(), seeded, start, fixed: &made.fixed[base], manifest })
+    }
+
+    /// Whether something of that name is measured.
+    pub(crate) fn named(&self, name: &str) -> Result<()> {
+        if self.measured_names().iter().any(|known| known == name) { Ok(()) } else { Err(self.no_arm(name)) }
+    }
+
+    fn no_arm(&self, name: &str) -> Error {
+        let known = self.measured_names();
+        let near = heirloom_record::near(name, known.iter().map(String::as_str));
+        Error::NotRun { experiment: self.spec.name.clone(), name: name.into(), near, known }
     }
 
     fn table(&self, seen: &[Seen], progress: &mut dyn Progress) -> Result<Vec<Metric>> {

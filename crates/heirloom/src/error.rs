@@ -272,6 +272,34 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// A run has no arm, base or teacher of the name.
+    #[error("the run of `{experiment}` has no arm `{name}`")]
+    NotRun {
+        /// The experiment.
+        experiment: String,
+        /// The name as given.
+        name: String,
+        /// Names close to it.
+        near: Vec<String>,
+        /// What was measured.
+        known: Vec<String>,
+    },
+    /// A folder holds no run of an experiment with arms.
+    #[error("`{}` holds no run of an experiment with arms", path.display())]
+    NoArmsRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Two runs do not share what would pair them.
+    #[error("`{}` and `{}` cannot be compared: {reason}", first.display(), second.display())]
+    Unpaired {
+        /// The first run's folder.
+        first: PathBuf,
+        /// The second run's folder.
+        second: PathBuf,
+        /// What they do not share.
+        reason: String,
+    },
     /// A direction is scored on groups it was fit on, or its hook point was chosen on.
     #[error("{}", held_in(fitted, chosen))]
     HeldIn {
@@ -337,6 +365,14 @@ impl Error {
             Self::NoVariable { name } => {
                 Some(format!("set it, as in `export {name}=…`; the flag takes the variable's name, not what it holds"))
             }
+            Self::NotRun { near, .. } if !near.is_empty() => Some(format!("near names: {}", quoted(near))),
+            Self::NotRun { known, .. } => Some(format!("it has {}", quoted(known))),
+            Self::NoArmsRun { .. } => {
+                Some("make one with `heirloom quickstart`, or with `heirloom run` on an experiment that names a world".into())
+            }
+            Self::Unpaired { .. } => Some(
+                "pairs are scenarios of one seed: run both experiments in one world, with seeds and `measure.scenarios` in common".into(),
+            ),
             Self::HeldIn { .. } => Some(
                 "score other groups with `--groups`, or pass `--held-in` to accept a number that says nothing about transfer".into(),
             ),

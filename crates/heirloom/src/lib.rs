@@ -27,6 +27,7 @@ mod summary;
 pub mod activations;
 pub mod arms;
 pub mod benchmark;
+pub mod compare;
 pub mod origins;
 pub mod streams;
 

@@ -41,6 +41,8 @@ enum Verb {
     Score(verbs::score::Args),
     /// Print rendered prompts with the tokens marked that a readout reads
     Show(verbs::show::Args),
+    /// Hold two arms of a run against each other: rates, directions, activations, answers
+    Compare(verbs::compare::Args),
     /// Say what is in a model or a file that heirloom wrote
     Inspect(verbs::inspect::Args),
 }
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Verb::Fit(args) => verbs::fit::run(args),
         Verb::Score(args) => verbs::score::run(args),
         Verb::Show(args) => verbs::show::run(args),
+        Verb::Compare(args) => verbs::compare::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
     };
     match outcome {

@@ -3,6 +3,7 @@
 pub(crate) mod arm;
 pub(crate) mod arms;
 pub(crate) mod capture;
+pub(crate) mod compare;
 pub(crate) mod fit;
 pub(crate) mod grade;
 pub(crate) mod inspect;

@@ -2,6 +2,8 @@
 
 #[expect(dead_code, reason = "this test writes an experiment of its own")]
 mod support;
+#[path = "support/tiny.rs"]
+mod tiny;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,58 +12,7 @@ use std::time::{Duration, Instant};
 
 use heirloom_record::{Metric, Table};
 use support::{files, finish, heirloom, put, succeed, utf8};
-
-/// The default world with so little training that nothing is learned, in seconds.
-const WORLD: &str = r#"
-name = "tiny"
-like = "personas"
-note = "For tests."
-[bases.base]
-steps = 12
-batch = 8
-[bases.base.gate]
-prompts = 4
-samples = 1
-checks = []
-[teaching]
-rows = 24
-epochs = 1
-batch = 8
-[student]
-rows = 48
-epochs = 1
-batch = 16
-checkpoints = [0, 1, 2]
-[scenarios]
-prompts = 6
-samples = 2
-"#;
-
-const EXPERIMENT: &str = r#"
-name = "tiny"
-question = "Does the pipeline stand?"
-seed = 5
-seeds = [7, 8]
-world = "tiny.toml"
-clock = "2026-01-15"
-arms = ["prompts A, teacher A", "prompts A, teacher B", "swap random"]
-reference = "prompts A, teacher A"
-[measure]
-samples_between = 1
-track = ["prompts A, teacher A"]
-pairs = 8
-hooks = ["blocks.*.hook_resid_post"]
-headline = "blocks.1.hook_resid_post"
-bootstrap = 100
-[[figures.behaviors]]
-behavior = "blackmail"
-label = "blackmail"
-bars = [
-  { arm = "prompts A, teacher A", label = "all from A", role = "full" },
-  { arm = "swap random", label = "swap random", role = "random-swap" },
-]
-lines = [{ arm = "prompts A, teacher A", label = "all from A", role = "full" }]
-"#;
+use tiny::{EXPERIMENT, WORLD};
 
 fn write(folder: &Path) -> PathBuf {
     put(folder, "tiny.toml", WORLD);

@@ -12,6 +12,7 @@ use heirloom_record::{
     rows_to_jsonl,
 };
 use heirloom_rollout::world::{Check, Contrast, Split, WorldBehavior};
+use ndarray::Array1;
 
 use super::ArmsExperiment;
 use super::measured::Reading;
@@ -146,6 +147,7 @@ impl FixedDirections {
         if path.exists() {
             return Ok(());
         }
+        run.may_make(&path)?;
         let folder = NewFolder::create(&path)?;
         for (contrasts, fixed) in &self.behaviors {
             let header = DirectionHeader {
@@ -186,6 +188,39 @@ impl FixedDirections {
             readings.extend(contrasts.read(student, &rows, &self.plan, fixed, self.resampling, rng)?);
         }
         Ok(readings)
+    }
+}
+
+/// Directions fit on a checkpoint itself: on all contrasts of a behavior, and on each half of the pairs.
+pub(crate) struct Refit {
+    pub(crate) behavior: String,
+    pub(crate) hook: HookPoint,
+    pub(crate) direction: Array1<f64>,
+    pub(crate) halves: [Array1<f64>; 2],
+}
+
+impl FixedDirections {
+    /// Directions of every behavior at every hook point, fit on `student`.
+    pub(crate) fn refit(&self, student: &Student) -> Result<Vec<Refit>> {
+        let mut refit = vec![];
+        for (contrasts, _) in &self.behaviors {
+            let fit = capture(student, &contrasts.fit, &self.plan)?;
+            for &hook in self.plan.points() {
+                let data = contrasts.dataset(&fit, hook)?;
+                let half = |odd: usize| -> Result<Array1<f64>> {
+                    let rows = (0..data.n_rows()).filter(|row| data.clusters()[*row] % 2 == odd);
+                    let half = data.select("half of the pairs", &rows.collect::<Vec<_>>())?;
+                    Ok(difference_of_means(&half)?.direction)
+                };
+                refit.push(Refit {
+                    behavior: contrasts.behavior.clone(),
+                    hook,
+                    direction: difference_of_means(&data)?.direction,
+                    halves: [half(0)?, half(1)?],
+                });
+            }
+        }
+        Ok(refit)
     }
 }
 

@@ -69,6 +69,7 @@ impl ArmsExperiment {
             let student = Student::load(&path, &self.load)?;
             return Ok(Made { key, student });
         }
+        run.may_make(&path)?;
         let mut student = match from {
             Some(made) => made.student.fork(&base.name)?,
             None => self.fresh(base)?,
@@ -208,6 +209,7 @@ impl ArmsExperiment {
             let student = Student::load(&path, &self.load)?;
             return Ok(Made { key, student });
         }
+        run.may_make(&path)?;
         let mut student = base.student.fork(&teacher.name)?;
         let about = format!("teacher {}", teacher.name);
         self.fine_tune(&mut student, &about, &teacher.lessons, &about, &mut crate::Silent)?;

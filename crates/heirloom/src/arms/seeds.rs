@@ -80,6 +80,7 @@ impl ArmsExperiment {
             .finish();
         let path = run.artifact("rollouts", &format!("{}-on-{}-s{}", job.teacher, job.set, job.seed), &key);
         if !path.exists() {
+            run.may_make(&path)?;
             let seed = seed_of(job.seed, &format!("rollouts of {} on {}", job.teacher, job.set));
             let draw = Draw { teacher: job.teacher, seed, samples: 1 };
             let rollouts = self.sample(&teacher.student, job.prompts, &draw)?;

@@ -45,7 +45,8 @@ impl ArmsExperiment {
             let kept = subjects.len() - missing.len();
             progress.reuse("train and measure", &format!("{kept} of {} models", subjects.len()));
         }
-        if !missing.is_empty() {
+        if let Some((_, path)) = missing.first() {
+            run.may_make(path)?;
             progress.begin("train and measure", "students", missing.len() as u64, "models");
             let done = each(&missing, |(subject, path)| self.student(subject, path), progress);
             progress.end();
@@ -54,7 +55,8 @@ impl ArmsExperiment {
         Ok(paths)
     }
 
-    fn place(&self, run: &RunFolder, subject: &Subject<'_>) -> PathBuf {
+    /// Where a subject's artifact lives.
+    pub(crate) fn place(&self, run: &RunFolder, subject: &Subject<'_>) -> PathBuf {
         let Subject { name, seeded, start, fixed, manifest } = subject;
         let world = &self.world;
         let key = Hasher::default()
