@@ -10,6 +10,7 @@ mod measured;
 mod models;
 mod origins;
 mod plan;
+mod ranked;
 mod sampling;
 mod seeds;
 mod spec;
@@ -34,16 +35,18 @@ use crate::spec::twice;
 use crate::{Error, Progress, Result};
 use directions::FixedDirections;
 use models::Made;
-use seeds::Seeded;
 use students::Subject;
 use tables::Tabler;
 
+pub(crate) use directions::FixedOn;
+pub(crate) use seeds::Seeded;
 pub(crate) use stored::{Side, Stored};
 pub(crate) use tables::Seen;
 
 pub use plan::{ArmsPlan, Rehearsal, TrainingPlan};
 pub use spec::{
-    ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, Role,
+    ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, RankerLabel,
+    Role,
 };
 pub use stage::ArmsStage;
 
@@ -54,7 +57,7 @@ const QUICKSTART: &str = include_str!("../../../experiments/quickstart/experimen
 pub struct ArmsExperiment {
     spec: ArmsSpec,
     world: World,
-    /// The arms that are run: those of the world in its order, then those at other learning rates.
+    /// The arms that are run: those of the world in its order, the experiment's own, then those at other learning rates.
     arms: Vec<Arm>,
     /// Learning rates of arms that are trained at another than the world's.
     swept: BTreeMap<String, f64>,
@@ -65,11 +68,11 @@ pub struct ArmsExperiment {
 
 /// What students start from and are trained on.
 pub(crate) struct Prepared {
-    bases: BTreeMap<String, Made>,
-    teachers: BTreeMap<String, Made>,
+    pub(crate) bases: BTreeMap<String, Made>,
+    pub(crate) teachers: BTreeMap<String, Made>,
     /// By base.
-    fixed: BTreeMap<String, FixedDirections>,
-    seeds: Vec<Seeded>,
+    pub(crate) fixed: BTreeMap<String, FixedDirections>,
+    pub(crate) seeds: Vec<Seeded>,
 }
 
 /// What a run has made.
@@ -110,6 +113,8 @@ impl ArmsExperiment {
         known(&in_world, spec.arms.iter().chain(&spec.sweep))?;
         let wanted = |arm: &&Arm| spec.arms.is_empty() || spec.arms.contains(&arm.name);
         let mut arms: Vec<Arm> = world.arms().iter().filter(wanted).cloned().collect();
+        arms.extend(spec.own_arms.iter().cloned());
+        Arm::check_all(&[world.arms(), &spec.own_arms].concat())?;
         let mut swept = BTreeMap::new();
         for arm in world.arms().iter().filter(|arm| spec.sweep.contains(&arm.name)) {
             for lr in &world.student().sweep {
@@ -125,20 +130,31 @@ impl ArmsExperiment {
                 .iter()
                 .map(ToString::to_string)
                 .chain(swept.keys().cloned())
+                .chain(spec.own_arms.iter().map(|arm| arm.name.clone()))
                 .chain(bases)
                 .chain(teachers)
                 .collect()
         };
         let named: Vec<&str> = named.iter().map(String::as_str).collect();
         let parts = spec.origins.values().flat_map(BTreeMap::values);
-        known(&named, [&spec.reference].into_iter().chain(spec.compare.iter().flatten()).chain(parts))?;
+        let ranked = spec.figures.selection.iter().flat_map(|ranker| &ranker.arms).map(|mix| &mix.arm);
+        let compared = [&spec.reference].into_iter().chain(spec.compare.iter().flatten());
+        known(&named, compared.chain(parts).chain(ranked))?;
         let mut behaviors: Vec<String> =
             spec.figures.behaviors.iter().map(|panel| panel.behavior.clone()).collect();
         twice("figures.behaviors", behaviors.iter().cloned())?;
         let more = spec.origins.keys().filter(|name| !behaviors.contains(name)).cloned();
         behaviors.extend(more.collect::<Vec<_>>());
         behaviors.iter().try_for_each(|name| world.behavior(name).map(|_| ()))?;
-        Ok(Self { spec, world, arms, swept, behaviors, load })
+        let experiment = Self { spec, world, arms, swept, behaviors, load };
+        for arm in &experiment.spec.own_arms {
+            experiment.world.base(&arm.base)?;
+        }
+        for (teacher, set) in experiment.pairings() {
+            experiment.world.teacher(teacher)?;
+            experiment.world.prompt_set(set)?;
+        }
+        Ok(experiment)
     }
 
     /// The smaller experiment of the file's `[quick]`.
@@ -217,8 +233,10 @@ impl ArmsExperiment {
         let mut metrics = self.table(&seen, progress)?;
         let origins = self.origins(&seen, progress)?;
         metrics.extend(origins.iter().flat_map(Found::metrics));
+        metrics.extend(self.selection(&seen)?);
         Table(metrics.clone()).write(&out.join("table"))?;
-        let figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
+        let mut figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
+        figures.extend(ranked::draw(&self.spec, &metrics, &out.join("figures"))?);
         let summary = summary::summary(&self.spec, &metrics, &origins, &figures, out);
         Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, figures, summary })
     }

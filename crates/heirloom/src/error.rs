@@ -185,6 +185,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Scores would be written over something else.
+    #[error("`{}` is there already and is no score file", path.display())]
+    NotScores {
+        /// The file.
+        path: PathBuf,
+    },
     /// A row of a store lacks what a probe needs.
     #[error("row `{row}` of `{}` has no {field}", store.display())]
     Unlabelled {
@@ -342,7 +348,7 @@ impl Error {
             Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),
             Self::Absent { help, near, .. } => Some(format!("beside it is `{}`; {help}", near.join("`, `"))),
             Self::Unknown { known, .. } => Some(format!("known are {known}")),
-            Self::NotDirections { .. } => Some("choose another `--out`, or remove it".into()),
+            Self::NotDirections { .. } | Self::NotScores { .. } => Some("choose another `--out`, or remove it".into()),
             Self::Unlabelled { field: "label", .. } => {
                 Some("give every row `\"label\": true` or `false` and capture again".into())
             }

@@ -29,6 +29,7 @@ pub mod arms;
 pub mod benchmark;
 pub mod compare;
 pub mod origins;
+pub mod selection;
 pub mod streams;
 
 pub use error::{Error, Result};

@@ -43,6 +43,8 @@ enum Verb {
     Show(verbs::show::Args),
     /// Hold two arms of a run against each other: rates, directions, activations, answers
     Compare(verbs::compare::Args),
+    /// Rank training prompts by how much of a behavior they carry, for arms to swap or drop
+    Select(verbs::select::Args),
     /// Say what is in a model or a file that heirloom wrote
     Inspect(verbs::inspect::Args),
 }
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Verb::Score(args) => verbs::score::run(args),
         Verb::Show(args) => verbs::show::run(args),
         Verb::Compare(args) => verbs::compare::run(args),
+        Verb::Select(args) => verbs::select::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
     };
     match outcome {

@@ -11,6 +11,7 @@ pub(crate) mod quickstart;
 pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod score;
+pub(crate) mod select;
 pub(crate) mod show;
 pub(crate) mod train;
 

@@ -199,7 +199,26 @@ pub(crate) struct Refit {
     pub(crate) halves: [Array1<f64>; 2],
 }
 
+/// Which fixed direction of a behavior.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FixedOn {
+    /// Fit on the base, from contrasts in context.
+    Base,
+    /// From the second teacher of `measure.teachers` to the first.
+    Teachers,
+}
+
 impl FixedDirections {
+    /// The fixed direction of a behavior at a hook point, where there is one.
+    pub(crate) fn direction(&self, behavior: &str, hook: HookPoint, on: FixedOn) -> Option<&Array1<f64>> {
+        let (_, origins) = self.behaviors.iter().find(|(contrasts, _)| contrasts.behavior == behavior)?;
+        let fixed = match on {
+            FixedOn::Base => &origins.base,
+            FixedOn::Teachers => &origins.teachers,
+        };
+        fixed.get(&hook).map(|fixed| &fixed.probe.direction)
+    }
+
     /// Directions of every behavior at every hook point, fit on `student`.
     pub(crate) fn refit(&self, student: &Student) -> Result<Vec<Refit>> {
         let mut refit = vec![];

@@ -70,6 +70,11 @@ impl Stored {
         let seen = self.experiment.seen(&self.run, &subject, &artifact)?;
         Ok(Side { subject, seen, artifact })
     }
+
+    /// The model that an arm's students start from.
+    pub(crate) fn start(&self, base: &str) -> &Student {
+        &self.made.bases[base].student
+    }
 }
 
 impl Side<'_> {
