@@ -77,6 +77,11 @@ fn every_ranker_writes_a_score_file_for_each_seed_and_leaves_the_run_alone() {
             assert!(by != "random-equal-length" || chosen == 12, "{chosen}");
         }
     }
+    let note = "fit at the last prompt token and is read at response tokens";
+    for (by, said) in [("projection-difference", true), ("random", false)] {
+        let file = scratch.path().join("noted-s{seed}.jsonl");
+        assert_eq!(succeed(&select(&out, by, &file, &[])).contains(note), said, "{by}");
+    }
     // A control of equal length is none of the choice it is a control of.
     let of = |by: &str| scores(&scratch.path().join(format!("{by}-s7.jsonl")));
     let ranked = of("projection-difference");
@@ -215,6 +220,15 @@ other-teacher = "prompts A, teacher B"
     let (code, _, stderr) = finish(heirloom(&["run", utf8(&experiment), "--out", utf8(&again)]));
     assert_eq!(code, 1);
     assert!(stderr.contains("mail-s8.jsonl"), "{stderr}");
+}
+
+#[test]
+fn the_experiment_on_rankings_loads_with_every_arm_that_its_figure_draws() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/selection");
+    let experiment = heirloom::prelude::ArmsExperiment::load(&folder).unwrap();
+    // Two of the world's, and four shares of: a random choice, and five choices for each of two behaviors.
+    assert_eq!(experiment.arms().len(), 2 + 4 * (1 + 2 * 5));
+    assert_eq!(experiment.spec().figures.selection.len(), 2 * 6);
 }
 
 #[test]

@@ -94,6 +94,13 @@ fn direction(
     let base = &rows.original.base;
     let fixed = |on| stored.made.fixed[base].direction(&request.behavior, hook, on).cloned();
     let mut expected = "a direction that the run has at its headline hook point";
+    if request.direction != Along::Answers {
+        notes.push(
+            "the direction was fit at the last prompt token and is read at response tokens; `--direction answers` is fit \
+             where it is read"
+                .into(),
+        );
+    }
     let found = match request.direction {
         Along::Base => fixed(FixedOn::Base),
         Along::Teachers => fixed(FixedOn::Teachers),
