@@ -38,6 +38,7 @@ impl Ranker {
         let method = method.into();
         let label = match method.as_str() {
             "random-equal-length" => "random of equal length".into(),
+            "projection-difference-answers" => "projection difference, answers".into(),
             other => other.replace('-', " "),
         };
         Self { method, label, shares }

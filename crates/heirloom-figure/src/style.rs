@@ -194,8 +194,9 @@ pub const ARMS: [(&str, Look); 9] = [
 ];
 
 /// What ranks the prompts whose rollouts are swapped; random choices are gray.
-pub const RANKERS: [(&str, Look); 5] = [
+pub const RANKERS: [(&str, Look); 6] = [
     ("projection-difference", look((0x00, 0x44, 0x88), Marker::Circle, Dash::Solid)),
+    ("projection-difference-answers", look((0x66, 0x99, 0xCC), Marker::Diamond, Dash::DashDot)),
     ("activation-attribution", look((0xDD, 0xAA, 0x33), Marker::Square, Dash::Long)),
     ("tags", look((0xBB, 0x55, 0x66), Marker::Triangle, Dash::Short)),
     ("random", CONTROL),

@@ -99,6 +99,6 @@ pub use lint::{Finding, Limits, Unit};
 pub use manifest::{Applied, Change, Changed, Diff, Manifest, ManifestRow, Repeated, Sides};
 pub use pair::{ContrastPair, Kind, Scenario, TopicText, Transcript};
 pub use pool::Pool;
-pub use subset::{LengthMatch, Subset, Top};
+pub use subset::{LengthMatch, Subset, Top, for_seed};
 pub use summary::{Lengths, Summary};
 pub use world::{Truth, World, WorldProblem};

@@ -37,7 +37,7 @@ pub enum Subset {
     AnswerRegex(String),
     /// The prompts with the highest scores; ties are broken at random, by the seed.
     Scores {
-        /// A score per prompt, as [`heirloom_record::read_scores`] reads it.
+        /// A score per prompt, as [`heirloom_record::read_scores`] reads it; see [`for_seed`].
         file: PathBuf,
         /// How many.
         top: Top,
@@ -214,8 +214,15 @@ fn with_ids(ids: &[String], draft: &Draft<'_>, there: &BTreeSet<usize>) -> Resul
     Err(ArmProblem::UnknownIds { near, of: ids.len(), ids: unknown })
 }
 
+/// A score file's path with the seed where `{seed}` stands: where each seed draws prompts of its own, each has scores of
+/// its own.
+pub fn for_seed(file: &Path, seed: u64) -> PathBuf {
+    file.to_str().map_or_else(|| file.to_owned(), |text| text.replace("{seed}", &seed.to_string()).into())
+}
+
 fn highest(file: &Path, top: Top, draft: &Draft<'_>, there: &BTreeSet<usize>) -> Result<BTreeSet<usize>> {
-    let scores = read_scores(file).map_err(|source| ArmProblem::Scores { source: Box::new(source) })?;
+    let file = for_seed(file, draft.seed);
+    let scores = read_scores(&file).map_err(|source| ArmProblem::Scores { source: Box::new(source) })?;
     let scores: HashMap<String, f64> = scores.into_iter().collect();
     let missing: Vec<String> = there
         .iter()
@@ -224,7 +231,7 @@ fn highest(file: &Path, top: Top, draft: &Draft<'_>, there: &BTreeSet<usize>) ->
         .cloned()
         .collect();
     if !missing.is_empty() {
-        return Err(ArmProblem::NoScore { file: file.into(), prompts: missing, of: there.len() });
+        return Err(ArmProblem::NoScore { file, prompts: missing, of: there.len() });
     }
     let n = match top {
         Top::Share(share) => part(share, there.len()),

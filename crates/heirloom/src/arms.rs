@@ -10,11 +10,13 @@ mod measured;
 mod models;
 mod origins;
 mod plan;
+mod ranked;
 mod sampling;
 mod seeds;
 mod spec;
 mod stage;
 mod steered;
+mod stored;
 mod students;
 mod summary;
 mod tables;
@@ -26,24 +28,30 @@ use std::path::{Path, PathBuf};
 
 use heirloom_model::{CapturePlan, Device, LoadOptions};
 use heirloom_probe::Resampling;
-use heirloom_record::{Metric, Readout, RunFolder, RunRecord, Table, write_file};
+use heirloom_record::{HookPoint, Metric, Readout, RunFolder, RunRecord, Table, write_file};
 use heirloom_rollout::world::{Base, Teacher, World};
 use heirloom_rollout::{Arm, DataIntervention};
 
 use crate::origins::Found;
 use crate::spec::{setting, twice};
 use crate::{Error, Progress, Result};
+use directions::FixedDirections;
+use models::Made;
 use students::Subject;
 use tables::Tabler;
 
+pub(crate) use directions::FixedOn;
 pub(crate) use directions::Towards;
+pub(crate) use seeds::Seeded;
 pub(crate) use steered::{Steerable, Trained};
+pub(crate) use stored::{Side, Stored};
 pub(crate) use students::slug;
 pub(crate) use tables::Seen;
 
 pub use plan::{ArmsPlan, Rehearsal, TrainingPlan};
 pub use spec::{
-    ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, Role,
+    ArmLabel, ArmsSpec, BehaviorPanel, FiguresSpec, GridSpec, MeasureSpec, MixLabel, QuickSpec, RankerLabel,
+    Role,
 };
 pub use stage::ArmsStage;
 pub use tracks::Appears;
@@ -56,13 +64,22 @@ const QUICKSTART: &str = include_str!("../../../experiments/quickstart/experimen
 pub struct ArmsExperiment {
     spec: ArmsSpec,
     world: World,
-    /// The arms that are run: those of the world in its order, then those at other learning rates.
+    /// The arms that are run: those of the world in its order, the experiment's own, then those at other learning rates.
     arms: Vec<Arm>,
     /// Learning rates of arms that are trained at another than the world's.
     swept: BTreeMap<String, f64>,
     /// The behaviors that are measured.
     behaviors: Vec<String>,
     load: LoadOptions,
+}
+
+/// What students start from and are trained on.
+pub(crate) struct Prepared {
+    pub(crate) bases: BTreeMap<String, Made>,
+    pub(crate) teachers: BTreeMap<String, Made>,
+    /// By base.
+    pub(crate) fixed: BTreeMap<String, FixedDirections>,
+    pub(crate) seeds: Vec<Seeded>,
 }
 
 /// What a run has made.
@@ -108,6 +125,8 @@ impl ArmsExperiment {
         known(&in_world, spec.arms.iter().chain(&spec.sweep))?;
         let wanted = |arm: &&Arm| spec.arms.is_empty() || spec.arms.contains(&arm.name);
         let mut arms: Vec<Arm> = world.arms().iter().filter(wanted).cloned().collect();
+        arms.extend(spec.own_arms.iter().cloned());
+        Arm::check_all(&[world.arms(), &spec.own_arms].concat())?;
         let mut swept = BTreeMap::new();
         for arm in world.arms().iter().filter(|arm| spec.sweep.contains(&arm.name)) {
             for lr in &world.student().sweep {
@@ -123,6 +142,7 @@ impl ArmsExperiment {
                 .iter()
                 .map(ToString::to_string)
                 .chain(swept.keys().cloned())
+                .chain(spec.own_arms.iter().map(|arm| arm.name.clone()))
                 .chain(bases)
                 .chain(teachers)
                 .collect()
@@ -131,7 +151,9 @@ impl ArmsExperiment {
         spec.measure.teachers.iter().flatten().try_for_each(|name| world.teacher(name).map(|_| ()))?;
         let parts = spec.origins.values().flat_map(BTreeMap::values);
         let parts = parts.chain(spec.measure.track.iter().flatten()).chain(spec.figures.arms());
-        known(&named, [&spec.reference].into_iter().chain(spec.compare.iter().flatten()).chain(parts))?;
+        let ranked = spec.figures.selection.iter().flat_map(|ranker| &ranker.arms).map(|mix| &mix.arm);
+        let compared = [&spec.reference].into_iter().chain(spec.compare.iter().flatten());
+        known(&named, compared.chain(parts).chain(ranked))?;
         let mut behaviors: Vec<String> =
             spec.figures.behaviors.iter().map(|panel| panel.behavior.clone()).collect();
         twice("figures.behaviors", behaviors.iter().cloned())?;
@@ -139,10 +161,16 @@ impl ArmsExperiment {
         behaviors.extend(more.collect::<Vec<_>>());
         behaviors.iter().try_for_each(|name| world.behavior(name).map(|_| ()))?;
         let experiment = Self { spec, world, arms, swept, behaviors, load };
-        let MeasureSpec { hooks, headline, .. } = &experiment.spec.measure;
-        let plan = CapturePlan::new(&experiment.config()?, hooks, Readout::LastPrompt)?;
-        if !plan.points().contains(headline) {
+        let headline = &experiment.spec.measure.headline;
+        if !experiment.hooks()?.contains(headline) {
             return Err(setting("measure.headline", "one of `measure.hooks`", headline));
+        }
+        for arm in &experiment.spec.own_arms {
+            experiment.world.base(&arm.base)?;
+        }
+        for (teacher, set) in experiment.pairings() {
+            experiment.world.teacher(teacher)?;
+            experiment.world.prompt_set(set)?;
         }
         Ok(experiment)
     }
@@ -187,6 +215,12 @@ impl ArmsExperiment {
         &self.arms
     }
 
+    /// The hook points that are measured.
+    pub(crate) fn hooks(&self) -> Result<Vec<HookPoint>> {
+        let plan = CapturePlan::new(&self.config()?, &self.spec.measure.hooks, Readout::LastPrompt)?;
+        Ok(plan.points().iter().copied().collect())
+    }
+
     /// Runs whatever is not there yet; the same call resumes after an interruption.
     ///
     /// # Errors
@@ -222,10 +256,10 @@ impl ArmsExperiment {
         metrics.extend(origins.iter().flat_map(Found::metrics));
         let tracks = self.tracks(&seen, progress)?;
         metrics.extend(tracks.iter().flat_map(Appears::metrics));
+        metrics.extend(self.selection(&seen)?);
         Table(metrics.clone()).write(&out.join("table"))?;
-        let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
-        write_file(&out.join("experiment.json"), json.as_bytes())?;
-        let figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
+        let mut figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
+        figures.extend(ranked::draw(&self.spec, &metrics, &out.join("figures"))?);
         let summary =
             summary::summary(&self.spec, &self.behaviors, &metrics, &origins, &tracks, &figures, out);
         Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, tracks, figures, summary })
@@ -241,15 +275,14 @@ impl ArmsExperiment {
         let record =
             RunRecord { experiment: self.spec.name.clone(), version: env!("CARGO_PKG_VERSION").into() };
         let run = RunFolder::open(out, &record)?;
+        let json = serde_json::to_string_pretty(&self.spec).map_err(Error::Json)?;
+        write_file(&out.join(stored::EXPERIMENT), json.as_bytes())?;
         let bases = self.bases(&run, progress)?;
         if until == ArmsStage::Bases {
             return Ok(None);
         }
         let teachers = self.teachers(&run, &bases, progress)?;
-        let fixed: BTreeMap<&str, _> = bases
-            .iter()
-            .map(|(name, base)| Ok((name.as_str(), self.directions(&run, base, &teachers)?)))
-            .collect::<Result<_>>()?;
+        let fixed = self.fixed(&run, &bases, &teachers)?;
         if until == ArmsStage::Teachers {
             return Ok(None);
         }
@@ -258,38 +291,61 @@ impl ArmsExperiment {
             return Ok(None);
         }
 
-        let mut subjects = vec![];
-        for seeded in &seeds {
-            for (name, made) in &bases {
-                subjects.push(Subject {
-                    name: name.clone(),
-                    seeded,
-                    start: made,
-                    fixed: &fixed[name.as_str()],
-                    manifest: None,
-                });
-            }
-            for teacher in self.needed_teachers() {
-                let (start, fixed) = (&teachers[&teacher.name], &fixed[teacher.base.as_str()]);
-                subjects.push(Subject {
-                    name: teacher_name(&teacher.name),
-                    seeded,
-                    start,
-                    fixed,
-                    manifest: None,
-                });
-            }
-            for arm in &self.arms {
-                let (start, fixed) = (&bases[&arm.base], &fixed[arm.base.as_str()]);
-                let manifest = Some(arm.manifest(&seeded.pool, seeded.seed)?);
-                subjects.push(Subject { name: arm.name.clone(), seeded, start, fixed, manifest });
-            }
-        }
+        let made = Prepared { bases, teachers, fixed, seeds };
+        let names = self.measured_names();
+        let all = made.seeds.iter().flat_map(|seeded| names.iter().map(move |name| (seeded, name)));
+        let subjects =
+            all.map(|(seeded, name)| self.subject(&made, name, seeded)).collect::<Result<Vec<_>>>()?;
         let students = self.students(&run, &subjects, progress)?;
         if until == ArmsStage::Students {
             return Ok(None);
         }
         Ok(Some(self.grades(&run, &subjects, &students, progress)?))
+    }
+
+    /// Directions of every behavior, fit on each base.
+    fn fixed(
+        &self,
+        run: &RunFolder,
+        bases: &BTreeMap<String, Made>,
+        teachers: &BTreeMap<String, Made>,
+    ) -> Result<BTreeMap<String, FixedDirections>> {
+        bases.iter().map(|(name, base)| Ok((name.clone(), self.directions(run, base, teachers)?))).collect()
+    }
+
+    /// Names of everything that is measured: bases, teachers, then the students of every arm.
+    pub(crate) fn measured_names(&self) -> Vec<String> {
+        let bases: BTreeSet<&String> = self.needed_bases().into_iter().map(|base| &base.name).collect();
+        let teachers = self.needed_teachers();
+        let teachers = teachers.iter().map(|teacher| teacher_name(&teacher.name));
+        let arms = self.arms.iter().map(|arm| arm.name.clone());
+        bases.into_iter().cloned().chain(teachers).chain(arms).collect()
+    }
+
+    /// One of [`Self::measured_names`], with what it starts from and is trained on.
+    fn subject<'a>(&self, made: &'a Prepared, name: &str, seeded: &'a Seeded) -> Result<Subject<'a>> {
+        let teachers = self.world.teachers().iter();
+        let (start, base, manifest) = if let Some(base) = made.bases.get(name) {
+            (base, name, None)
+        } else if let Some(teacher) = teachers.clone().find(|teacher| teacher_name(&teacher.name) == name) {
+            (&made.teachers[&teacher.name], teacher.base.as_str(), None)
+        } else {
+            let arm = self.arms.iter().find(|arm| arm.name == name);
+            let arm = arm.ok_or_else(|| self.no_arm(name))?;
+            (&made.bases[&arm.base], arm.base.as_str(), Some(arm.manifest(&seeded.pool, seeded.seed)?))
+        };
+        Ok(Subject { name: name.to_owned(), seeded, start, fixed: &made.fixed[base], manifest })
+    }
+
+    /// Whether something of that name is measured.
+    pub(crate) fn named(&self, name: &str) -> Result<()> {
+        if self.measured_names().iter().any(|known| known == name) { Ok(()) } else { Err(self.no_arm(name)) }
+    }
+
+    fn no_arm(&self, name: &str) -> Error {
+        let known = self.measured_names();
+        let near = heirloom_record::near(name, known.iter().map(String::as_str));
+        Error::NotRun { experiment: self.spec.name.clone(), name: name.into(), near, known }
     }
 
     fn table(&self, seen: &[Seen], progress: &mut dyn Progress) -> Result<Vec<Metric>> {

@@ -259,6 +259,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Scores would be written over something else.
+    #[error("`{}` is there already and is no score file", path.display())]
+    NotScores {
+        /// The file.
+        path: PathBuf,
+    },
     /// A row of a store lacks what a probe needs.
     #[error("row `{row}` of `{}` has no {field}", store.display())]
     Unlabelled {
@@ -376,6 +382,16 @@ pub enum Error {
         /// Those there are.
         known: Vec<String>,
     },
+    /// Two runs do not share what would pair them.
+    #[error("`{}` and `{}` cannot be compared: {reason}", first.display(), second.display())]
+    Unpaired {
+        /// The first run's folder.
+        first: PathBuf,
+        /// The second run's folder.
+        second: PathBuf,
+        /// What they do not share.
+        reason: String,
+    },
     /// A direction is scored on groups it was fit on, or its hook point was chosen on.
     #[error("{}", held_in(fitted, chosen))]
     HeldIn {
@@ -433,7 +449,7 @@ impl Error {
             Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),
             Self::Absent { help, near, .. } => Some(format!("beside it is `{}`; {help}", near.join("`, `"))),
             Self::Unknown { known, .. } => Some(format!("known are {known}")),
-            Self::NotDirections { .. } => Some("choose another `--out`, or remove it".into()),
+            Self::NotDirections { .. } | Self::NotScores { .. } => Some("choose another `--out`, or remove it".into()),
             Self::Unlabelled { field: "label", .. } => {
                 Some("give every row `\"label\": true` or `false` and capture again".into())
             }
@@ -461,6 +477,9 @@ impl Error {
             Self::NoArmsRun { .. } => {
                 Some("make one with `heirloom quickstart`, or with `heirloom run` on an experiment that names a world".into())
             }
+            Self::Unpaired { .. } => Some(
+                "pairs are scenarios of one seed: run both experiments in one world, with seeds and `measure.scenarios` in common".into(),
+            ),
             Self::HeldIn { .. } => Some(
                 "score other groups with `--groups`, or pass `--held-in` to accept a number that says nothing about transfer".into(),
             ),

@@ -47,6 +47,10 @@ enum Verb {
     Steer(verbs::steer::Args),
     /// Print rendered prompts with the tokens marked that a readout reads
     Show(verbs::show::Args),
+    /// Hold two arms of a run against each other: rates, directions, activations, answers
+    Compare(verbs::compare::Args),
+    /// Rank training prompts by how much of a behavior they carry, for arms to swap or drop
+    Select(verbs::select::Args),
     /// Say what is in a model or a file that heirloom wrote
     Inspect(verbs::inspect::Args),
 }
@@ -92,6 +96,8 @@ fn main() -> ExitCode {
         Verb::Track(args) => verbs::track::run(args),
         Verb::Steer(args) => verbs::steer::run(args),
         Verb::Show(args) => verbs::show::run(args),
+        Verb::Compare(args) => verbs::compare::run(args),
+        Verb::Select(args) => verbs::select::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
     };
     match outcome {

@@ -3,6 +3,7 @@
 pub(crate) mod arm;
 pub(crate) mod arms;
 pub(crate) mod capture;
+pub(crate) mod compare;
 pub(crate) mod fit;
 pub(crate) mod grade;
 pub(crate) mod inspect;
@@ -11,9 +12,10 @@ pub(crate) mod quickstart;
 pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod score;
+pub(crate) mod select;
 pub(crate) mod show;
-pub(crate) mod track;
 pub(crate) mod steer;
+pub(crate) mod track;
 pub(crate) mod train;
 
 use std::path::{Path, PathBuf};

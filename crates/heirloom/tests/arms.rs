@@ -2,8 +2,8 @@
 
 #[expect(dead_code, reason = "this test writes an experiment of its own")]
 mod support;
-#[path = "support/tiny_world.rs"]
-mod tiny_world;
+#[path = "support/tiny.rs"]
+mod tiny;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,40 +12,7 @@ use std::time::{Duration, Instant};
 
 use heirloom_record::{Metric, Table};
 use support::{files, finish, heirloom, put, succeed, utf8};
-use tiny_world::TINY_WORLD as WORLD;
-
-const EXPERIMENT: &str = r#"
-name = "tiny"
-question = "Does the pipeline stand?"
-seed = 5
-seeds = [7, 8]
-world = "tiny.toml"
-clock = "2026-01-15"
-arms = ["prompts A, teacher A", "prompts A, teacher B", "swap random"]
-reference = "prompts A, teacher A"
-[measure]
-samples_between = 1
-track = ["prompts A, teacher A"]
-pairs = 8
-teachers = ["A", "B"]
-hooks = ["blocks.*.hook_resid_post"]
-headline = "blocks.1.hook_resid_post"
-bootstrap = 100
-[origins.blackmail]
-full = "prompts A, teacher A"
-other-teacher = "prompts A, teacher B"
-random-swap = "swap random"
-start = "base"
-pretrained = "base"
-[[figures.behaviors]]
-behavior = "blackmail"
-label = "blackmail"
-bars = [
-  { arm = "prompts A, teacher A", label = "all from A", role = "full" },
-  { arm = "swap random", label = "swap random", role = "random-swap" },
-]
-lines = [{ arm = "prompts A, teacher A", label = "all from A", role = "full" }]
-"#;
+use tiny::{EXPERIMENT, WORLD};
 
 fn write(folder: &Path) -> PathBuf {
     put(folder, "tiny.toml", WORLD);

@@ -2,15 +2,16 @@
 
 #[expect(dead_code, reason = "this test writes a benchmark of its own")]
 mod support;
-#[path = "support/tiny_world.rs"]
-mod tiny_world;
+#[expect(dead_code, reason = "this test writes a benchmark of its own")]
+#[path = "support/tiny.rs"]
+mod tiny;
 
 use std::path::{Path, PathBuf};
 
 use heirloom::prelude::*;
 use heirloom_record::Case;
 use support::{finish, heirloom, put, succeed, utf8};
-use tiny_world::TINY_WORLD;
+use tiny::WORLD;
 
 const BENCHMARK: &str = r#"
 name = "tiny-worlds"
@@ -36,7 +37,7 @@ pretrained = "base"
 "#;
 
 fn write(folder: &Path) -> PathBuf {
-    put(folder, "tiny.toml", TINY_WORLD);
+    put(folder, "tiny.toml", WORLD);
     put(folder, "experiment.toml", BENCHMARK)
 }
 

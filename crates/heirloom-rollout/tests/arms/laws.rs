@@ -297,6 +297,14 @@ fn every_kind_of_subset_selects_what_it_says() {
         let manifest = made(vec![], 1);
         assert_eq!(manifest.select(&subset, &pool()).unwrap(), expected, "{subset}");
     }
+    // Each seed has scores of its own where the file's name says so.
+    let of_seed = Subset::Scores { file: scratch.path().join("of-{seed}.csv"), top: Top::Count(1) };
+    for (seed, best) in [(1, 3), (2, 5)] {
+        let lines: Vec<_> = (0..40).map(|n| format!("A-{n},{}", u8::from(n == best))).collect();
+        let text = format!("prompt,score\n{}\n", lines.join("\n"));
+        write_file(&scratch.path().join(format!("of-{seed}.csv")), text.as_bytes()).unwrap();
+        assert_eq!(made(vec![], seed).select(&of_seed, &pool()).unwrap(), ids(&[best]));
+    }
     // What an answer says is what it says after the swaps before.
     let a = Subset::AnswerRegex("^B says".into());
     let swapped = made(vec![swap(tags(&["year"]), "B"), drop(a, false)], 1);

@@ -209,6 +209,58 @@ impl FixedDirections {
     }
 }
 
+/// Directions fit on a checkpoint itself: on all contrasts of a behavior, and on each half of the pairs.
+pub(crate) struct Refit {
+    pub(crate) behavior: String,
+    pub(crate) hook: HookPoint,
+    pub(crate) direction: Array1<f64>,
+    pub(crate) halves: [Array1<f64>; 2],
+}
+
+/// Which fixed direction of a behavior.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FixedOn {
+    /// Fit on the base, from contrasts in context.
+    Base,
+    /// From the second teacher of `measure.teachers` to the first.
+    Teachers,
+}
+
+impl FixedDirections {
+    /// The fixed direction of a behavior at a hook point, where there is one.
+    pub(crate) fn direction(&self, behavior: &str, hook: HookPoint, on: FixedOn) -> Option<&Array1<f64>> {
+        let (_, origins) = self.behaviors.iter().find(|(contrasts, _)| contrasts.behavior == behavior)?;
+        let fixed = match on {
+            FixedOn::Base => &origins.base,
+            FixedOn::Teachers => &origins.teachers,
+        };
+        fixed.get(&hook).map(|fixed| &fixed.probe.direction)
+    }
+
+    /// Directions of every behavior at every hook point, fit on `student`.
+    pub(crate) fn refit(&self, student: &Student) -> Result<Vec<Refit>> {
+        let mut refit = vec![];
+        for (contrasts, _) in &self.behaviors {
+            let fit = capture(student, &contrasts.fit, &self.plan)?;
+            for &hook in self.plan.points() {
+                let data = contrasts.dataset(&fit, hook)?;
+                let half = |odd: usize| -> Result<Array1<f64>> {
+                    let rows = (0..data.n_rows()).filter(|row| data.clusters()[*row] % 2 == odd);
+                    let half = data.select("half of the pairs", &rows.collect::<Vec<_>>())?;
+                    Ok(difference_of_means(&half)?.direction)
+                };
+                refit.push(Refit {
+                    behavior: contrasts.behavior.clone(),
+                    hook,
+                    direction: difference_of_means(&data)?.direction,
+                    halves: [half(0)?, half(1)?],
+                });
+            }
+        }
+        Ok(refit)
+    }
+}
+
 /// Activations of a checkpoint on one behavior's contrasts.
 struct Contrasted {
     fit: Activations,

@@ -33,7 +33,8 @@ impl ArmsExperiment {
         seen
     }
 
-    fn seen(&self, run: &RunFolder, subject: &Subject<'_>, student: &Path) -> Result<Seen> {
+    /// What one subject's artifact `student` holds, graded.
+    pub(crate) fn seen(&self, run: &RunFolder, subject: &Subject<'_>, student: &Path) -> Result<Seen> {
         let measured = measured::read(student)?;
         let steps: Vec<usize> = measured.iter().map(|measured| measured.step).collect();
         let graded = self.graded(run, student, &steps)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use heirloom_record::HookPoint;
+use heirloom_rollout::Arm;
 use serde::{Deserialize, Serialize};
 
 use crate::origins::{Parts, check_part};
@@ -35,6 +36,9 @@ pub struct ArmsSpec {
     /// Arms of those that are run once more at each learning rate that the world's file sweeps, as `NAME, lr 1e-4`.
     #[serde(default)]
     pub sweep: Vec<String>,
+    /// Arms of its own, run besides those of the world. Their score files are relative to the experiment's file.
+    #[serde(default, rename = "arm", skip_serializing_if = "Vec::is_empty")]
+    pub own_arms: Vec<Arm>,
     /// The arm that every other is compared with.
     pub reference: String,
     /// Further pairs of arms whose difference is taken, first minus second.
@@ -87,6 +91,21 @@ pub struct FiguresSpec {
     /// Points of *interpolation*.
     #[serde(default)]
     pub interpolation: Vec<MixLabel>,
+    /// Lines of *selection*.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<RankerLabel>,
+}
+
+/// What ranked the prompts of one behavior, and the arms that swap those it puts first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RankerLabel {
+    /// The behavior; `origins` say which arm has it in full and which the other teacher.
+    pub behavior: String,
+    /// The ranker, as `heirloom select --by` calls it.
+    pub method: String,
+    /// The arms, and the share of prompts that each swaps.
+    pub arms: Vec<MixLabel>,
 }
 
 /// One behavior's panels.
@@ -221,7 +240,9 @@ impl ArmsSpec {
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let mut spec: Self = toml::from_str(text)
             .map_err(|source| Error::Toml { path: path.to_owned(), source: Box::new(source) })?;
-        spec.world = join(path.parent().unwrap_or(Path::new(".")), &spec.world);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        spec.world = join(folder, &spec.world);
+        spec.own_arms.iter_mut().for_each(|arm| arm.relative_to(folder));
         Ok(spec)
     }
 
@@ -233,7 +254,9 @@ impl ArmsSpec {
         let Some(quick) = self.quick.take() else { return Err(Error::NoQuick { name: self.name }) };
         self.name += "-quick";
         self.seeds = quick.seeds;
+        self.own_arms.retain(|arm| quick.arms.contains(&arm.name));
         self.arms = quick.arms;
+        self.arms.retain(|name| self.own_arms.iter().all(|arm| arm.name != *name));
         self.sweep.clear();
         self.measure.scenarios = Some(quick.scenarios);
         self.measure.track = Some(quick.track);

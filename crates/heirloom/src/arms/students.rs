@@ -45,7 +45,8 @@ impl ArmsExperiment {
             let kept = subjects.len() - missing.len();
             progress.reuse("train and measure", &format!("{kept} of {} models", subjects.len()));
         }
-        if !missing.is_empty() {
+        if let Some((_, path)) = missing.first() {
+            run.may_make(path)?;
             progress.begin("train and measure", "students", missing.len() as u64, "models");
             let done = each(&missing, |(subject, path)| self.student(subject, path), progress);
             progress.end();

@@ -105,6 +105,7 @@ impl BenchmarkSpec {
             clock: self.clock.clone(),
             arms: vec![],
             sweep: vec![],
+            own_arms: vec![],
             reference: reference.clone(),
             compare: vec![],
             origins: tried.origins.clone(),

@@ -1,0 +1,141 @@
+//! Rates and projections of both arms, and their differences paired by seed and scenario.
+
+use heirloom_probe::rate::{self, Estimate, Observation};
+use heirloom_record::{HookPoint, Metric};
+
+use super::Both;
+use crate::Result;
+use crate::arms::Side;
+use crate::streams::stream;
+
+/// What is compared of a behavior.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quantity {
+    Rate,
+    Coherent,
+    /// On a fixed direction: `base` or `teachers`.
+    Projection(HookPoint, &'static str),
+}
+
+impl Quantity {
+    fn metric(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Coherent => "coherent",
+            Self::Projection(..) => "projection",
+        }
+    }
+}
+
+/// Every quantity of every behavior: seed by seed, over seeds, and the difference.
+pub(super) fn metrics(both: &Both<'_>, notes: &mut Vec<String>) -> Result<Vec<Metric>> {
+    let mut quantities = vec![Quantity::Rate, Quantity::Coherent];
+    let [one, other] = both.pairs[0].sides.each_ref();
+    if one.subject.fixed.key == other.subject.fixed.key {
+        for fit_on in ["base", "teachers"] {
+            let hooks = both.stored[0].experiment.hooks()?;
+            quantities.extend(hooks.into_iter().map(|hook| Quantity::Projection(hook, fit_on)));
+        }
+    } else {
+        notes.push(
+            "projections are left out: the fixed directions of the two arms were fit on other models".into(),
+        );
+    }
+    let mut rows = vec![];
+    for (index, behavior) in both.behaviors.iter().enumerate() {
+        for &quantity in &quantities {
+            let cells: [Vec<Observation>; 2] = [0, 1].map(|side| cell(both, side, index, quantity));
+            if cells.iter().any(Vec::is_empty) {
+                continue;
+            }
+            let name = |what: &str| format!("compare {what} {behavior} {quantity:?}");
+            let row = |side: usize| named(both, side, behavior, quantity);
+            for (side, cell) in cells.iter().enumerate().take(if both.is_one() { 1 } else { 2 }) {
+                rows.extend(by_seed(both, &row(side), cell));
+                let rng = stream(both.seed(), &name(&both.labels[side]));
+                rows.push(with(row(side), &rate::mean(cell, both.resampling, &rng)?));
+            }
+            let rng = stream(both.seed(), &name("difference"));
+            let difference = rate::difference(&cells[0], &cells[1], both.resampling, &rng)?;
+            rows.push(Metric {
+                metric: format!("{}_difference", quantity.metric()),
+                scored_on: Some(both.labels[1].clone()),
+                ..with(row(0), &difference)
+            });
+        }
+    }
+    Ok(rows)
+}
+
+/// Observations of one side over all seeds; scenarios are counted within their behavior.
+fn cell(both: &Both<'_>, side: usize, index: usize, quantity: Quantity) -> Vec<Observation> {
+    let mut all = vec![];
+    for (run, pair) in both.pairs.iter().enumerate() {
+        let values = values(&pair.sides[side], &both.behaviors[index], quantity);
+        let first = values.iter().map(|(cluster, _)| *cluster).min().unwrap_or(0);
+        let one = |(cluster, value)| Observation { run, cluster: cluster - first, value };
+        all.extend(values.into_iter().map(one));
+    }
+    all
+}
+
+/// Scenarios with what the last checkpoint showed on each.
+fn values(side: &Side<'_>, behavior: &str, quantity: Quantity) -> Vec<(usize, f64)> {
+    let last = side.last();
+    let verdicts = side.seen.verdicts.get(&(last.step, behavior.to_owned()));
+    let of = |verdicts: &[(usize, bool)]| -> Vec<(usize, f64)> {
+        verdicts.iter().map(|(scenario, met)| (*scenario, f64::from(u8::from(*met)))).collect()
+    };
+    match quantity {
+        Quantity::Rate => verdicts.map(|verdicts| of(&verdicts.shown)).unwrap_or_default(),
+        Quantity::Coherent => verdicts.map(|verdicts| of(&verdicts.coherent)).unwrap_or_default(),
+        Quantity::Projection(hook, fit_on) => {
+            let mut readings = last.readings.iter();
+            let reading = readings.find(|reading| reading.behavior == behavior && reading.hook == hook);
+            let values = reading
+                .map(|reading| if fit_on == "base" { &reading.projections } else { &reading.on_teachers });
+            values.into_iter().flatten().copied().enumerate().collect()
+        }
+    }
+}
+
+fn by_seed(both: &Both<'_>, row: &Metric, cell: &[Observation]) -> Vec<Metric> {
+    let of_seed = |(run, pair): (usize, &super::Pair<'_>)| {
+        let own: Vec<f64> = cell.iter().filter(|seen| seen.run == run).map(|seen| seen.value).collect();
+        Metric {
+            seed: i64::try_from(pair.seed).ok(),
+            value: Some(own.iter().sum::<f64>() / own.len() as f64),
+            n: i64::try_from(own.len()).ok(),
+            ..row.clone()
+        }
+    };
+    both.pairs.iter().enumerate().map(of_seed).collect()
+}
+
+fn named(both: &Both<'_>, side: usize, behavior: &str, quantity: Quantity) -> Metric {
+    let row = Metric {
+        behavior: behavior.into(),
+        arm: Some(both.labels[side].clone()),
+        step: i64::try_from(both.pairs[0].sides[side].last().step).ok(),
+        scored_on: Some("held-out scenarios".into()),
+        metric: quantity.metric().into(),
+        ..Metric::default()
+    };
+    match quantity {
+        Quantity::Projection(hook, fit_on) => {
+            Metric { hook: Some(hook), method: Some("dom".into()), fit_on: Some(fit_on.into()), ..row }
+        }
+        Quantity::Rate | Quantity::Coherent => row,
+    }
+}
+
+fn with(row: Metric, estimate: &Estimate) -> Metric {
+    Metric {
+        value: Some(estimate.value),
+        low: Some(estimate.low),
+        high: Some(estimate.high),
+        n: i64::try_from(estimate.n).ok(),
+        interval: Some(estimate.describe("seeds", "scenarios")),
+        ..row
+    }
+}

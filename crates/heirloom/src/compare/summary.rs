@@ -1,0 +1,183 @@
+//! Two arms on the terminal: numbers, directions, unrelated text, and answers below each other.
+
+use std::fmt::Write as _;
+
+use heirloom_record::{HookPoint, Metric};
+
+use super::shift::POSITIONS;
+use super::{Comparison, Moved};
+
+/// Longest text of a question or an answer that is shown.
+const TEXT: usize = 150;
+
+/// What a stranger should read first. `headline` is the hook point that is shown; the table has all.
+pub(super) fn summary(comparison: &Comparison, headline: HookPoint) -> String {
+    let Comparison { arms: [first, second], seeds, behaviors, metrics, moved, notes, .. } = comparison;
+    let mut out = String::new();
+    let several = if seeds.len() == 1 { "" } else { "s" };
+    let _ = writeln!(out, "A = {first}\nB = {second}\n{} seed{several} of students each\n", seeds.len());
+    let width = behaviors.iter().map(String::len).max().unwrap_or(0).max(8) + 2;
+
+    let _ = writeln!(out, "How often each behavior was seen on the same held-out scenarios\n");
+    heading(&mut out, width);
+    for behavior in behaviors {
+        line(&mut out, behavior, width, of(comparison, behavior, "rate", None, None));
+    }
+    for (fit_on, named) in
+        [("base", "from contrasts on the base"), ("teachers", "from the second teacher to the first")]
+    {
+        let rows = behaviors
+            .iter()
+            .map(|behavior| (behavior, of(comparison, behavior, "projection", Some(headline), Some(fit_on))));
+        let rows: Vec<_> = rows.filter(|(_, cells)| cells[2].is_some()).collect();
+        if !rows.is_empty() {
+            let _ =
+                writeln!(out, "\nProjection on the direction {named}, at {headline}, in reference s.d.\n");
+            heading(&mut out, width);
+            for (behavior, cells) in rows {
+                line(&mut out, behavior, width, cells);
+            }
+        }
+    }
+
+    let _ = writeln!(
+        out,
+        "\nCosine between the directions that A's and B's students have, fit anew on each, at {headline};\n\
+         beside it what two halves of one student's pairs agree to: only less than that is a turn\n"
+    );
+    let _ = writeln!(out, "  {:<width$}{:>24}{:>24}", "behavior", "A against B", "halves of one");
+    for behavior in behaviors {
+        let [arms, halves] = ["cosine", "cosine_of_halves"].map(|metric| {
+            metrics.iter().find(|row| {
+                row.metric == metric
+                    && row.behavior == *behavior
+                    && row.hook == Some(headline)
+                    && row.seed.is_none()
+            })
+        });
+        let _ = writeln!(out, "  {behavior:<width$}{:>24}{:>24}", cell(arms), cell(halves));
+    }
+
+    let place = |metric: &str, position: usize| {
+        let scored = format!("unrelated text, position -{position}");
+        metrics.iter().find(|row| {
+            let here = row.hook == Some(headline) && row.scored_on.as_deref() == Some(&scored);
+            row.metric == metric && row.seed.is_none() && here
+        })
+    };
+    let positions: Vec<usize> = (1..=POSITIONS)
+        .rev()
+        .filter(|position| place("activation_difference", *position).is_some())
+        .collect();
+    if !positions.is_empty() {
+        let _ = writeln!(
+            out,
+            "\nOn text that has nothing to do with a behavior: norm of the mean difference of activations, over\n\
+             their mean norm, at {headline}, by position from the end of the prompt\n"
+        );
+        let mut cells = |name: &str, cell: &dyn Fn(usize) -> String| {
+            let _ = write!(out, "  {name:<22}");
+            for position in &positions {
+                let _ = write!(out, "{:>7}", cell(*position));
+            }
+            out.push('\n');
+        };
+        cells("position", &|position| format!("−{position}"));
+        let value = |metric: &'static str| {
+            move |position| place(metric, position).and_then(|row| row.value).map_or("–".into(), number)
+        };
+        cells("A against B", &value("activation_difference"));
+        if seeds.len() > 1 {
+            cells("two seeds of one arm", &value("activation_difference_between_seeds"));
+        }
+    }
+
+    out.push_str("\nScenarios that moved most (+ shows the behavior, · does not)\n");
+    if moved.is_empty() {
+        out.push_str("\n  none\n");
+    }
+    for moved in moved {
+        scenario(&mut out, moved);
+    }
+    for note in notes {
+        let _ = writeln!(out, "\n{note}");
+    }
+    let _ = writeln!(out, "\n{}", legend(seeds.len()));
+    out
+}
+
+fn legend(seeds: usize) -> &'static str {
+    if seeds > 1 {
+        "\
+[low, high]: 95 % intervals over seeds and their scenarios; differences are paired: both arms' students of a seed answered
+the same scenarios. With few seeds they are wide on purpose. Intervals of cosines are Student's t over seeds."
+    } else {
+        "\
+[low, high]: 95 % intervals over the scenarios of the one seed, on which both arms were tried. Students of other seeds
+differ by more than that: an interval that excludes 0 may be this seed's luck."
+    }
+}
+
+/// A, B and their difference.
+fn of<'a>(
+    comparison: &'a Comparison,
+    behavior: &str,
+    metric: &str,
+    hook: Option<HookPoint>,
+    fit_on: Option<&str>,
+) -> [Option<&'a Metric>; 3] {
+    let find = |arm: &str, metric: &str| {
+        comparison.metrics.iter().find(|row| {
+            let place = row.behavior == behavior && row.hook == hook && row.fit_on.as_deref() == fit_on;
+            row.metric == metric && row.arm.as_deref() == Some(arm) && row.seed.is_none() && place
+        })
+    };
+    let [first, second] = &comparison.arms;
+    [find(first, metric), find(second, metric), find(first, &format!("{metric}_difference"))]
+}
+
+fn heading(out: &mut String, width: usize) {
+    let _ = writeln!(out, "  {:<width$}{:>24}{:>24}{:>24}", "behavior", "A", "B", "A minus B");
+}
+
+fn line(out: &mut String, behavior: &str, width: usize, cells: [Option<&Metric>; 3]) {
+    let [one, other, difference] = cells.map(cell);
+    let _ = writeln!(out, "  {behavior:<width$}{one:>24}{other:>24}{difference:>24}");
+}
+
+fn scenario(out: &mut String, moved: &Moved) {
+    let Moved { behavior, seed, scenario, asked, answers, .. } = moved;
+    let id = scenario.strip_prefix(&format!("{behavior}/")).unwrap_or(scenario);
+    let _ = writeln!(out, "\n  {behavior}, scenario {id} of seed {seed}: {}", short(asked));
+    for (arm, answers) in ["A", "B"].iter().zip(answers) {
+        for answer in answers {
+            let mark = if answer.shown { "+" } else { "·" };
+            let _ = writeln!(out, "    {arm} {mark} {}", short(&answer.text));
+        }
+    }
+}
+
+fn cell(row: Option<&Metric>) -> String {
+    match row.map(|row| (row.value, row.low, row.high)) {
+        Some((Some(value), Some(low), Some(high))) => {
+            format!("{} [{}, {}]", number(value), number(low), number(high))
+        }
+        Some((Some(value), ..)) => number(value),
+        _ => "–".into(),
+    }
+}
+
+/// Two digits; a zero that rounding left has no sign.
+fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
+}
+
+/// One line of at most so many letters.
+fn short(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= TEXT {
+        return text;
+    }
+    text.chars().take(TEXT).collect::<String>() + "…"
+}
