@@ -1,16 +1,16 @@
 //! Choosing prompts: which of an experiment's training prompts carry a behavior, by what the starting checkpoint's
 //! activations on both teachers' rollouts say, or by a control. Nothing is trained; students retrained under arms judge.
 
+mod quality;
+mod ranker;
 mod scores;
 mod summary;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use heirloom_model::Device;
-use heirloom_probe::attribution::{RankingQuality, ranking, ranking_quality};
-use heirloom_probe::{Interval, Resampling};
+use heirloom_probe::Resampling;
+use heirloom_probe::attribution::{ranking, ranking_quality};
 use heirloom_record::{HookPoint, read_scores, rows_to_jsonl, write_file};
 use heirloom_rollout::{Arm, DataIntervention, Manifest, Subset, for_seed};
 use serde::Serialize;
@@ -19,31 +19,8 @@ use crate::arms::{Seeded, Stored};
 use crate::streams::stream;
 use crate::{Error, Result};
 
-/// What ranks prompts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ranker {
-    /// How far swapping the rollout moves the data along a direction.
-    ProjectionDifference,
-    /// Cosine of what swapping the rollout changes with what training changed.
-    ActivationAttribution,
-    /// Prompts with a tag first.
-    Tags(String),
-    /// Any order.
-    Random,
-    /// Prompts of the lengths that another ranking chose, and none of its choice.
-    RandomEqualLength,
-}
-
-/// The direction of [`Ranker::ProjectionDifference`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Along {
-    /// Fit on the base from contrasts in context, at the last prompt token.
-    Base,
-    /// From one teacher to the other, at the last prompt token.
-    Teachers,
-    /// From the base's own answers to scenarios that do not show the behavior to those that do, at the response mean.
-    Answers,
-}
+pub use quality::{Held, Quality};
+pub use ranker::{Along, Ranker};
 
 /// What is ranked, and by what.
 #[derive(Clone, Debug)]
@@ -119,36 +96,6 @@ pub struct Ranked {
     pub asked: String,
     /// What its teacher answered, and what the other did.
     pub answers: [String; 2],
-}
-
-/// A ranking beside a random one.
-#[derive(Clone, Debug, Serialize)]
-pub struct Quality {
-    /// The tag of causal prompts.
-    pub causal: String,
-    /// Prompts with it.
-    pub n: usize,
-    /// Share of the chosen prompts that are causal.
-    pub precision: Held,
-    /// Share of the causal prompts that are chosen.
-    pub recall: Held,
-    /// Average precision of the whole ranking.
-    pub average_precision: Held,
-}
-
-/// A number, its interval and what a random ranking is expected to have.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Held {
-    /// The number.
-    pub value: f64,
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-    /// What kind of interval.
-    pub interval: String,
-    /// The expectation over all orders of the prompts.
-    pub random: f64,
 }
 
 /// A line of a score file.
@@ -312,54 +259,4 @@ fn check_out(out: &Path, seeds: impl Iterator<Item = u64>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl Quality {
-    fn new(tag: &str, n: usize, found: &RankingQuality) -> Self {
-        let held = |interval: &Interval, random: f64| Held {
-            value: interval.value,
-            low: interval.low,
-            high: interval.high,
-            interval: interval.describe("prompts"),
-            random,
-        };
-        Self {
-            causal: tag.to_owned(),
-            n,
-            precision: held(&found.precision, found.random.precision),
-            recall: held(&found.recall, found.random.recall),
-            average_precision: held(&found.average_precision, found.random.average_precision),
-        }
-    }
-}
-
-impl FromStr for Ranker {
-    type Err = String;
-
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        match name {
-            "projection-difference" => Ok(Self::ProjectionDifference),
-            "activation-attribution" => Ok(Self::ActivationAttribution),
-            "random" => Ok(Self::Random),
-            "random-equal-length" => Ok(Self::RandomEqualLength),
-            _ => match name.strip_prefix("tags:") {
-                Some(tag) if !tag.is_empty() => Ok(Self::Tags(tag.into())),
-                _ => Err("expected projection-difference, activation-attribution, tags:TAG, random or \
-                          random-equal-length"
-                    .into()),
-            },
-        }
-    }
-}
-
-impl fmt::Display for Ranker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ProjectionDifference => f.write_str("projection-difference"),
-            Self::ActivationAttribution => f.write_str("activation-attribution"),
-            Self::Tags(tag) => write!(f, "tags:{tag}"),
-            Self::Random => f.write_str("random"),
-            Self::RandomEqualLength => f.write_str("random-equal-length"),
-        }
-    }
 }
