@@ -52,10 +52,10 @@ pub struct VerdictTableSpec {
 }
 
 impl VerdictTableSpec {
-    /// Probabilities under the bootstrap.
+    /// Shares of joint draws.
     pub fn new(behaviors: Vec<Behavior>) -> Self {
-        let probability = "probability, the share of bootstrap resamples that lead to the verdict".into();
-        Self { behaviors, probability, unit: "resamples".into() }
+        let probability = "share of joint draws in which the rule reads the arms so".into();
+        Self { behaviors, probability, unit: "draws".into() }
     }
 }
 
@@ -250,7 +250,10 @@ fn caption(rows: &[Metric], table: &[Row], spec: &VerdictTableSpec) -> Caption {
     }
     notes.push("Numbers: the rows of `verdict_…` in the table".into());
     Caption {
-        what: format!("How probable each verdict on the origin of a behavior is: {}", behaviors.join(", ")),
+        what: format!(
+            "How often the arms are read as each verdict on the origin of a behavior: {}",
+            behaviors.join(", ")
+        ),
         n: counts(ns(table), Some(&spec.unit)).unwrap_or_default(),
         intervals: kinds,
         notes,

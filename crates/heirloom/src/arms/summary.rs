@@ -84,15 +84,18 @@ pub(crate) fn summary(
     if !said.is_empty() {
         let _ = writeln!(out, "\nWhere it comes from, by how often it is shown\n\n{}", said.join("\n"));
     }
-    let mut by = String::new();
-    for found in origins.iter().filter(|found| found.measure != Measure::Rate) {
-        let words = found.measure.words();
-        if words != by {
-            let _ = writeln!(out, "\nEffects on {words}, in standard deviations\n");
-            let _ = writeln!(out, "  {:<22}{:>28}{:>24}", "behavior", "teacher", "prompts");
-            by = words;
+    let mut measures: Vec<Measure> = vec![];
+    for measure in origins.iter().map(|found| found.measure) {
+        if measure != Measure::Rate && !measures.contains(&measure) {
+            measures.push(measure);
         }
-        let _ = writeln!(out, "{}", found.effects());
+    }
+    for measure in measures {
+        let _ = writeln!(out, "\nEffects on {}, in standard deviations\n", measure.words());
+        let _ = writeln!(out, "  {:<22}{:>28}{:>24}", "behavior", "teacher", "prompts");
+        for found in origins.iter().filter(|found| found.measure == measure) {
+            let _ = writeln!(out, "{}", found.effects());
+        }
     }
     for (behavior, label) in behaviors.iter().zip(&labels) {
         let own: Vec<&Appears> = tracks.iter().filter(|track| track.behavior == *behavior).collect();
