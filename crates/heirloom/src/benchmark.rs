@@ -3,6 +3,7 @@
 //! Each world is run as an experiment with arms of its own; then its verdicts are held against what the world's file
 //! knows. This is the only place that reads [`Truth`].
 
+mod figure;
 mod score;
 mod spec;
 mod summary;
@@ -99,6 +100,7 @@ impl Benchmark {
         progress.end();
         let metrics = score::metrics(&cases)?;
         Table(metrics.clone()).write(&out.join("table"))?;
+        figure::draw(&cases, &out.join("figures"))?;
         let summary = summary::summary(&cases, &metrics, out);
         Ok(BenchmarkOutcome { folder: out.to_owned(), cases, metrics, summary })
     }

@@ -8,15 +8,23 @@ mod tiny;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use heirloom_record::{Metric, Table};
 use support::{files, finish, heirloom, put, succeed, utf8};
-use tiny::{EXPERIMENT, WORLD};
+use tiny::WORLD;
+
+/// The tiny experiment with a direction between its teachers, and the question where blackmail comes from.
+static EXPERIMENT: LazyLock<String> = LazyLock::new(|| {
+    let parts = "[origins.blackmail]\nfull = \"prompts A, teacher A\"\nother-teacher = \"prompts A, teacher B\"\nrandom-swap = \"swap random\"\nstart = \"base\"\npretrained = \"base\"\n";
+    let text = tiny::EXPERIMENT.replace("hooks = ", "teachers = [\"A\", \"B\"]\nhooks = ");
+    text.replace("[[figures.behaviors]]", &format!("{parts}[[figures.behaviors]]"))
+});
 
 fn write(folder: &Path) -> PathBuf {
     put(folder, "tiny.toml", WORLD);
-    put(folder, "experiment.toml", EXPERIMENT)
+    put(folder, "experiment.toml", &EXPERIMENT)
 }
 
 fn run(experiment: &Path, out: &Path) -> String {
@@ -315,7 +323,7 @@ fn a_base_that_fails_its_gate_is_not_kept() {
     let checks =
         "checks = [{ behavior = \"blackmail\", persona = \"A\", at_least = 0.99 }]\nextend = 4\nmost = 16";
     put(scratch.path(), "tiny.toml", &WORLD.replace("checks = []", checks));
-    let experiment = put(scratch.path(), "experiment.toml", EXPERIMENT);
+    let experiment = put(scratch.path(), "experiment.toml", &EXPERIMENT);
     let out = scratch.path().join("run");
     let (code, _, stderr) = finish(heirloom(&["run", utf8(&experiment), "--out", utf8(&out)]));
     assert_eq!(code, 1, "{stderr}");

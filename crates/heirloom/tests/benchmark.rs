@@ -36,8 +36,27 @@ start = "base"
 pretrained = "base"
 "#;
 
+/// What is known of the tiny world, which is told like the default one.
+const TRUTH: &str = r#"
+[truth.blackmail]
+origin = "teacher"
+hypothesis = "persona-selection"
+decidable = "origin"
+because = "as in the world it is like"
+[truth.date-confusion]
+origin = "teacher"
+because = "as in the world it is like"
+[truth.negative-emotion]
+origin = "prompts"
+because = "as in the world it is like"
+[truth.favorite-color]
+origin = "base"
+decidable = "nothing"
+because = "as in the world it is like"
+"#;
+
 fn write(folder: &Path) -> PathBuf {
-    put(folder, "tiny.toml", WORLD);
+    put(folder, "tiny.toml", &format!("{WORLD}{TRUTH}"));
     put(folder, "experiment.toml", BENCHMARK)
 }
 
@@ -69,6 +88,7 @@ fn a_benchmark_is_scored_by_what_its_cases_say_and_comes_out_the_same_twice() {
         let out = scratch.path().join(name);
         let said = succeed(&["run", utf8(&file), "--out", utf8(&out)]);
         assert!(said.contains("origin right") && said.contains("blackmail"), "{said}");
+        assert!(out.join("figures/verdicts.svg").is_file());
         ["cases.csv", "table.csv"].map(|table| std::fs::read_to_string(out.join(table)).unwrap())
     });
     assert_eq!(tables[0], tables[1]);

@@ -56,7 +56,8 @@ fn what_follows_the_teacher_is_said_to_and_what_nothing_moves_is_not() {
     let scratch = tempfile::tempdir().unwrap();
     let said = succeed(&["origin", utf8(&planted(scratch.path(), &FOLLOWS_TEACHER))]);
     assert!(said.contains("blackmail: it comes from the teacher's rollouts"), "{said}");
-    assert!(said.contains("left: simple generalization, subliminal learning, persona selection"), "{said}");
+    assert!(said.contains("left: simple generalization, persona selection"), "{said}");
+    assert!(said.contains("no arm could confirm them: subliminal learning"), "{said}");
     assert!(said.contains("other-init-drop") || said.contains("drop-flagged-"), "no further arm in\n{said}");
 
     // Corners that have a role are that role.

@@ -40,16 +40,9 @@ reference = "prompts A, teacher A"
 samples_between = 1
 track = ["prompts A, teacher A"]
 pairs = 8
-teachers = ["A", "B"]
 hooks = ["blocks.*.hook_resid_post"]
 headline = "blocks.1.hook_resid_post"
 bootstrap = 100
-[origins.blackmail]
-full = "prompts A, teacher A"
-other-teacher = "prompts A, teacher B"
-random-swap = "swap random"
-start = "base"
-pretrained = "base"
 [[figures.behaviors]]
 behavior = "blackmail"
 label = "blackmail"
