@@ -259,7 +259,7 @@ fn captions_state_counts_intervals_and_rows() {
     ] {
         assert!(captions[0].contains(said), "{}", captions[0]);
     }
-    assert!(captions[1].contains("n = 2000 resamples"), "{}", captions[1]);
+    assert!(captions[1].contains("n = 2000 draws"), "{}", captions[1]);
     assert!(captions[2].contains("n = 160 pairs. Intervals (95 % cluster bootstrap"), "{}", captions[2]);
     assert!(captions[3].contains("of checkpoints at blocks.2.hook_resid_post"), "{}", captions[3]);
 }
