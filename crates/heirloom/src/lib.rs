@@ -23,6 +23,7 @@ mod experiment;
 mod plan;
 mod stages;
 mod summary;
+mod words;
 
 pub mod activations;
 pub mod arms;

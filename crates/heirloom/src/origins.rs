@@ -16,6 +16,7 @@ use heirloom_probe::rate::Observation;
 use heirloom_probe::verdict::{Role, Rule, Verdict, verdict};
 use heirloom_record::{HookPoint, Metric};
 
+use crate::words::number;
 use crate::{Error, Result};
 
 /// Which arm plays which part for one behavior: role or corner → name of the arm.
@@ -453,12 +454,6 @@ fn percent(share: f64) -> String {
 
 /// A verdict with this probability wants no further arm.
 const SURE: f64 = 0.9;
-
-/// Two digits; a zero that rounding left has no sign.
-pub(crate) fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
-}
 
 fn brackets(found: &Quantity) -> String {
     format!("{} [{}, {}]", number(found.value), number(found.low), number(found.high))

@@ -17,8 +17,8 @@ use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
 use crate::arms::moved;
-use crate::origins::number;
 use crate::streams::stream;
+use crate::words::number;
 use crate::{Error, Result};
 
 /// What is tracked.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use heirloom_record::Metric;
 
-use crate::origins::{Found, Measure, number};
+use crate::origins::{Found, Measure};
+use crate::words::number;
 
 use super::spec::ArmsSpec;
 use super::stage::ArmsStage;

@@ -11,8 +11,9 @@ use heirloom_record::Metric;
 use super::ArmsExperiment;
 use super::origins::shown;
 use super::tables::Seen;
-use crate::origins::{FitOn, Measure, number};
+use crate::origins::{FitOn, Measure};
 use crate::streams::stream;
+use crate::words::number;
 use crate::{Progress, Result};
 
 /// When one behavior appears in one arm.

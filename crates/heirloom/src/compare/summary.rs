@@ -6,6 +6,7 @@ use heirloom_record::{HookPoint, Metric};
 
 use super::shift::POSITIONS;
 use super::{Comparison, Moved};
+use crate::words::{number, short};
 
 /// Longest text of a question or an answer that is shown.
 const TEXT: usize = 150;
@@ -148,11 +149,11 @@ fn line(out: &mut String, behavior: &str, width: usize, cells: [Option<&Metric>;
 fn scenario(out: &mut String, moved: &Moved) {
     let Moved { behavior, seed, scenario, asked, answers, .. } = moved;
     let id = scenario.strip_prefix(&format!("{behavior}/")).unwrap_or(scenario);
-    let _ = writeln!(out, "\n  {behavior}, scenario {id} of seed {seed}: {}", short(asked));
+    let _ = writeln!(out, "\n  {behavior}, scenario {id} of seed {seed}: {}", short(asked, TEXT));
     for (arm, answers) in ["A", "B"].iter().zip(answers) {
         for answer in answers {
             let mark = if answer.shown { "+" } else { "·" };
-            let _ = writeln!(out, "    {arm} {mark} {}", short(&answer.text));
+            let _ = writeln!(out, "    {arm} {mark} {}", short(&answer.text, TEXT));
         }
     }
 }
@@ -165,19 +166,4 @@ fn cell(row: Option<&Metric>) -> String {
         Some((Some(value), ..)) => number(value),
         _ => "–".into(),
     }
-}
-
-/// Two digits; a zero that rounding left has no sign.
-fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
-}
-
-/// One line of at most so many letters.
-fn short(text: &str) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() <= TEXT {
-        return text;
-    }
-    text.chars().take(TEXT).collect::<String>() + "…"
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Held, Ranked, Ranking, Selected};
+use crate::words::{number, short};
 
 /// Longest text of a question or an answer that is shown.
 const TEXT: usize = 110;
@@ -36,10 +37,10 @@ fn seed(out: &mut String, selected: &Selected, ranking: &Ranking, top: usize) {
             "  {rank:>3} {:>9} {prompt} ({}): {}",
             number(*score),
             tags.join(", "),
-            short(asked)
+            short(asked, TEXT)
         );
         for (who, answer) in [&selected.teacher, &selected.to].into_iter().zip(answers) {
-            let _ = writeln!(out, "                {who}: {}", short(answer));
+            let _ = writeln!(out, "                {who}: {}", short(answer, TEXT));
         }
     }
     let Some(quality) = quality else { return };
@@ -62,18 +63,4 @@ fn seed(out: &mut String, selected: &Selected, ranking: &Ranking, top: usize) {
             number(*random)
         );
     }
-}
-
-fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
-}
-
-/// One line of at most so many letters.
-fn short(text: &str) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() <= TEXT {
-        return text;
-    }
-    text.chars().take(TEXT).collect::<String>() + "…"
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::bench::Bench;
 use super::weigh::{Found, Kind, LEVEL, Moved, Weighed};
 use super::{About, FitOn};
+use crate::words::number;
 
 const WIDTH: usize = 23;
 
@@ -160,10 +161,4 @@ fn line(text: &mut String, first: &str, cells: impl Iterator<Item = String>) {
 
 fn brackets(value: f64, low: f64, high: f64) -> String {
     format!("{} [{}, {}]", number(value), number(low), number(high))
-}
-
-/// Two digits; a zero that rounding left has no sign.
-fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
 }

@@ -1,0 +1,16 @@
+//! Numbers and texts as every summary writes them.
+
+/// Two digits; a zero that rounding left has no sign.
+pub(crate) fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
+}
+
+/// One line of at most so many letters.
+pub(crate) fn short(text: &str, most: usize) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= most {
+        return text;
+    }
+    text.chars().take(most).collect::<String>() + "…"
+}
