@@ -67,14 +67,12 @@ pub(super) fn metrics(both: &Both<'_>, notes: &mut Vec<String>) -> Result<Vec<Me
     Ok(rows)
 }
 
-/// Observations of one side over all seeds; scenarios are counted within their behavior.
+/// Observations of one side over all seeds; scenarios are numbered as the run's own table numbers them.
 fn cell(both: &Both<'_>, side: usize, index: usize, quantity: Quantity) -> Vec<Observation> {
     let mut all = vec![];
     for (run, pair) in both.pairs.iter().enumerate() {
         let values = values(&pair.sides[side], &both.behaviors[index], quantity);
-        let first = values.iter().map(|(cluster, _)| *cluster).min().unwrap_or(0);
-        let one = |(cluster, value)| Observation { run, cluster: cluster - first, value };
-        all.extend(values.into_iter().map(one));
+        all.extend(values.into_iter().map(|(cluster, value)| Observation { run, cluster, value }));
     }
     all
 }
@@ -94,7 +92,7 @@ fn values(side: &Side<'_>, behavior: &str, quantity: Quantity) -> Vec<(usize, f6
             let reading = readings.find(|reading| reading.behavior == behavior && reading.hook == hook);
             let values = reading
                 .map(|reading| if fit_on == "base" { &reading.projections } else { &reading.on_teachers });
-            values.into_iter().flatten().copied().enumerate().collect()
+            side.seen.clusters(behavior).zip(values.into_iter().flatten().copied()).collect()
         }
     }
 }
