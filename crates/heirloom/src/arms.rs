@@ -40,8 +40,6 @@ use models::Made;
 use students::Subject;
 use tables::Tabler;
 
-pub(crate) use directions::FixedOn;
-pub(crate) use directions::Towards;
 pub(crate) use seeds::Seeded;
 pub(crate) use steered::{Steerable, Trained};
 pub(crate) use stored::{Side, Stored};

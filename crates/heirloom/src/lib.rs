@@ -45,7 +45,8 @@ pub use spec::{CaptureSpec, ModelSpec, ProbeSpec, Spec, SplitSpec};
 pub mod prelude {
     pub use crate::arms::{ArmsExperiment, ArmsOutcome, ArmsStage};
     pub use crate::benchmark::{Benchmark, BenchmarkOutcome};
-    pub use crate::steering::{FitOn, SteerOptions, Steered};
+    pub use crate::origins::FitOn;
+    pub use crate::steering::{SteerOptions, Steered};
     pub use crate::{Error, Experiment, Outcome, Progress, Result, RunOptions, Silent, Spec, Stage};
     pub use heirloom_model::{CaptureOptions, CapturePlan, Device, Dtype, LoadOptions, Source, Student};
     pub use heirloom_probe::{Dataset, FitOptions, Method, Probe, Resampling, Split};

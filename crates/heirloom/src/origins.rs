@@ -7,6 +7,7 @@ pub mod graded;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 use heirloom_probe::Resampling;
 use heirloom_probe::joint::{JointDraws, Quantity, Ratio};
@@ -16,6 +17,7 @@ use heirloom_probe::rate::Observation;
 use heirloom_probe::verdict::{Role, Rule, Verdict, verdict};
 use heirloom_record::{HookPoint, Metric};
 
+use crate::spec::setting;
 use crate::words::number;
 use crate::{Error, Result};
 
@@ -65,6 +67,18 @@ impl FitOn {
             Self::Base => "base",
             Self::Teachers => "teachers",
         }
+    }
+}
+
+impl FromStr for FitOn {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let known = [Self::Base, Self::Teachers];
+        known
+            .into_iter()
+            .find(|one| one.name() == name)
+            .ok_or_else(|| setting("direction", "`teachers` or `base`", &format!("`{name}`")))
     }
 }
 

@@ -19,13 +19,13 @@ mod weigh;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use heirloom_record::{CausalCheck, Dose, HookPoint, NewFolder, Table};
 
-use crate::arms::{ArmsExperiment, Towards};
+use crate::arms::ArmsExperiment;
+use crate::origins::FitOn;
 use crate::spec::setting;
-use crate::{Error, Progress, Result};
+use crate::{Progress, Result};
 use bench::Bench;
 use weigh::Weighed;
 
@@ -48,15 +48,6 @@ pub struct SteerOptions {
     pub scenarios: usize,
     /// Share of the unsteered model's well-formed answers below which a dose does not count.
     pub floor: f64,
-}
-
-/// What fixed directions of a run were fit on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FitOn {
-    /// Contrasts in context, on the base that students start from.
-    Base,
-    /// Two teachers on the same prompts, from the second to the first.
-    Teachers,
 }
 
 /// What steering has found.
@@ -115,35 +106,6 @@ impl SteerOptions {
     }
 }
 
-impl FitOn {
-    /// The name in tables and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Teachers => "teachers",
-        }
-    }
-
-    fn towards(self) -> Towards {
-        match self {
-            Self::Base => Towards::Contrasts,
-            Self::Teachers => Towards::Teachers,
-        }
-    }
-}
-
-impl FromStr for FitOn {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = [Self::Base, Self::Teachers];
-        known
-            .into_iter()
-            .find(|one| one.name() == name)
-            .ok_or_else(|| setting("direction", "`teachers` or `base`", &format!("`{name}`")))
-    }
-}
-
 /// Everything that names a check in its tables.
 struct About<'a> {
     arm: &'a str,
@@ -177,7 +139,7 @@ impl ArmsExperiment {
         let hook = this.measured_hook(options.hook.as_deref())?;
         let fit_on = this.fit_on(options.fit_on)?;
         let folder = NewFolder::create(out)?;
-        let left = this.steerable(run, &options.arm, fit_on.towards(), hook)?;
+        let left = this.steerable(run, &options.arm, fit_on, hook)?;
         let about = About {
             arm: &options.arm,
             seeds: this.spec().seeds.clone(),

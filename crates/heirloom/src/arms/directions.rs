@@ -18,6 +18,7 @@ use super::ArmsExperiment;
 use super::measured::Reading;
 use super::models::Made;
 use super::spec::MeasureSpec;
+use crate::origins::FitOn;
 use crate::streams;
 use crate::{Result, activations};
 
@@ -141,23 +142,11 @@ fn fix(captured: &Activations, plan: &CapturePlan, behavior: &str) -> Result<BTr
     plan.points().iter().map(fixed).collect()
 }
 
-/// Between what a fixed direction was fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Towards {
-    /// Contrasts in context, on the base.
-    Contrasts,
-    /// Two teachers on the same prompts.
-    Teachers,
-}
-
 impl FixedDirections {
     /// Unit vectors at a hook point, by behavior in the order of the experiment; none where none were fit.
-    pub(crate) fn vectors(&self, towards: Towards, hook: HookPoint) -> Vec<(String, Array1<f64>)> {
-        let vector = |(contrasts, fixed): &(Contrasts, Origins)| {
-            let by_hook = if towards == Towards::Teachers { &fixed.teachers } else { &fixed.base };
-            Some((contrasts.behavior.clone(), by_hook.get(&hook)?.probe.direction.clone()))
-        };
-        self.behaviors.iter().filter_map(vector).collect()
+    pub(crate) fn vectors(&self, on: FitOn, hook: HookPoint) -> Vec<(String, Array1<f64>)> {
+        let names = self.behaviors.iter().map(|(contrasts, _)| &contrasts.behavior);
+        names.filter_map(|name| Some((name.clone(), self.direction(name, hook, on)?.clone()))).collect()
     }
 
     fn keep(&self, run: &RunFolder, base: &Made) -> Result<()> {
@@ -217,22 +206,13 @@ pub(crate) struct Refit {
     pub(crate) halves: [Array1<f64>; 2],
 }
 
-/// Which fixed direction of a behavior.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FixedOn {
-    /// Fit on the base, from contrasts in context.
-    Base,
-    /// From the second teacher of `measure.teachers` to the first.
-    Teachers,
-}
-
 impl FixedDirections {
     /// The fixed direction of a behavior at a hook point, where there is one.
-    pub(crate) fn direction(&self, behavior: &str, hook: HookPoint, on: FixedOn) -> Option<&Array1<f64>> {
+    pub(crate) fn direction(&self, behavior: &str, hook: HookPoint, on: FitOn) -> Option<&Array1<f64>> {
         let (_, origins) = self.behaviors.iter().find(|(contrasts, _)| contrasts.behavior == behavior)?;
         let fixed = match on {
-            FixedOn::Base => &origins.base,
-            FixedOn::Teachers => &origins.teachers,
+            FitOn::Base => &origins.base,
+            FitOn::Teachers => &origins.teachers,
         };
         fixed.get(&hook).map(|fixed| &fixed.probe.direction)
     }

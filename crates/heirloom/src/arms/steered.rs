@@ -5,12 +5,13 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use heirloom_model::{CapturePlan, Student};
-use heirloom_record::{HookPoint, Prompt, Readout, RunFolder, near};
+use heirloom_model::Student;
+use heirloom_record::{HookPoint, Prompt, RunFolder, near};
 use ndarray::Array1;
 
 use super::students::Subject;
-use super::{ArmsExperiment, ArmsSpec, Towards};
+use super::{ArmsExperiment, ArmsSpec};
+use crate::origins::FitOn;
 use crate::{Error, Result, Silent};
 
 /// What an arm of a finished run left.
@@ -64,9 +65,9 @@ impl ArmsExperiment {
     /// The hook point of a name among those that the run measured; that of the figures where none is given.
     pub(crate) fn measured_hook(&self, name: Option<&str>) -> Result<HookPoint> {
         let name = name.map_or_else(|| self.spec.measure.headline.to_string(), str::to_owned);
-        let plan = CapturePlan::new(&self.config()?, &self.spec.measure.hooks, Readout::LastPrompt)?;
-        let found = plan.points().iter().copied().find(|hook| hook.to_string() == name);
-        let known = || plan.points().iter().map(ToString::to_string).collect();
+        let hooks = self.hooks()?;
+        let found = hooks.iter().copied().find(|hook| hook.to_string() == name);
+        let known = || hooks.iter().map(ToString::to_string).collect();
         found.ok_or_else(|| self.not_measured("hook point", name.clone(), known()))
     }
 
@@ -82,7 +83,7 @@ impl ArmsExperiment {
         &self,
         run: &Path,
         name: &str,
-        towards: Towards,
+        towards: FitOn,
         hook: HookPoint,
     ) -> Result<Steerable> {
         let arm = self.arms.iter().find(|arm| arm.name == name).ok_or_else(|| {

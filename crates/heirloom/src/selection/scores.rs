@@ -9,7 +9,8 @@ use heirloom_rollout::{Subset, Top, for_seed};
 use ndarray::{Array1, Array2};
 
 use super::{Along, Ranker, Request, Rows, chosen};
-use crate::arms::{FixedOn, Seeded, Stored};
+use crate::arms::{Seeded, Stored};
+use crate::origins::FitOn;
 use crate::streams::stream;
 use crate::{Error, Result};
 
@@ -102,8 +103,8 @@ fn direction(
         );
     }
     let found = match request.direction {
-        Along::Base => fixed(FixedOn::Base),
-        Along::Teachers => fixed(FixedOn::Teachers),
+        Along::Base => fixed(FitOn::Base),
+        Along::Teachers => fixed(FitOn::Teachers),
         Along::Answers => {
             let mut answers = vec![];
             for other in others(stored, rows.seeded, notes) {

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::About;
 use super::bench::Bench;
 use super::weigh::{Found, Kind, LEVEL, Moved, Weighed};
-use super::{About, FitOn};
+use crate::origins::FitOn;
 use crate::words::number;
 
 const WIDTH: usize = 23;

@@ -7,7 +7,8 @@ use heirloom_record::{CausalCheck, HookPoint};
 use super::answers::{Answered, Seen};
 use super::bench::{Doing, Edits, Family, Look};
 use super::weigh::Weighed;
-use super::{About, FitOn, SteerOptions};
+use super::{About, SteerOptions};
+use crate::origins::FitOn;
 use crate::streams;
 
 const SEEDS: usize = 4;
