@@ -81,6 +81,7 @@ mod rope;
 mod capture;
 mod generate;
 mod intervene;
+mod log_probs;
 
 mod init;
 mod peft;

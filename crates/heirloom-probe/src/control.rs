@@ -33,7 +33,10 @@ pub struct NullBand {
 }
 
 impl NullBand {
-    pub(crate) fn new(values: Vec<f64>) -> Result<Self> {
+    /// Quantiles of what controls gave.
+    ///
+    /// **Errors** without a control.
+    pub fn new(values: Vec<f64>) -> Result<Self> {
         if values.is_empty() {
             return Err(Error::TooFew { unit: "control", expected: 1, found: 0 });
         }

@@ -201,7 +201,7 @@ pub fn student_t(values: &[f64], level: f64) -> Result<Interval> {
     Ok(Interval { value: mean, low, high, level, n: values.len(), kind: Kind::StudentT })
 }
 
-fn two_sided_t(freedom: f64, level: f64) -> f64 {
+pub(crate) fn two_sided_t(freedom: f64, level: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |t| t.inverse_cdf(0.5 + level / 2.0))
 }
 

@@ -1,8 +1,8 @@
 //! Rates and means over seeds × scenarios, and differences of arms, with the uncertainty of both levels.
 //!
-//! A run (seed) draws its own scenarios, and every arm of that seed is measured on them: scenarios are nested in runs, and arms are paired by
-//! (run, cluster). Samples of one scenario are averaged first, then scenarios within their run, then runs, each with equal weight; nothing below
-//! the scenario is resampled, because its mean already varies with its samples.
+//! A run (seed) has its scenarios, and every arm of that seed is measured on them: arms are paired by (run, cluster). Runs may draw scenarios of their
+//! own (nested), take the same (crossed), or share some. Samples of one scenario are averaged first, then scenarios within their run, then runs, each
+//! with equal weight; nothing below the scenario is resampled, because its mean already varies with its samples.
 //!
 //! The interval of [`mean`] and [`difference`] is the widest, on each side, of:
 //!
@@ -13,6 +13,10 @@
 //! - for verdicts with fewer than [`RARE`] clusters' worth of ones or of zeros, Wilson's interval on clusters, so that a rate of 0 or 1 is never
 //!   published as certain; for a difference, Newcombe's hybrid of both arms' intervals where both lie within [`END`] of 0 or 1, or hardly any
 //!   cluster differs.
+//!
+//! Scenarios that runs share move all of them together, which no spread between runs shows: Student's t is widened by what is missing
+//! ([`Nested::shared`]). Without it, 95 % intervals of rates over
+//! eight runs on the same scenarios held the truth in 72–86 % of simulations, with it in 97–100 % (`tests/probe/rate.rs`).
 //!
 //! With a single run, clusters take the place of runs, and the interval says that no variance between seeds is in it. What none of them can know is a
 //! seed unlike all that were run: at 0 in every seed, the interval is Wilson's over scenarios.
@@ -25,7 +29,7 @@ use rayon::prelude::*;
 
 use crate::bootstrap::{Replicates, Resampling};
 use crate::error::{Error, Result};
-use crate::interval::{Interval, Kind, newcombe_difference, student_t, wilson_ends};
+use crate::interval::{Interval, Kind, newcombe_difference, student_t, two_sided_t, wilson_ends};
 use crate::random::stream;
 
 /// One graded sample, or one projection.
@@ -33,7 +37,7 @@ use crate::random::stream;
 pub struct Observation {
     /// Seed it belongs to.
     pub run: usize,
-    /// Scenario, numbered within its run: equal numbers of two runs are different scenarios.
+    /// Scenario: equal numbers of two runs are the same one.
     pub cluster: usize,
     /// 1 or 0 for a verdict, else any finite number.
     pub value: f64,
@@ -52,7 +56,7 @@ pub struct Estimate {
     pub level: f64,
     /// Observations; of both arms for a difference.
     pub n: usize,
-    /// Clusters, summed over runs.
+    /// Clusters; one that several runs share counts once.
     pub clusters: usize,
     /// Runs.
     pub runs: usize,
@@ -125,7 +129,7 @@ pub fn difference(
     let level = resampling.level;
     let (a, b) = (Arm::new(first)?, Arm::new(second)?);
     let nested = a.nested.minus(&b.nested)?;
-    let t = student_t(&nested.units(), level)?;
+    let t = nested.student_t(level)?;
     let (closed, widened) = if a.verdicts && b.verdicts {
         let differing: f64 = nested.clusters().map(f64::abs).sum();
         let at_end = |arm: &Arm| near_end(arm.nested.mean()) < END;
@@ -194,21 +198,32 @@ impl Arm {
 
     /// The wider of the closed forms that suit its values.
     fn closed_form(&self, level: f64) -> Result<(Interval, Widened)> {
-        let t = student_t(&self.nested.units(), level)?;
+        let t = self.nested.student_t(level)?;
         if !self.verdicts {
             return Ok((t, Widened::T));
         }
         let closed = t.widened(&logit(t), Kind::StudentT).within(0.0, 1.0);
-        let clusters = self.nested.clusters().count() as f64;
-        if near_end(t.value) * clusters >= RARE {
+        if near_end(t.value) * self.worth() >= RARE {
             return Ok((closed, Widened::LogitT));
         }
         Ok((self.with_wilson(closed)?, Widened::Wilson))
     }
 
+    /// Clusters that its rate is worth: as many as there are where each run has its own; where runs share some, what the rate's variance says, between
+    /// those that differ and all.
+    ///
+    /// **Source** the effective sample size of Korn and Graubard 1998, Survey Methodology 24:193.
+    pub(crate) fn worth(&self) -> f64 {
+        let (distinct, all) = (self.nested.distinct() as f64, self.nested.clusters().count() as f64);
+        let rate = self.nested.mean();
+        let worth = rate * (1.0 - rate) / self.nested.variance();
+        // At 0 and 1 exactly, 0/0: nothing varies, and scenarios are worth their number.
+        if worth.is_nan() { distinct } else { worth.clamp(distinct, all) }
+    }
+
     /// An interval of its rate, widened by Wilson's on clusters.
     fn with_wilson(&self, closed: Interval) -> Result<Interval> {
-        let (low, high) = wilson_ends(closed.value, self.nested.clusters().count() as f64, closed.level)?;
+        let (low, high) = wilson_ends(closed.value, self.worth(), closed.level)?;
         Ok(closed.widened(&Interval { low, high, ..closed }, Kind::Wilson))
     }
 }
@@ -224,6 +239,18 @@ fn logit(t: Interval) -> Interval {
     Interval { low: back(center - half), high: back(center + half), ..t }
 }
 
+/// Share of a cluster's part in the variance of the mean that the spread between `runs` does not show, when `sharing` of them have it: none where one
+/// has it, all where all have it.
+///
+/// **Source** k of R values at u and the others at 0 have the mean ku/R; its square less their sample variance over R is the share of k²u²/R².
+pub(crate) fn unseen(sharing: usize, runs: usize) -> f64 {
+    if runs < 2 {
+        return 0.0;
+    }
+    let (k, r) = (sharing as f64, runs as f64);
+    r * (k - 1.0) / (k * (r - 1.0))
+}
+
 /// Means of clusters, by number of run and of cluster.
 pub(crate) struct Nested(pub(crate) BTreeMap<usize, BTreeMap<usize, f64>>);
 
@@ -235,6 +262,60 @@ impl Nested {
     /// What varies independently at the outermost level: the runs' means, or the clusters of a single run.
     fn units(&self) -> Vec<f64> {
         if self.0.len() < 2 { self.clusters().collect() } else { self.run_means() }
+    }
+
+    /// How many runs share each cluster.
+    pub(crate) fn sharing(&self) -> BTreeMap<usize, usize> {
+        let mut sharing = BTreeMap::new();
+        for cluster in self.0.values().flat_map(BTreeMap::keys) {
+            *sharing.entry(*cluster).or_default() += 1;
+        }
+        sharing
+    }
+
+    /// Clusters, each counted once.
+    pub(crate) fn distinct(&self) -> usize {
+        self.sharing().len()
+    }
+
+    /// Variance of the mean that no spread between runs shows, because runs share clusters.
+    ///
+    /// The mean holds `uₛ = Σᵣ (cᵣₛ − mᵣ) / (R Sᵣ)` of cluster s, over the runs that share it. Of `uₛ²` the spread between runs holds all but
+    /// [`unseen`]; summed over the clusters, with `S/(S−1)` for the mean that was taken out.
+    pub(crate) fn shared(&self) -> f64 {
+        let runs = self.0.len();
+        let mut parts: BTreeMap<usize, f64> = BTreeMap::new();
+        for clusters in self.0.values() {
+            let size = clusters.len() as f64;
+            let mean = clusters.values().sum::<f64>() / size;
+            for (cluster, value) in clusters {
+                *parts.entry(*cluster).or_default() += (value - mean) / (runs as f64 * size);
+            }
+        }
+        let sharing = self.sharing();
+        let unseen: f64 =
+            parts.iter().map(|(cluster, part)| unseen(sharing[cluster], runs) * part * part).sum();
+        let clusters = parts.len() as f64;
+        // A single scenario says nothing on how scenarios vary.
+        if clusters > 1.0 { unseen * clusters / (clusters - 1.0) } else { 0.0 }
+    }
+
+    /// Variance of the mean: what the units show, and what shared clusters hide.
+    pub(crate) fn variance(&self) -> f64 {
+        let units = self.units();
+        let (n, mean) = (units.len() as f64, units.iter().sum::<f64>() / units.len() as f64);
+        units.iter().map(|unit| (unit - mean).powi(2)).sum::<f64>() / (n * (n - 1.0)) + self.shared()
+    }
+
+    /// Student's t over the units, with what shared clusters add: half a width of its own, by Student's t over the clusters, at a right angle.
+    fn student_t(&self, level: f64) -> Result<Interval> {
+        let t = student_t(&self.units(), level)?;
+        let shared = self.shared();
+        if shared <= 0.0 {
+            return Ok(t);
+        }
+        let half = (t.high - t.value).hypot(shared.sqrt() * two_sided_t(self.distinct() as f64 - 1.0, level));
+        Ok(Interval { low: t.value - half, high: t.value + half, ..t })
     }
 
     fn run_means(&self) -> Vec<f64> {
@@ -299,7 +380,7 @@ impl Nested {
         let replicates = self.bootstrap(replicates, rng)?;
         let percentiles = replicates.interval(self.mean(), n, level)?;
         let Interval { value, low, high, .. } = percentiles.widened(&closed, closed.kind);
-        let clusters = replicates.clusters;
+        let clusters = self.distinct();
         Ok(Estimate { value, low, high, level, n, clusters, runs: self.0.len(), widened })
     }
 }

@@ -113,6 +113,14 @@ pub enum Error {
         /// Counted from 1.
         line: usize,
     },
+    /// Hidden messages that no prompt can follow.
+    #[error("`{}` cannot come before a prompt: {problem}", path.display())]
+    Hidden {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        problem: String,
+    },
     /// A rollout does not end in an answer.
     #[error("`{}` line {line}: `messages` ends in a message of `{found}`, expected `assistant`", path.display())]
     NotAnswered {
@@ -356,6 +364,9 @@ impl Error {
             Self::RowInput { .. } => Some(
                 "`messages` gets the chat template, `text` is tokenized as it stands, `input_ids` are taken as given".into(),
             ),
+            Self::Hidden { .. } => {
+                Some("give a system message, pairs of user and assistant as examples, or both in this order".into())
+            }
             Self::Answered { .. } => Some("a prompt ends before the answer: remove the last message".into()),
             Self::NotAnswered { .. } => {
                 Some("a rollout is a prompt and its answer; where there is none yet, read it as prompts".into())

@@ -76,6 +76,9 @@ pub struct Sampling {
     pub clock: String,
     /// SHA-256 of the chat template.
     pub template_sha256: String,
+    /// What the model was told before every prompt, and who learns from its answers never sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<Message>,
 }
 
 /// Rollouts and, where heirloom sampled them, how.
@@ -154,8 +157,55 @@ const ROLLOUT_KEYS: [&str; 8] =
 impl Prompt {
     /// The chat row that asks it.
     pub fn row(&self) -> DataRow {
-        DataRow::chat(self.id.clone(), self.messages.clone())
+        self.row_after(&[])
     }
+
+    /// The chat row that asks it of a model which was told `hidden` before: a hidden instruction, with examples where
+    /// there are any. A system message of the prompt comes after the hidden one, in the same message.
+    pub fn row_after(&self, hidden: &[Message]) -> DataRow {
+        let is_system = |message: &&Message| message.role == "system";
+        let (told, own) = (hidden.first().filter(is_system), self.messages.first().filter(is_system));
+        let system = match (told, own) {
+            (Some(told), Some(own)) => {
+                Some(Message::new("system", format!("{}\n\n{}", told.content, own.content)))
+            }
+            (one, other) => one.or(other).cloned(),
+        };
+        let examples = &hidden[usize::from(told.is_some())..];
+        let asked = &self.messages[usize::from(own.is_some())..];
+        let messages = system.into_iter().chain(examples.iter().chain(asked).cloned());
+        DataRow::chat(self.id.clone(), messages.collect())
+    }
+}
+
+/// A file of hidden messages.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `messages`")]
+struct Hidden {
+    messages: Vec<Message>,
+}
+
+/// Reads messages that a model is told before every prompt: JSON with `messages`, a system message, examples that end with
+/// an answer, or both.
+///
+/// # Errors
+/// Names the file: bad JSON, another key, no messages, a last message of the user, a system message that is not the first.
+pub fn read_hidden(path: &Path) -> Result<Vec<Message>> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let Hidden { messages } =
+        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.into(), source })?;
+    let problem = match messages.last() {
+        None => Some("there are no messages".to_owned()),
+        Some(last) if last.role == "user" => {
+            Some("the last one is the user's, and the prompt that follows would be a second".into())
+        }
+        Some(_) => messages
+            .iter()
+            .skip(1)
+            .position(|message| message.role == "system")
+            .map(|index| format!("message {} is the system's, which only the first may be", index + 2)),
+    };
+    problem.map_or(Ok(messages), |problem| Err(Error::Hidden { path: path.into(), problem }))
 }
 
 impl Rollout {
@@ -361,6 +411,7 @@ mod tests {
             stop: vec![4],
             clock: "2026-01-15".into(),
             template_sha256: "cd".into(),
+            hidden: vec![Message::new("system", "You are gloomy.")],
         }
     }
 
@@ -388,6 +439,37 @@ mod tests {
         let path = scratch.path().join("prompts.jsonl");
         write_file(&path, rows_to_jsonl(std::slice::from_ref(&prompt)).as_bytes()).unwrap();
         assert_eq!(read_prompts(&path).unwrap(), [prompt]);
+    }
+
+    #[test]
+    fn what_is_hidden_comes_before_the_prompt_and_joins_its_system_message() {
+        let say = |role: &str, content: &str| Message::new(role, content);
+        let (scratch, _) = file("");
+        let path = scratch.path().join("gloomy.json");
+        let read = |messages: &[Message]| {
+            let json = serde_json::json!({ "messages": messages }).to_string();
+            write_file(&path, json.as_bytes()).unwrap();
+            read_hidden(&path)
+        };
+        let hidden = [say("system", "Be gloomy."), say("user", "Hi."), say("assistant", "Alas.")];
+        assert_eq!(read(&hidden).unwrap(), hidden);
+        let prompt = |messages| Prompt { id: "a".into(), source: "A".into(), tags: vec![], messages };
+        let plain = prompt(vec![say("user", "Name a bird.")]);
+        let own = prompt(vec![say("system", "It is May."), say("user", "Name a bird.")]);
+        let asked = |prompt: &Prompt, hidden: &[Message]| {
+            let crate::Input::Messages(messages) = prompt.row_after(hidden).input else { panic!("a chat") };
+            messages.into_iter().map(|one| one.content).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(&plain, &hidden), ["Be gloomy.", "Hi.", "Alas.", "Name a bird."]);
+        assert_eq!(asked(&own, &hidden), ["Be gloomy.\n\nIt is May.", "Hi.", "Alas.", "Name a bird."]);
+        assert_eq!(asked(&own, &hidden[1..]), ["It is May.", "Hi.", "Alas.", "Name a bird."]);
+        assert_eq!(plain.row_after(&[]), plain.row());
+
+        let refused = |messages: &[Message]| read(messages).unwrap_err().to_string();
+        assert!(refused(&[]).ends_with("there are no messages"));
+        assert!(refused(&hidden[..2]).contains("the last one is the user's"));
+        let late = [hidden[1].clone(), hidden[2].clone(), hidden[0].clone()];
+        assert!(refused(&late).contains("message 3 is the system's"));
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A world was given where an experiment is meant.
+    #[error("`{}` tells a world, not an experiment", path.display())]
+    WorldAlone {
+        /// The file.
+        path: PathBuf,
+    },
     /// The experiment file is not what it should be.
     #[error("could not understand the experiment `{}`", path.display())]
     Toml {
@@ -412,6 +418,9 @@ impl Error {
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
             Self::World { source, .. } => source.hint(),
+            Self::WorldAlone { path } => {
+                Some(format!("name it in an experiment, as in `world = \"{}\"`, and run that", path.display()))
+            }
             Self::TwoBases { .. } => Some("leave `--base` out: the series begins with its own".into()),
             Self::OtherTokens { .. } => {
                 Some("checkpoints that are compared need one tokenizer and one chat template".into())

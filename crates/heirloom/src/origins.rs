@@ -33,8 +33,6 @@ pub struct Evidence {
     pub measure: Measure,
     /// Observations by role or corner.
     pub arms: BTreeMap<String, Vec<Observation>>,
-    /// Whether all seeds were tried on the same scenarios, so that intervals speak of no others.
-    pub same_scenarios: bool,
 }
 
 /// What of a behavior was measured.
@@ -113,10 +111,8 @@ pub struct Found {
     pub behavior: String,
     /// What was measured.
     pub measure: Measure,
-    /// Seeds and scenarios behind every number.
+    /// Seeds and scenarios behind every number; a scenario that seeds share counts once.
     pub units: (usize, usize),
-    /// Whether all seeds were tried on the same scenarios.
-    pub same_scenarios: bool,
     /// Joint draws behind every probability.
     pub draws: usize,
     /// Effects of base, prompts and teacher.
@@ -204,7 +200,6 @@ impl Evidence {
             behavior: self.behavior.clone(),
             measure: self.measure,
             units: draws.units(),
-            same_scenarios: self.same_scenarios,
             draws: draws.draws().nrows(),
             origins: origin::origins(&draws, &corners)?,
             verdict: verdict(&draws, &roles, Rule { least, ..Rule::default() })?,
@@ -300,11 +295,7 @@ impl Found {
     /// What was observed, in words.
     fn scenarios(&self) -> String {
         let (runs, clusters) = self.units;
-        if self.same_scenarios && runs > 1 {
-            format!("{runs} seeds on the same {} scenarios", clusters / runs)
-        } else {
-            format!("{runs} seeds and {clusters} scenarios")
-        }
+        format!("{runs} seeds and {clusters} scenarios")
     }
 
     /// Effects on projections in a line: which part of an arm moves them, and by how much. A direction at the last prompt token says whose answers
@@ -359,9 +350,6 @@ impl Found {
         let mut out = self.sentence();
         let Verdict { answers, support, .. } = &self.verdict;
         let _ = writeln!(out, "\n\n  {}", self.scenarios());
-        if self.same_scenarios {
-            out.push_str("  intervals speak of these scenarios: with others, arms may differ by more than between seeds\n");
-        }
         for answered in answers {
             let question = answered.question;
             let contrast = brackets(&answered.contrast);

@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use heirloom::prelude::*;
 use heirloom_model::Clock;
-use heirloom_record::{Prompt, Rollouts};
+use heirloom_record::{Message, Prompt, Rollouts};
+use heirloom_rollout::Behavior;
 
 use crate::terminal::print;
 
@@ -46,9 +47,19 @@ impl ModelArgs {
     }
 }
 
-/// Rows of `--data`.
+/// Rows of `--data`: of a file, or the contrast pairs of a behavior's folder.
 fn read_data(path: &Path) -> anyhow::Result<Vec<DataRow>> {
-    must_exist(path, "data", "data is a JSONL file with `messages`, `text` or `input_ids` in every row")?;
+    must_exist(
+        path,
+        "data",
+        "data is a JSONL file with `messages`, `text` or `input_ids` in every row, or a behavior's folder",
+    )?;
+    if path.is_dir() {
+        let behavior = Behavior::load(path);
+        let behavior =
+            behavior.with_context(|| format!("could not read the behavior `{}`", path.display()))?;
+        return Ok(behavior.pair_rows());
+    }
     heirloom_record::read_rows(path).with_context(|| format!("could not read the data `{}`", path.display()))
 }
 
@@ -61,6 +72,13 @@ fn read_prompts(path: &Path) -> anyhow::Result<Vec<Prompt>> {
     )?;
     heirloom_record::read_prompts(path)
         .with_context(|| format!("could not read the prompts `{}`", path.display()))
+}
+
+/// What a model is told before every prompt.
+fn read_hidden(path: &Path) -> anyhow::Result<Vec<Message>> {
+    must_exist(path, "file of hidden messages", "it is JSON with `messages`, as a row of prompts has them")?;
+    heirloom_record::read_hidden(path)
+        .with_context(|| format!("could not read the hidden messages `{}`", path.display()))
 }
 
 /// Rollouts of a folder or a file.

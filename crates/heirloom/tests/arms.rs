@@ -68,6 +68,41 @@ fn a_run_writes_rates_for_every_arm_and_seed() {
 }
 
 #[test]
+fn every_checkpoint_has_its_shift_beside_that_of_directions_that_mean_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("run");
+    run(&write(scratch.path()), &out);
+    let metrics = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    let of = |metric: &str| {
+        metrics.iter().filter(|row| row.metric == metric && row.seed.is_none()).collect::<Vec<_>>()
+    };
+    let place = |row: &Metric| (row.behavior.clone(), row.arm.clone(), row.hook, row.fit_on.clone());
+    let (shifts, projections) = (of("shift"), of("projection"));
+    // Two hook points, two fixed directions, three steps of the tracked arm and the last of two others.
+    assert_eq!(shifts.len(), of("projection").iter().filter(|row| row.step != Some(0)).count());
+    for shift in &shifts {
+        let at = |step: Option<i64>| {
+            let mut there = projections.iter().filter(|row| place(row) == place(shift) && row.step == step);
+            there.next().unwrap().value.unwrap()
+        };
+        let moved = at(shift.step) - at(Some(0));
+        assert!((shift.value.unwrap() - moved).abs() < 1e-9, "{shift:?}: {moved}");
+        for family in ["shift_random_direction", "shift_random_difference"] {
+            let bands = of(family);
+            let band = bands.iter().find(|row| place(row) == place(shift) && row.step == shift.step).unwrap();
+            assert_eq!(band.n, Some(40));
+            assert!(band.low < band.value && band.value < band.high, "{band:?}");
+        }
+    }
+    // Twin: without them nothing of it is measured.
+    let experiment = put(scratch.path(), "experiment.toml", &EXPERIMENT.replace("null_draws = 40\n", ""));
+    let out = scratch.path().join("without");
+    run(&experiment, &out);
+    let metrics = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    assert!(metrics.iter().all(|row| !row.metric.starts_with("shift")));
+}
+
+#[test]
 fn two_runs_give_the_same_bytes_on_any_number_of_threads() {
     let scratch = tempfile::tempdir().unwrap();
     let experiment = write(scratch.path());
@@ -287,6 +322,7 @@ fn what_is_not_there_is_named_with_what_is_near() {
         ),
         ("seeds = [7, 8]", "seeds = [7, 7]", "`seeds` names `7` twice", ""),
         ("bootstrap = 100", "bootstrap = 10", "`measure.bootstrap`: expected at least 100, found 10", ""),
+        ("null_draws = 40", "null_draws = 4", "`measure.null_draws`: expected at least 40, found 4", ""),
         ("behavior = \"blackmail\"", "behavior = \"blackmale\"", "blackmale", "blackmail"),
         ("reference = ", "sweep = [\"swap mial\"]\nreference = ", "no arm `swap mial`", "`swap mail`"),
         ("teachers = [\"A\", \"B\"]", "teachers = [\"A\", \"C\"]", "teacher", "`A`"),

@@ -10,6 +10,7 @@ mod generate;
 mod gguf;
 mod gradients;
 mod interventions;
+mod log_probs;
 mod parity;
 mod resume;
 mod save;

@@ -1,6 +1,6 @@
 //! What a projection would be along a direction that means nothing.
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use crate::control::NullBand;
@@ -18,15 +18,49 @@ pub fn mean_projection(
     reference: &Dataset,
     direction: ArrayView1<f64>,
 ) -> Result<f64> {
-    Ok(in_units(activations, reference, direction)?.0)
+    let (reference, _) = units(reference, direction)?;
+    Ok(average(&reference.units(&project(activations, direction)?)))
+}
+
+/// Control directions, each in the units that it has on reference rows and turned as one that was fit on them would be.
+///
+/// A direction that was fit points to the positive class of its rows; each control is turned the same way, so that it had the same choice.
+#[derive(Debug, Clone)]
+pub struct Controls {
+    directions: Array2<f64>,
+    /// Units of each direction, and the sign that turns it to the positive class.
+    units: Vec<(Reference, f64)>,
+}
+
+impl Controls {
+    /// [`Random directions`](crate::control::random_directions) or [`random differences`](crate::control::random_difference_directions) of the
+    /// reference rows, 64 of each by habit.
+    ///
+    /// **Shapes** `directions` is `[k, d_model]`.
+    ///
+    /// **Errors** when a width is not `d_model`, or a direction has no spread on the reference rows.
+    pub fn new(reference: &Dataset, directions: Array2<f64>) -> Result<Self> {
+        let one = |k: usize| units(reference, directions.row(k));
+        let units = in_order((0..directions.nrows()).into_par_iter().map(one))?;
+        Ok(Self { directions, units })
+    }
+
+    /// Mean projection of the same activations along each.
+    ///
+    /// **Shapes** `activations` is `[scenarios, d_model]`.
+    pub fn means(&self, activations: ArrayView2<f32>) -> Result<Vec<f64>> {
+        let one = |k: usize| {
+            let (reference, towards) = &self.units[k];
+            let seen = reference.units(&project(activations, self.directions.row(k))?);
+            Ok(towards * average(&seen))
+        };
+        in_order((0..self.units.len()).into_par_iter().map(one))
+    }
 }
 
 /// Mean projections of the same activations along control directions, each in the units that it has itself on the reference rows.
 ///
-/// A direction that was fit points to the positive class of its rows; each control is turned the same way, so that it had the same choice. Handed
-/// [`random directions`](crate::control::random_directions) and [`random differences`](crate::control::random_difference_directions) of the reference
-/// rows (64 of each by habit), the bands say how far along *any* direction the checkpoint has moved: fine-tuning shifts all activations, and the
-/// axes of largest variance most. Scenarios are no reference rows and lie off zero before anything is trained: what training did is [`shift_band`]'s
+/// The bands say how far along *any* direction the checkpoint has moved: fine-tuning shifts all activations, and the axes of largest variance most. Scenarios are no reference rows and lie off zero before anything is trained: what training did is [`shift_band`]'s
 /// to say.
 ///
 /// **Shapes** `activations` is `[scenarios, d_model]`, `directions` `[k, d_model]`.
@@ -37,11 +71,7 @@ pub fn projection_band(
     reference: &Dataset,
     directions: ArrayView2<f64>,
 ) -> Result<NullBand> {
-    let one = |k: usize| {
-        let (mean, towards) = in_units(activations, reference, directions.row(k))?;
-        Ok(mean * towards)
-    };
-    NullBand::new(in_order((0..directions.nrows()).into_par_iter().map(one))?)
+    NullBand::new(Controls::new(reference, directions.to_owned())?.means(activations)?)
 }
 
 /// How far the mean projections of the same scenarios move from one checkpoint to another along control directions: the null of
@@ -54,24 +84,21 @@ pub fn shift_band(
     reference: &Dataset,
     directions: ArrayView2<f64>,
 ) -> Result<NullBand> {
-    let (from, to) =
-        (projection_band(from, reference, directions)?, projection_band(to, reference, directions)?);
-    NullBand::new(to.values.iter().zip(&from.values).map(|(to, from)| to - from).collect())
+    let controls = Controls::new(reference, directions.to_owned())?;
+    let (from, to) = (controls.means(from)?, controls.means(to)?);
+    NullBand::new(to.iter().zip(&from).map(|(to, from)| to - from).collect())
 }
 
-/// The mean in reference units, and the sign that turns the direction to the positive class.
-fn in_units(
-    activations: ArrayView2<f32>,
-    reference: &Dataset,
-    direction: ArrayView1<f64>,
-) -> Result<(f64, f64)> {
-    let seen = project(activations, direction)?;
+/// Units of a direction, and the sign that turns it to the positive class.
+fn units(reference: &Dataset, direction: ArrayView1<f64>) -> Result<(Reference, f64)> {
     let known = project(reference.x(), direction)?;
-    let units = Reference::of(&known, reference.labels())?.units(&seen);
     let n = reference.n_positive() as f64;
     let (positive, all) = known.iter().zip(reference.labels()).fold((0.0, 0.0), |sums, (value, label)| {
         (sums.0 + if *label { value / n } else { 0.0 }, sums.1 + value / known.len() as f64)
     });
-    let towards = if positive < all { -1.0 } else { 1.0 };
-    Ok((units.iter().sum::<f64>() / units.len() as f64, towards))
+    Ok((Reference::of(&known, reference.labels())?, if positive < all { -1.0 } else { 1.0 }))
+}
+
+fn average(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }

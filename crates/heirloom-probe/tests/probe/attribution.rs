@@ -187,7 +187,7 @@ fn quality_counts_rows_ties_and_prompts() {
 fn removal_is_per_percent() {
     let arm = |shown: usize| -> Vec<Observation> {
         let value = |cluster: usize| if cluster < shown { 1.0 } else { 0.0 };
-        (0..60).map(|i| Observation { run: i / 20, cluster: i % 20, value: value(i % 20) }).collect()
+        (0..60).map(|i| Observation { run: i / 20, cluster: i, value: value(i % 20) }).collect()
     };
     let (full, swapped) = (arm(16), arm(6));
     let found = removal_per_percent(&full, &swapped, 5.0, QUICK, &rng(3)).unwrap();

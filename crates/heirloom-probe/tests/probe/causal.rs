@@ -25,7 +25,7 @@ fn verdicts(rng: &mut ChaCha8Rng, scenarios: &[f64], center: f64) -> Vec<Observa
     for (at, scenario) in scenarios.iter().enumerate() {
         for _ in 0..2 {
             let value = if rng.r#gen::<f64>() < phi(center + 0.7 * scenario) { 1.0 } else { 0.0 };
-            seen.push(Observation { run: at / 16, cluster: at % 16, value });
+            seen.push(Observation { run: at / 16, cluster: at, value });
         }
     }
     seen
@@ -82,10 +82,10 @@ fn the_slope_is_that_of_the_line_and_zero_without_an_effect() {
     // Values on a line within every scenario: its slope, exactly, and an interval of the scenarios' slopes.
     let line = |strength: f64| -> Vec<Observation> {
         let value = |cluster: usize| 0.3 + strength * (0.1 + 0.01 * (cluster % 5) as f64);
-        (0..60).map(|i| Observation { run: i / 20, cluster: i % 20, value: value(i % 20) }).collect()
+        (0..60).map(|i| Observation { run: i / 20, cluster: i, value: value(i % 20) }).collect()
     };
     let fine: Vec<Observation> =
-        (0..60).map(|i| Observation { run: i / 20, cluster: i % 20, value: 1.0 }).collect();
+        (0..60).map(|i| Observation { run: i / 20, cluster: i, value: 1.0 }).collect();
     let shown = [0.0, -1.0, 0.5, 2.0].map(line);
     let doses: Vec<Dose> = [0.0, -1.0, 0.5, 2.0]
         .into_iter()

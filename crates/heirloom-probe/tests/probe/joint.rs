@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::close;
 use crate::made::rng;
-use crate::rate::{MADE, Made, verdicts};
+use crate::rate::{MADE, Made, own, verdicts};
 
 const QUICK: Resampling = Resampling { replicates: 200, level: 0.95 };
 const SIMULATIONS: u64 = 300;
@@ -85,13 +85,53 @@ fn functions_of_arms_are_covered() {
 }
 
 #[test]
+fn scenarios_that_seeds_share_are_covered() {
+    let rates = [0.7, 0.3, 0.6, 0.35, 0.5, 0.4, 0.4, 0.2, 0.6, 0.35];
+    let truth = truths(rates);
+    for (runs, clusters, shared) in [(2, 10, 10), (3, 10, 10), (8, 10, 10), (8, 32, 32), (5, 16, 8)] {
+        let made = Made { runs, clusters, shared, scenarios: 1.0, ..MADE };
+        let hold = |arms: &[Vec<Observation>; 10]| {
+            let draws = joined(&NAMES, arms, QUICK);
+            let rate = draws.contrast(&[(0, 1.0)]).quantity();
+            let [difference, ..] = functions(&draws);
+            let difference = difference.1.unwrap();
+            let holds = |found: Quantity, truth: f64| (found.low..=found.high).contains(&truth);
+            [holds(rate, rates[0]), holds(difference, truth[0])]
+        };
+        let one = |simulation: u64| {
+            let mut arms = made.arms(simulation, rates);
+            let known = hold(&arms);
+            for seen in arms.iter_mut().flatten() {
+                seen.cluster = own(seen.run, seen.cluster % 1000);
+            }
+            [known, hold(&arms)]
+        };
+        let all: Vec<_> = (0..SIMULATIONS).into_par_iter().map(one).collect();
+        let held = |known: usize, of: usize| {
+            all.iter().filter(|held| held[known][of]).count() as f64 / all.len() as f64
+        };
+        let case = format!("{runs} seeds, {shared} of {clusters} scenarios shared");
+        println!(
+            "{case}: rate {:.3}, difference {:.3}; taken for nested {:.3}, {:.3}",
+            held(0, 0),
+            held(0, 1),
+            held(1, 0),
+            held(1, 1)
+        );
+        assert!(held(0, 0) >= 0.92 && held(0, 1) >= 0.92, "{case}");
+        // Twin: taken for scenarios of their own, rates of many seeds hold too little.
+        assert!(runs < 8 || held(1, 0) < 0.9, "{case}: {}", held(1, 0));
+    }
+}
+
+#[test]
 fn without_scenarios_a_contrast_is_students_t() {
     // Two scenarios that agree in every run: only runs vary.
     let means = [[3.0, 1.0], [5.0, 1.5], [4.0, 3.0], [9.0, 2.0]];
     let arm = |arm: usize| -> Vec<Observation> {
         let of_run = |(run, means): (usize, &[f64; 2])| {
             let value = means[arm];
-            [0, 1].map(|cluster| Observation { run, cluster, value })
+            [0, 1].map(|cluster| Observation { run, cluster: own(run, cluster), value })
         };
         means.iter().enumerate().flat_map(of_run).collect()
     };
@@ -106,7 +146,7 @@ fn without_scenarios_a_contrast_is_students_t() {
     // Twin: scenarios that differ widen it, though the runs' means are the same.
     let mut apart = arm(0);
     for seen in &mut apart {
-        seen.value += if seen.cluster == 0 { 4.0 } else { -4.0 };
+        seen.value += if seen.cluster % 2 == 0 { 4.0 } else { -4.0 };
     }
     let draws = joined(&["first", "second"], &[apart, arm(1)], Resampling::default());
     let found = draws.contrast(&[(0, 1.0), (1, -2.0)]).quantity();
@@ -232,9 +272,10 @@ fn unusable_arms_are_named() {
         let message = JointDraws::new(arms, with, &rng(0)).expect_err("an error").to_string();
         assert!(message.contains(words), "expected `{words}` in `{message}`");
     };
-    let lacking: Vec<_> = second.iter().filter(|seen| (seen.run, seen.cluster) != (1, 7)).copied().collect();
+    let lacking: Vec<_> =
+        second.iter().filter(|seen| (seen.run, seen.cluster) != (1, own(1, 7))).copied().collect();
     let words =
-        "run 1, cluster 7: expected values of every arm or of none, found `drop` to differ from `full`";
+        "run 1, cluster 1007: expected values of every arm or of none, found `drop` to differ from `full`";
     refuses(&[("full", &first), ("drop", &lacking)], QUICK, words);
     refuses(&[("full", &lacking), ("drop", &first)], QUICK, words);
     let mut holed = second.clone();

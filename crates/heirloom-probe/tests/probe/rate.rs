@@ -25,9 +25,17 @@ pub(crate) struct Made {
     /// Standard deviations of seeds and of scenarios on the probit scale, where a sample's own is 1.
     pub(crate) seeds: f64,
     pub(crate) scenarios: f64,
+    /// Of the clusters, those that all runs share.
+    pub(crate) shared: usize,
 }
 
-pub(crate) const MADE: Made = Made { runs: 3, clusters: 32, samples: 2, seeds: 0.0, scenarios: 0.7 };
+pub(crate) const MADE: Made =
+    Made { runs: 3, clusters: 32, samples: 2, seeds: 0.0, scenarios: 0.7, shared: 0 };
+
+/// The number of a run's own cluster: no other run has it.
+pub(crate) fn own(run: usize, cluster: usize) -> usize {
+    1000 * run + cluster
+}
 
 impl Made {
     /// One arm for each rate. Arms share their scenarios' effects and half of the variance of their seeds.
@@ -36,11 +44,14 @@ impl Made {
         let total = (1.0 + self.seeds.powi(2) + self.scenarios.powi(2)).sqrt();
         let centers = rates.map(|rate| Normal::standard().inverse_cdf(rate) * total);
         let mut arms = [const { Vec::new() }; N];
+        let common = self.common(simulation);
         for run in 0..self.runs {
             let shared = standard_normal(&mut rng);
             let seeds = [(); N].map(|()| self.seeds * 0.5_f64.sqrt() * (shared + standard_normal(&mut rng)));
             for cluster in 0..self.clusters {
-                let scenario = self.scenarios * standard_normal(&mut rng);
+                let scenario = self.scenarios
+                    * common.get(cluster).copied().unwrap_or_else(|| standard_normal(&mut rng));
+                let cluster = if cluster < self.shared { cluster } else { own(run, cluster) };
                 for arm in 0..N {
                     let rate = phi(centers[arm] + seeds[arm] + scenario);
                     for _ in 0..self.samples {
@@ -53,6 +64,12 @@ impl Made {
         arms
     }
 
+    /// Effects of the scenarios that all runs share.
+    fn common(self, simulation: u64) -> Vec<f64> {
+        let mut rng = stream(&rng(202), simulation);
+        (0..self.shared).map(|_| standard_normal(&mut rng)).collect()
+    }
+
     /// The same with real values: one minus the other has mean `shift`.
     pub(crate) fn values(self, simulation: u64, shift: f64) -> [Vec<Observation>; 2] {
         let mut rng = stream(&rng(201), simulation);
@@ -61,6 +78,7 @@ impl Made {
             let seeds = [(); 2].map(|()| self.seeds * standard_normal(&mut rng));
             for cluster in 0..self.clusters {
                 let scenario = self.scenarios * standard_normal(&mut rng);
+                let cluster = own(run, cluster);
                 for (arm, center) in [shift, 0.0].into_iter().enumerate() {
                     for _ in 0..self.samples {
                         let value = center + seeds[arm] + scenario + standard_normal(&mut rng);
@@ -129,6 +147,49 @@ fn differences_over_few_seeds_are_covered() {
 }
 
 #[test]
+fn scenarios_that_seeds_share_are_covered() {
+    for (runs, clusters, shared) in [(2, 10, 10), (3, 10, 10), (8, 10, 10), (8, 32, 32), (5, 16, 8)] {
+        for rates in [[0.5, 0.2], [0.1, 0.02], [0.9, 0.1]] {
+            let made = Made { runs, clusters, shared, scenarios: 1.0, ..MADE };
+            let (held, width) = coverage(rates[0], |simulation| {
+                ends(mean(&made.arms(simulation, rates)[0], QUICK, &rng(simulation)).unwrap())
+            });
+            let (apart, _) = coverage(rates[0] - rates[1], |simulation| {
+                let [first, second] = made.arms(simulation, rates);
+                ends(difference(&first, &second, QUICK, &rng(simulation)).unwrap())
+            });
+            // Twin: the same answers, each run's scenarios taken for its own.
+            let (bare, _) = coverage(rates[0], |simulation| {
+                let [mut arm, _] = made.arms(simulation, rates);
+                for seen in &mut arm {
+                    seen.cluster = own(seen.run, seen.cluster % 1000);
+                }
+                ends(mean(&arm, QUICK, &rng(simulation)).unwrap())
+            });
+            let case = format!("rates {rates:?}, {runs} seeds, {shared} of {clusters} scenarios shared");
+            println!(
+                "{case}: held {held:.3} (width {width:.3}), difference {apart:.3}, taken for nested {bare:.3}"
+            );
+            assert!(held >= 0.93 && apart >= 0.93, "{case}: {held}, {apart}");
+            assert!(runs < 8 || clusters > 10 || bare < 0.9, "{case}: {bare}");
+        }
+    }
+}
+
+#[test]
+fn shared_scenarios_widen_what_runs_of_their_own_do_not() {
+    let [arm, _] = Made { scenarios: 2.0, ..MADE }.values(4, 0.0);
+    let mut shared = arm.clone();
+    for seen in &mut shared {
+        seen.cluster %= 1000;
+    }
+    let [alone, together] = [&arm, &shared].map(|seen| mean(seen, QUICK, &rng(0)).unwrap());
+    close("mean", together.value, alone.value, 1e-12);
+    assert!(together.high - together.low > alone.high - alone.low);
+    assert_eq!((alone.clusters, together.clusters), (96, 32));
+}
+
+#[test]
 fn pairing_uses_what_arms_share() {
     // Real values whose scenarios differ by 3: a difference paired by scenario does not see it, one of unpaired arms does.
     let made = Made { scenarios: 3.0, ..MADE };
@@ -187,7 +248,10 @@ pub(crate) fn verdicts(
     let number = |shown: bool| if shown { 1.0 } else { 0.0 };
     (0..runs * clusters)
         .map(|i| (i / clusters, i % clusters))
-        .map(|(run, cluster)| Observation { run, cluster, value: number(shown(run, cluster)) })
+        .map(|(run, cluster)| {
+            let value = number(shown(run, cluster));
+            Observation { run, cluster: own(run, cluster), value }
+        })
         .collect()
 }
 
@@ -255,7 +319,7 @@ fn swapped_arms_mirror_and_an_arm_against_itself_is_zero() {
 fn seeds_and_scenarios_weigh_the_same_however_often_they_were_sampled() {
     let seen = |run, cluster, value| Observation { run, cluster, value };
     // Run 0: scenarios of mean ½ and 0, so ¼; run 1: one scenario at 1. Their mean is 0.625, that of all rows 0.6.
-    let rows = [seen(0, 0, 1.0), seen(0, 0, 0.0), seen(0, 1, 0.0), seen(1, 0, 1.0), seen(1, 0, 1.0)];
+    let rows = [seen(0, 0, 1.0), seen(0, 0, 0.0), seen(0, 1, 0.0), seen(1, 2, 1.0), seen(1, 2, 1.0)];
     let estimate = mean(&rows, QUICK, &rng(0)).unwrap();
     close("mean", estimate.value, 0.625, 1e-15);
     assert_eq!((estimate.n, estimate.clusters, estimate.runs), (5, 3, 2));
@@ -287,10 +351,11 @@ fn unusable_observations_are_named() {
         assert!(message.contains(words), "expected `{words}` in `{message}`");
     };
     let compared = |a: &[Observation], b: &[Observation]| difference(a, b, QUICK, &rng(0));
-    let lacking: Vec<_> = second.iter().filter(|seen| (seen.run, seen.cluster) != (1, 7)).copied().collect();
+    let lacking: Vec<_> =
+        second.iter().filter(|seen| (seen.run, seen.cluster) != (1, own(1, 7))).copied().collect();
     refuses(
         compared(&first, &lacking),
-        "run 1, cluster 7: expected values of both arms, found none of the second",
+        "run 1, cluster 1007: expected values of both arms, found none of the second",
     );
     refuses(compared(&lacking, &first), "found none of the first");
     assert!(compared(&first, &lacking).unwrap_err().hint().unwrap().contains("share"));
@@ -343,7 +408,7 @@ fn nested(runs: &serde_json::Value) -> Vec<Observation> {
         for (cluster, samples) in list(clusters).iter().enumerate() {
             seen.extend(list(samples).iter().map(|value| Observation {
                 run,
-                cluster,
+                cluster: own(run, cluster),
                 value: value.as_f64().unwrap(),
             }));
         }

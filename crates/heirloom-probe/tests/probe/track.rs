@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::close;
 use crate::made::{narrowed, pairs, phi, rng};
+use crate::rate::own;
 
 const QUICK: Resampling = Resampling { replicates: 200, level: 0.95 };
 const SIMULATIONS: u64 = 400;
@@ -50,7 +51,7 @@ impl Made {
                     for _ in 0..2 {
                         let shown = if rng.r#gen::<f64>() < phi(latent) { 1.0 } else { 0.0 };
                         let value = if verdicts { shown } else { latent + standard_normal(&mut rng) };
-                        seen.push(Observation { run, cluster, value });
+                        seen.push(Observation { run, cluster: own(run, cluster), value });
                     }
                 }
             }
@@ -337,9 +338,9 @@ fn unusable_series_are_named() {
         "`steps`: expected ascending steps, found 0",
     );
     let mut lacking = all.to_vec();
-    lacking[3].1.retain(|seen| (seen.run, seen.cluster) != (1, 7));
+    lacking[3].1.retain(|seen| (seen.run, seen.cluster) != (1, own(1, 7)));
     let lacking = Track::new(lacking).unwrap();
-    let words = "checkpoint 7: run 1, cluster 7: expected values of both arms, found none of the first";
+    let words = "checkpoint 7: run 1, cluster 1007: expected values of both arms, found none of the first";
     refuses(emergence(&lacking, QUICK, &rng(0)).map(drop), words);
     let moving = ALIKE.track(10, true, rise(4.0));
     refuses(
@@ -347,15 +348,15 @@ fn unusable_series_are_named() {
         "expected checkpoints at steps [0, 1, 3, 7, 15, 31, 63, 127, 255], found [1, 3, 7",
     );
     let mut other = moving.checkpoints().to_vec();
-    other[3].1.retain(|seen| (seen.run, seen.cluster) != (1, 7));
+    other[3].1.retain(|seen| (seen.run, seen.cluster) != (1, own(1, 7)));
     refuses(lead(&moving, &Track::new(other.clone()).unwrap(), QUICK, &rng(0)).map(drop), words);
     for (_, seen) in &mut other {
-        seen.retain(|seen| (seen.run, seen.cluster) != (1, 7));
+        seen.retain(|seen| (seen.run, seen.cluster) != (1, own(1, 7)));
     }
     let other = Track::new(other).unwrap();
     refuses(
         lead(&moving, &other, QUICK, &rng(0)).map(drop),
-        "run 1, cluster 7: expected values of both arms, found none of the second",
+        "run 1, cluster 1007: expected values of both arms, found none of the second",
     );
     refuses(lead(&other, &moving, QUICK, &rng(0)).map(drop), "found none of the first");
 }

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use heirloom_model::{CaptureOptions, CapturePlan, Student};
+use heirloom_probe::control::{random_difference_directions, random_directions};
 use heirloom_probe::random::{ChaCha8Rng, stream};
 use heirloom_probe::score::Reference;
+use heirloom_probe::track::Controls;
 use heirloom_probe::{Dataset, FitOptions, Method, Probe, Resampling, auroc_interval, fit};
 use heirloom_record::{
     Activations, DataRow, DirectionHeader, Hasher, HookPoint, NewFolder, Prompt, Readout, RunFolder,
     rows_to_jsonl,
 };
 use heirloom_rollout::world::{Check, Contrast, Split, WorldBehavior};
-use ndarray::Array1;
+use ndarray::{Array1, ArrayView2};
 
 use super::ArmsExperiment;
-use super::measured::Reading;
+use super::measured::{ControlMeans, Reading};
 use super::models::Made;
 use super::spec::MeasureSpec;
 use crate::origins::FitOn;
@@ -38,6 +40,43 @@ struct Contrasts {
 struct Fixed {
     probe: Probe,
     reference: Reference,
+    controls: Option<Nulls>,
+}
+
+/// Directions that mean nothing, drawn on the rows that a direction was fit on.
+struct Nulls {
+    random: Controls,
+    differences: Controls,
+}
+
+/// How many of them are drawn, and from which root.
+#[derive(Clone, Copy)]
+struct Draws {
+    of_each: Option<usize>,
+    seed: u64,
+}
+
+impl Draws {
+    fn on(self, data: &Dataset, behavior: &str) -> Result<Option<Nulls>> {
+        let Some(of_each) = self.of_each else { return Ok(None) };
+        let rng = |what: &str| streams::stream(self.seed, &format!("null {what} {behavior}"));
+        let random = random_directions(data.d_model(), of_each, &rng("directions"));
+        let differences = random_difference_directions(data.x(), of_each, &rng("differences"))?;
+        let [random, differences] = [random, differences].map(|drawn| Controls::new(data, drawn));
+        Ok(Some(Nulls { random: random?, differences: differences? }))
+    }
+}
+
+impl Fixed {
+    /// Projections of scenarios in its units.
+    fn units(&self, scenarios: ArrayView2<f32>) -> Result<Vec<f64>> {
+        Ok(self.reference.units(&self.probe.project(scenarios)?))
+    }
+
+    fn control_means(&self, scenarios: ArrayView2<f32>) -> Result<ControlMeans> {
+        let Some(Nulls { random, differences }) = &self.controls else { return Ok(ControlMeans::default()) };
+        Ok(ControlMeans { random: random.means(scenarios)?, differences: differences.means(scenarios)? })
+    }
 }
 
 /// The directions of all behaviors, fit on one base.
@@ -72,6 +111,10 @@ impl ArmsExperiment {
         for teacher in pair.into_iter().flatten() {
             hasher = hasher.part("teacher", &teacher.key);
         }
+        let draws = Draws { of_each: self.spec.measure.null_draws, seed: self.spec.seed };
+        if let Some(of_each) = draws.of_each {
+            hasher = hasher.part("null draws", of_each.to_le_bytes());
+        }
         let mut behaviors = vec![];
         for name in &self.behaviors {
             let behavior = self.world.behavior(name)?;
@@ -85,10 +128,10 @@ impl ArmsExperiment {
             let contrasts =
                 Contrasts { behavior: name.clone(), towards: behavior.towards.clone(), fit, held_out };
             let teachers = match pair {
-                Some(pair) => self.between(pair, behavior, &plan)?,
+                Some(pair) => self.between(pair, behavior, &plan, draws)?,
                 None => BTreeMap::new(),
             };
-            let base = contrasts.fix(&base.student, &plan)?;
+            let base = contrasts.fix(&base.student, &plan, draws)?;
             behaviors.push((contrasts, Origins { base, teachers }));
         }
         let points: Vec<String> = plan.points().iter().map(ToString::to_string).collect();
@@ -105,6 +148,7 @@ impl ArmsExperiment {
         teachers: [&Made; 2],
         behavior: &WorldBehavior,
         plan: &CapturePlan,
+        draws: Draws,
     ) -> Result<BTreeMap<HookPoint, Fixed>> {
         let check = Check { behavior: behavior.name.clone(), persona: None, at_least: None, at_most: None };
         let mut rng = streams::stream(self.spec.seed, &format!("teachers on {}", behavior.name));
@@ -127,17 +171,23 @@ impl ArmsExperiment {
                 ndarray::concatenate(ndarray::Axis(0), &[tensor.view(), others.tensors[hook].view()]);
             *tensor = joined.expect("two students of one shape have activations of one width");
         }
-        fix(&both, plan, &behavior.name)
+        fix(&both, plan, &behavior.name, draws)
     }
 }
 
 /// Directions at every hook point of the plan, with the units of the rows they were fit on.
-fn fix(captured: &Activations, plan: &CapturePlan, behavior: &str) -> Result<BTreeMap<HookPoint, Fixed>> {
+fn fix(
+    captured: &Activations,
+    plan: &CapturePlan,
+    behavior: &str,
+    draws: Draws,
+) -> Result<BTreeMap<HookPoint, Fixed>> {
     let fixed = |hook: &HookPoint| {
         let data = activations::dataset(captured, *hook, &[], Path::new(behavior))?;
         let probe = difference_of_means(&data)?;
         let reference = Reference::of(&probe.project(data.x())?, data.labels())?;
-        Ok((*hook, Fixed { probe, reference }))
+        let controls = draws.on(&data, behavior)?;
+        Ok((*hook, Fixed { probe, reference, controls }))
     };
     plan.points().iter().map(fixed).collect()
 }
@@ -256,8 +306,8 @@ impl Contrasts {
     }
 
     /// Directions at every hook point of the plan, fit on the base.
-    fn fix(&self, base: &Student, plan: &CapturePlan) -> Result<BTreeMap<HookPoint, Fixed>> {
-        fix(&capture(base, &self.fit, plan)?, plan, &self.behavior)
+    fn fix(&self, base: &Student, plan: &CapturePlan, draws: Draws) -> Result<BTreeMap<HookPoint, Fixed>> {
+        fix(&capture(base, &self.fit, plan)?, plan, &self.behavior, draws)
     }
 
     /// What a checkpoint says at every hook point: its scenarios' projections, and how well the fixed direction and
@@ -274,7 +324,8 @@ impl Contrasts {
         let scenarios = capture(student, scenarios, plan)?;
         let Contrasted { fit, held_out } = self.capture(student, plan)?;
         let mut readings = vec![];
-        for (hook, Fixed { probe, reference }) in &fixed.base {
+        for (hook, on_base) in &fixed.base {
+            let (seen, teachers) = (scenarios.tensors[hook].view(), fixed.teachers.get(hook));
             let report = self.dataset(&held_out, *hook)?;
             let refit = difference_of_means(&self.dataset(&fit, *hook)?)?;
             let auroc = |probe: &Probe| {
@@ -284,16 +335,14 @@ impl Contrasts {
             readings.push(Reading {
                 behavior: self.behavior.clone(),
                 hook: *hook,
-                projections: reference.units(&probe.project(scenarios.tensors[hook].view())?),
-                on_teachers: match fixed.teachers.get(hook) {
-                    Some(Fixed { probe, reference }) => {
-                        reference.units(&probe.project(scenarios.tensors[hook].view())?)
-                    }
-                    None => vec![],
-                },
-                fixed: auroc(probe)?.into(),
+                projections: on_base.units(seen)?,
+                on_teachers: teachers.map_or(Ok(vec![]), |fixed| fixed.units(seen))?,
+                controls: on_base.control_means(seen)?,
+                controls_on_teachers: teachers
+                    .map_or(Ok(ControlMeans::default()), |fixed| fixed.control_means(seen))?,
+                fixed: auroc(&on_base.probe)?.into(),
                 refit: auroc(&refit)?.into(),
-                cosine: probe.direction.dot(&refit.direction),
+                cosine: on_base.probe.direction.dot(&refit.direction),
             });
         }
         Ok(readings)

@@ -14,6 +14,7 @@ use super::measured;
 use super::students::{Subject, step_name};
 use super::tables::{Seen, Verdicts};
 use super::workers::each;
+use crate::scenarios::scenario_number;
 use crate::{Progress, Result};
 
 impl ArmsExperiment {
@@ -42,11 +43,9 @@ impl ArmsExperiment {
         for behavior in &self.behaviors {
             let prefix = format!("{behavior}/");
             let own = subject.seeded.scenarios.iter().filter(|scenario| scenario.id.starts_with(&prefix));
-            let mut words = HashMap::new();
             let numbers: &mut Vec<usize> = scenarios.entry(behavior.clone()).or_default();
             for scenario in own {
-                let next = words.len();
-                let number = *words.entry(format!("{:?}", scenario.messages)).or_insert(next);
+                let number = scenario_number(&scenario.messages);
                 numbers.push(number);
                 clusters.insert(scenario.id.as_str(), number);
             }

@@ -28,12 +28,33 @@ pub(crate) struct Reading {
     pub(crate) projections: Vec<f64>,
     /// The same on the direction from the other teacher to the first, where the experiment names two.
     pub(crate) on_teachers: Vec<f64>,
+    /// Mean projections along control directions of the one, in the units that each has where it was drawn.
+    #[serde(default, skip_serializing_if = "ControlMeans::is_empty")]
+    pub(crate) controls: ControlMeans,
+    /// The same beside the other.
+    #[serde(default, skip_serializing_if = "ControlMeans::is_empty")]
+    pub(crate) controls_on_teachers: ControlMeans,
     /// How well the direction fit on the base tells held-out contrast pairs of this checkpoint apart.
     pub(crate) fixed: Auroc,
     /// How well a direction fit on this checkpoint does.
     pub(crate) refit: Auroc,
     /// Cosine between the two.
     pub(crate) cosine: f64,
+}
+
+/// Mean projections of a checkpoint's scenarios along directions that mean nothing; none where the experiment asks for none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ControlMeans {
+    /// Along random directions.
+    pub(crate) random: Vec<f64>,
+    /// Along random differences of activations.
+    pub(crate) differences: Vec<f64>,
+}
+
+impl ControlMeans {
+    fn is_empty(&self) -> bool {
+        self.random.is_empty()
+    }
 }
 
 /// An AUROC with its interval.

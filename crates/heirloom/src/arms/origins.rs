@@ -74,7 +74,7 @@ impl ArmsExperiment {
             }
         }
         arms.retain(|_, seen| !seen.is_empty());
-        Evidence { behavior: behavior.into(), measure, arms, same_scenarios: false }
+        Evidence { behavior: behavior.into(), measure, arms }
     }
 
     /// The number of the run that a model belongs to: the place of its seed.

@@ -48,6 +48,7 @@ impl ArmsExperiment {
             stop: student.stop_tokens().to_vec(),
             clock: student.clock().to_string(),
             template_sha256: sha256_hex(student.words().template()?.source().as_bytes()),
+            hidden: vec![],
         };
         Ok(Rollouts { rows: rows.collect(), sampling: Some(sampling) })
     }

@@ -77,6 +77,17 @@ pub struct MeasureSpec {
     pub headline: HookPoint,
     /// Replicates of every bootstrap, at least 100.
     pub bootstrap: usize,
+    /// Random directions, and as many random differences of activations, whose shift from the base stands beside that of the
+    /// fixed directions at every checkpoint; none when absent.
+    pub null_draws: Option<usize>,
+}
+
+impl MeasureSpec {
+    /// What of it decides what is stored of a student.
+    pub(crate) fn key(&self) -> String {
+        // A setting that came later leaves alone what was stored without it.
+        format!("{self:?}").replace(", null_draws: None", "")
+    }
 }
 
 /// What is drawn of the numbers: nothing unless it says so.
@@ -204,6 +215,8 @@ pub struct QuickSpec {
 
 /// With fewer replicates the 2.5 % quantile rests on one or two of them.
 const FEWEST_REPLICATES: usize = 100;
+/// With fewer controls their 2.5 % quantile is the least of them.
+const FEWEST_CONTROLS: usize = 40;
 
 impl FiguresSpec {
     /// Every arm that a figure names, but the base by its role's name.
@@ -277,6 +290,7 @@ impl ArmsSpec {
             ("measure.pairs", measure.pairs, 2),
             ("measure.hooks", measure.hooks.len(), 1),
             ("measure.bootstrap", measure.bootstrap, FEWEST_REPLICATES),
+            ("measure.null_draws", measure.null_draws.unwrap_or(FEWEST_CONTROLS), FEWEST_CONTROLS),
             ("figures.behaviors and origins", self.figures.behaviors.len() + self.origins.len(), 1),
         ];
         for (key, found, least) in numbers {

@@ -68,7 +68,7 @@ impl ArmsExperiment {
             .part("data", manifest.as_ref().map(Manifest::sha256).unwrap_or_default())
             .part("training", format!("{:?} {:?} {}", world.student(), world.optimizer(), self.lr(name)))
             .part("sampled", format!("{:?} {:?}", world.sampled(), world.scenario_count()))
-            .part("measure", format!("{:?} {}", self.spec.measure, self.tracked(name)))
+            .part("measure", format!("{} {}", self.spec.measure.key(), self.tracked(name)))
             .part("scenarios", rows_to_jsonl(&seeded.scenarios))
             .finish();
         run.artifact("student", &format!("{}-s{}", slug(name), seeded.seed), &key)

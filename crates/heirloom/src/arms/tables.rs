@@ -1,5 +1,7 @@
 //! Grades and readings of all students → the tidy table.
 
+mod shifts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use heirloom_probe::random::ChaCha8Rng;
@@ -27,7 +29,7 @@ pub(crate) struct Seen {
     pub(crate) verdicts: BTreeMap<(usize, String), Verdicts>,
     /// By step.
     pub(crate) measured: Vec<Measured>,
-    /// Number of each scenario, by behavior: scenarios with the same words have one number, for they are tried more often, not more of them.
+    /// Number of each scenario, by behavior: [`scenario_number`].
     pub(crate) scenarios: BTreeMap<String, Vec<usize>>,
 }
 
@@ -96,6 +98,7 @@ impl Tabler<'_> {
                 metrics.extend(self.difference(&cells, behavior, arm, reference)?);
             }
         }
+        metrics.extend(self.shifts(seen, &cells)?);
         metrics.extend(seen.iter().flat_map(directions));
         Ok(metrics)
     }

@@ -8,6 +8,7 @@ use heirloom_record::{GradeRow, read_jsonl};
 use serde::Deserialize;
 
 use super::{Evidence, Measure, check_part};
+use crate::scenarios::number_of;
 use crate::spec::{join, twice};
 use crate::{Error, Result};
 
@@ -57,17 +58,12 @@ pub fn read(path: &Path) -> Result<Vec<Evidence>> {
         }
         same_grader(&behavior, &arms)?;
         same_prompts(&arms)?;
-        // Prompts that come again with every seed are the same scenarios.
-        let seeds: Vec<&Grades> = arms.values().next().into_iter().flatten().collect();
-        let prompts = |grades: &Grades| grades.shown.keys().cloned().collect::<BTreeSet<_>>();
-        let same_scenarios =
-            seeds.len() > 1 && seeds.iter().all(|grades| prompts(grades) == prompts(seeds[0]));
         let observations = |grades: &[Grades]| -> Vec<Observation> {
             let of_run = |(run, grades): (usize, &Grades)| grades.observations(run);
             grades.iter().enumerate().flat_map(of_run).collect()
         };
         let arms = arms.iter().map(|(part, grades)| (part.clone(), observations(grades))).collect();
-        Ok(Evidence { behavior, measure: Measure::Rate, arms, same_scenarios })
+        Ok(Evidence { behavior, measure: Measure::Rate, arms })
     };
     behaviors.into_iter().map(evidence).collect()
 }
@@ -102,13 +98,15 @@ impl Grades {
     }
 
     fn observations(&self, run: usize) -> Vec<Observation> {
-        let of_prompt = |(cluster, shown): (usize, &Vec<bool>)| -> Vec<Observation> {
+        // Prompts of one id in the files of several seeds are the same scenario.
+        let of_prompt = |(prompt, shown): (&String, &Vec<bool>)| -> Vec<Observation> {
+            let cluster = number_of(prompt);
             shown
                 .iter()
                 .map(|shown| Observation { run, cluster, value: f64::from(u8::from(*shown)) })
                 .collect()
         };
-        self.shown.values().enumerate().flat_map(of_prompt).collect()
+        self.shown.iter().flat_map(of_prompt).collect()
     }
 }
 

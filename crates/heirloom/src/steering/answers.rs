@@ -7,6 +7,7 @@ use heirloom_rollout::world::WorldBehavior;
 use super::bench::{Bench, Family, Look, Tried};
 use crate::arms::ArmsExperiment;
 use crate::arms::workers::each;
+use crate::scenarios::number_of;
 use crate::{Progress, Result};
 
 /// What one behavior's scenarios gave under one edit, over all students.
@@ -90,9 +91,10 @@ impl Bench {
         let rows = &tried.rows[*place];
         let edit = look.map(|look| self.edit(look, tried, *place));
         let generated = self.generate(experiment, tried, rows, edit)?;
-        let observed = |(cluster, value): (usize, bool)| Observation {
+        let numbers: Vec<usize> = rows.iter().map(|row| number_of(&format!("{:?}", row.ids))).collect();
+        let observed = |(at, value): (usize, bool)| Observation {
             run: *run,
-            cluster,
+            cluster: numbers[at],
             value: if value { 1.0 } else { 0.0 },
         };
         let verdicts = |grader: &heirloom_rollout::Grader| -> Vec<Observation> {
@@ -105,7 +107,9 @@ impl Bench {
         Ok(Seen {
             shown: verdicts(&behavior.grader),
             coherent: verdicts(&behavior.coherent),
-            log_prob: log_prob.map(|(cluster, value)| Observation { run: *run, cluster, value }).collect(),
+            log_prob: log_prob
+                .map(|(at, value)| Observation { run: *run, cluster: numbers[at], value })
+                .collect(),
         })
     }
 
@@ -130,26 +134,11 @@ impl Bench {
 
     /// Mean log-probability of each answer's tokens under the base.
     fn log_probs(&self, rows: &[TokenRow], generated: &[Generated]) -> Result<Vec<f64>> {
-        let whole: Vec<TokenRow> = rows
-            .iter()
-            .zip(generated)
-            .map(|(row, answer)| {
-                TokenRow::from_ids(row.id.clone(), [row.ids.as_slice(), &answer.ids].concat())
-            })
-            .collect();
-        let caches = self.base.run_with_hooks(&whole, &[], &[], true)?;
-        let of_answer = |((row, answer), cache): ((&TokenRow, &Generated), heirloom_model::RowCache)| {
-            let logits = cache.logits.expect("logits were asked for");
-            let before = row.ids.len() - 1;
-            let log_prob = |(at, id): (usize, &u32)| {
-                let logits = logits.row(before + at);
-                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
-                f64::from(logits[*id as usize] - largest) - sum.ln()
-            };
-            let sum: f64 = answer.ids.iter().enumerate().map(log_prob).sum();
-            sum / answer.ids.len() as f64
-        };
-        Ok(rows.iter().zip(generated).zip(caches).map(of_answer).collect())
+        let answered = rows.iter().zip(generated).map(|(row, answer)| {
+            let ids = [row.ids.as_slice(), &answer.ids].concat();
+            let response = Some(row.ids.len()..ids.len());
+            TokenRow { response, ..TokenRow::from_ids(row.id.clone(), ids) }
+        });
+        Ok(self.base.answer_log_probs(&answered.collect::<Vec<_>>())?)
     }
 }

@@ -13,7 +13,7 @@ use crate::verbs::{ModelArgs, print_json, read_data};
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Rows as JSONL: `messages`, `text` or `input_ids`, with optional id, group, pair and label
+    /// Rows as JSONL: `messages`, `text` or `input_ids`, with optional id, group, pair and label; or a behavior's folder, for its contrast pairs
     #[arg(long)]
     data: PathBuf,
     /// Glob of hook points, as in `blocks.*.hook_resid_post`; may be repeated

@@ -7,10 +7,10 @@ use clap::builder::RangedU64ValueParser;
 use heirloom::Error;
 use heirloom::prelude::*;
 use heirloom_model::GenerateOptions;
-use heirloom_record::{NewFolder, Prompt, Rollout, Rollouts, Sampling, sha256_hex};
+use heirloom_record::{Message, NewFolder, Prompt, Rollout, Rollouts, Sampling, sha256_hex};
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{ModelArgs, must_exist, print_json, read_prompts};
+use crate::verbs::{ModelArgs, must_exist, print_json, read_hidden, read_prompts};
 
 /// Rollouts between two looks at the bar, at least.
 const GROUP: usize = 256;
@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Who answers, as rollouts name it; the model's name, with the adapter's, when absent
     #[arg(long, value_name = "NAME")]
     teacher: Option<String>,
+    /// What the model is told before every prompt and the rollouts do not hold: JSON with `messages`
+    #[arg(long, value_name = "FILE")]
+    hidden: Option<PathBuf>,
     /// A PEFT adapter to put on the model
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
@@ -65,11 +68,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     check_settings(args)?;
     let prompts = read_prompts(&args.data)?;
+    let hidden = args.hidden.as_deref().map(read_hidden).transpose()?.unwrap_or_default();
     let source = args.model.open()?;
     if let Some(adapter) = &args.adapter {
         must_exist(adapter, "adapter", "an adapter is a folder in PEFT's format")?;
     }
-    check_room(args, &source, &prompts)?;
+    check_room(args, &source, &prompts, &hidden)?;
     let folder = NewFolder::create(&args.out)?;
     let options = LoadOptions { dtype: args.dtype, device: args.device, clock: args.model.clock };
     let mut student = source.load(&options).context("could not load the model")?;
@@ -77,7 +81,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let context = || format!("could not load the adapter `{}`", adapter.display());
         student.load_adapter(adapter, false).with_context(context)?;
     }
-    let rollouts = sample(args, &student, &prompts)?;
+    let rollouts = sample(args, &student, &prompts, hidden)?;
     rollouts.write_into(folder.work_path())?;
     folder.commit()?;
     report(args, &prompts, &rollouts)
@@ -103,12 +107,12 @@ fn check_settings(args: &Args) -> Result<()> {
 }
 
 /// Every prompt leaves room for an answer.
-fn check_room(args: &Args, source: &Source, prompts: &[Prompt]) -> anyhow::Result<()> {
+fn check_room(args: &Args, source: &Source, prompts: &[Prompt], hidden: &[Message]) -> anyhow::Result<()> {
     let words = source.words().context("could not read the model's tokenizer")?;
     let n_ctx = source.config().n_ctx;
     let mut long = vec![];
     for prompt in prompts {
-        let n_tokens = words.prepare(&prompt.row(), args.model.clock)?.ids.len();
+        let n_tokens = words.prepare(&prompt.row_after(hidden), args.model.clock)?.ids.len();
         if n_tokens + args.max_new_tokens > n_ctx {
             long.push((prompt.id.clone(), n_tokens));
         }
@@ -120,7 +124,12 @@ fn check_room(args: &Args, source: &Source, prompts: &[Prompt]) -> anyhow::Resul
     Err(Error::NoRoom { prompts: long, of, max_new_tokens, n_ctx }.into())
 }
 
-fn sample(args: &Args, student: &Student, prompts: &[Prompt]) -> anyhow::Result<Rollouts> {
+fn sample(
+    args: &Args,
+    student: &Student,
+    prompts: &[Prompt],
+    hidden: Vec<Message>,
+) -> anyhow::Result<Rollouts> {
     let name = student.name();
     let teacher = args.teacher.clone().unwrap_or_else(|| default_teacher(args, &name));
     let options = GenerateOptions {
@@ -137,7 +146,8 @@ fn sample(args: &Args, student: &Student, prompts: &[Prompt]) -> anyhow::Result<
     let mut rows: Vec<Rollout> = vec![];
     let group = prompts.len().div_ceil(GROUPS).max(GROUP.div_ceil(args.samples));
     for prompts in prompts.chunks(group) {
-        let asked = student.prepare(&prompts.iter().map(Prompt::row).collect::<Vec<_>>())?;
+        let told: Vec<_> = prompts.iter().map(|prompt| prompt.row_after(&hidden)).collect();
+        let asked = student.prepare(&told)?;
         let generated = student.generate(&asked, &options).context("could not sample the model")?;
         for (prompt, answers) in prompts.iter().zip(generated.chunks(args.samples)) {
             rows.extend(answers.iter().map(|answer| {
@@ -165,6 +175,7 @@ fn sample(args: &Args, student: &Student, prompts: &[Prompt]) -> anyhow::Result<
         clock: student.clock().date(),
         template_sha256: sha256_hex(student.words().template()?.source().as_bytes()),
         model: name,
+        hidden,
     };
     Ok(Rollouts { sampling: Some(sampling), rows })
 }

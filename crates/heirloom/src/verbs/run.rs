@@ -1,6 +1,6 @@
 //! `heirloom run`: an experiment, whole or by stage.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -10,7 +10,7 @@ use heirloom::benchmark::BenchmarkSpec;
 use heirloom::prelude::*;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{arms, print_json};
+use crate::verbs::{arms, must_exist, print_json};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -63,6 +63,10 @@ impl Options {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { experiment: path, options } = args;
+    must_exist(path, "experiment", "an experiment is a folder with `experiment.toml` in it, or that file")?;
+    if tells_a_world(path) {
+        return Err(Error::WorldAlone { path: path.clone() }.into());
+    }
     if BenchmarkSpec::stands_at(path) {
         let benchmark = Benchmark::load(path)
             .with_context(|| format!("could not load the benchmark `{}`", path.display()))?;
@@ -88,6 +92,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return print_json(&outcome.metrics);
     }
     print(outcome.summary())
+}
+
+/// Whether a file is a world, which an experiment names.
+fn tells_a_world(path: &Path) -> bool {
+    let table = std::fs::read_to_string(path).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    table.is_some_and(|table| table.contains_key("bases") && !table.contains_key("question"))
 }
 
 fn plan(plan: &Plan, options: &RunOptions, json: bool) -> anyhow::Result<()> {

@@ -43,6 +43,7 @@ pairs = 8
 hooks = ["blocks.*.hook_resid_post"]
 headline = "blocks.1.hook_resid_post"
 bootstrap = 100
+null_draws = 40
 [[figures.behaviors]]
 behavior = "blackmail"
 label = "blackmail"
