@@ -13,12 +13,21 @@ use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use heirloom_record::Hasher;
 use safetensors::Dtype as StDtype;
 
-use crate::config::{Activation, Family, Rope, RopeScaling};
+use crate::config::{Activation, BlockKind, Family, NormPlaces, Normalization, Rope, RopeScaling};
 use crate::gguf::{self, Gguf, Value};
+use crate::layout::{Names, Slot};
 use crate::{Config, Error, Result};
 
 /// Buffers that old checkpoints carry and that are computed, not learned.
-const COMPUTED: [&str; 3] = ["rotary_emb.inv_freq", "self_attn.bias", "self_attn.masked_bias"];
+const COMPUTED: [&str; 7] = [
+    "rotary_emb.inv_freq",
+    ".self_attn.bias",
+    ".self_attn.masked_bias",
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".attention.bias",
+    ".attention.masked_bias",
+];
 
 /// Files of a folder that decide its words and sizes: hashed in this order, before the weights.
 pub(crate) const HASHED: [&str; 4] =
@@ -101,6 +110,7 @@ impl Files {
                 for shard in shards(folder)? {
                     checkpoint.add_safetensors(shard)?;
                 }
+                checkpoint.rename(Names::of(config.family));
             }
             Self::Gguf(gguf) => {
                 checkpoint.gguf_heads = Some((config.n_heads, config.n_kv_heads));
@@ -168,8 +178,33 @@ impl Checkpoint {
         Ok(values)
     }
 
-    /// As [`Self::take`], appended to `values`: matrices that one product shall serve are stacked this way.
-    pub(crate) fn take_into(&mut self, values: &mut Vec<f32>, name: &str, shape: &[usize]) -> Result<()> {
+    /// The numbers of a slot whose names have `prefix` before them, in our order.
+    pub(crate) fn take_slot(&mut self, slot: &Slot, prefix: &str) -> Result<Vec<f32>> {
+        let mut values = Vec::with_capacity(slot.shape().iter().product());
+        for (name, rows) in &slot.parts {
+            let start = values.len();
+            self.take_into(&mut values, &format!("{prefix}{name}"), &slot.shape_in_file(*rows))?;
+            slot.order.from_file(&mut values[start..], slot.columns.unwrap_or(1));
+        }
+        Ok(values)
+    }
+
+    /// Gives tensors the names that [`Names`] has for them: bare models lack the prefix, and transformers has two
+    /// names for GPT-NeoX's head.
+    fn rename(&mut self, names: &Names) {
+        let prefix = format!("{}.", names.prefix());
+        let bare = names.embed.strip_prefix(&prefix).is_some_and(|embed| self.entries.contains_key(embed));
+        let other_head = "lm_head.weight";
+        let renamed = std::mem::take(&mut self.entries).into_iter().map(|(name, entry)| match () {
+            () if name == other_head => (names.head.to_owned(), entry),
+            () if bare && name != names.head => (format!("{prefix}{name}"), entry),
+            () => (name, entry),
+        });
+        self.entries = renamed.collect();
+    }
+
+    /// As [`Self::take`], appended to `values`.
+    fn take_into(&mut self, values: &mut Vec<f32>, name: &str, shape: &[usize]) -> Result<()> {
         let stored = if self.gguf_heads.is_some() { gguf_name(name) } else { name.to_owned() };
         let Some(entry) = self.entries.remove(&stored) else {
             let known = self.entries.keys().map(String::as_str);
@@ -410,9 +445,12 @@ fn gguf_config(gguf: &Gguf) -> Result<Config> {
         _ => gguf.size(&key("vocab_size"))?,
     };
     let eos = gguf.int("tokenizer.ggml.eos_token_id").and_then(|id| u32::try_from(id).ok());
+    let n_layers = gguf.size(&key("block_count"))?;
+    let sliding_window = optional(gguf, &key("attention.sliding_window"))?;
+    let attention_bias = gguf.tensors.contains_key("blk.0.attn_q.bias");
     Config {
         family: Family::Llama,
-        n_layers: gguf.size(&key("block_count"))?,
+        n_layers,
         d_model,
         n_heads,
         n_kv_heads: optional(gguf, &key("attention.head_count_kv"))?.unwrap_or(n_heads),
@@ -420,15 +458,30 @@ fn gguf_config(gguf: &Gguf) -> Result<Config> {
         d_mlp: gguf.size(&key("feed_forward_length"))?,
         d_vocab,
         n_ctx: gguf.size(&key("context_length"))?,
+        normalization: Normalization::Rms,
+        norms: NormPlaces::Before,
+        qk_norm: None,
         norm_eps: gguf
             .float(&key("attention.layer_norm_rms_epsilon"))
             .ok_or_else(|| gguf.wrong(&key("attention.layer_norm_rms_epsilon"), "a float"))?,
         rope: Rope { theta: gguf.float(&key("rope.freq_base")).unwrap_or(10_000.0), scaling },
-        sliding_window: optional(gguf, &key("attention.sliding_window"))?,
-        attention_bias: gguf.tensors.contains_key("blk.0.attn_q.bias"),
+        local_rope: None,
+        d_rotary: d_head,
+        learned_positions: false,
+        sliding_window,
+        blocks: vec![BlockKind { windowed: sliding_window.is_some(), rotary: true, sparse: false }; n_layers],
+        attn_scalar: d_head as f64,
+        attn_softcap: None,
+        final_softcap: None,
+        embed_scale: None,
+        parallel: false,
+        experts: None,
+        gated: true,
+        activation: Activation::Silu,
+        qkv_bias: attention_bias,
+        o_bias: attention_bias,
         mlp_bias: gguf.tensors.contains_key("blk.0.ffn_gate.bias"),
         tied: !gguf.tensors.contains_key("output.weight"),
-        activation: Activation::Silu,
         eos: eos.into_iter().collect(),
     }
     .check()

@@ -150,7 +150,7 @@ mod tests {
     use crate::layout::Slot;
 
     fn weight(role: Role, values: &[f32]) -> Weight {
-        let slot = Slot { parts: vec![("w".into(), values.len())], columns: None, role };
+        let slot = Slot::one("w".into(), values.len(), None, role);
         let var = Var::from_slice(values, values.len(), &Device::Cpu).unwrap();
         Weight { slot, tensor: var.as_tensor().clone() }
     }
