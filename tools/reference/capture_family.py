@@ -36,7 +36,7 @@ def block_parts(kind, layer):
     if kind == "gpt2":
         return SimpleNamespace(attention=layer.attn, mlp=layer.mlp, ln1=layer.ln_1, ln2=layer.ln_2, ln1_post=None, ln2_post=None,
                                qkv=layer.attn.c_attn, up=layer.mlp.c_fc, down=layer.mlp.c_proj)
-    attention, mlp = layer.self_attn, layer.mlp
+    attention, mlp = getattr(layer, "self_attn", None) or layer.linear_attn, layer.mlp
     found = SimpleNamespace(attention=attention, mlp=mlp, ln1=None, ln2=None, ln1_post=None, ln2_post=None)
     if kind in POST_NORM:
         found.ln1_post, found.ln2_post = layer.post_attention_layernorm, layer.post_feedforward_layernorm
@@ -92,7 +92,7 @@ def capture(model, input_ids):
     config = model.config
     kind = config.model_type
     assert config._attn_implementation == "eager"
-    found, handles = {}, []
+    found, handles, current = {}, [], []
     modeling = sys.modules[type(model).__module__]
     eager = modeling.eager_attention_forward
 
@@ -135,6 +135,14 @@ def capture(model, input_ids):
         keep(f"{at}.hook_z", output)
         return output, pattern
 
+    def delta(query, key, value, g, beta, **kwargs):
+        block = f"blocks.{current.pop()}.delta"
+        for name, x in (("q", query), ("k", key), ("v", value), ("beta", beta), ("decay", g)):
+            keep(f"{block}.hook_{name}", x)
+        out, state = chunked(query, key, value, g=g, beta=beta, **kwargs)
+        keep(f"{block}.hook_out", out)
+        return out, state
+
     def on_block(index, layer):
         block, p = f"blocks.{index}", block_parts(kind, layer)
         before(layer, lambda x: keep(f"{block}.hook_resid_pre", x))
@@ -143,6 +151,14 @@ def capture(model, input_ids):
                 on_norm(getattr(p, name), f"{block}.{name}.hook_normalized")
         if hasattr(p, "qkv"):
             after(p.qkv, lambda _, out: [keep(f"{block}.attn.hook_{n}", x) for n, x in zip("qkv", split_heads(config, kind, out))])
+        elif hasattr(p.attention, "in_proj_z"):
+            before(p.attention, lambda _: current.append(index))
+            after(p.attention.in_proj_z, lambda _, out: keep(f"{block}.delta.hook_gate", out.unflatten(-1, (-1, p.attention.head_v_dim))))
+        elif kind == "qwen3_5_text":
+            e = p.attention.head_dim
+            after(p.attention.q_proj, lambda _, out: [keep(f"{block}.attn.{n}", x) for n, x in zip(("hook_q", "hook_gate"), out.unflatten(-1, (-1, 2 * e)).split(e, -1))])
+            for n in "kv":
+                after(getattr(p.attention, f"{n}_proj"), lambda _, out, n=n: keep(f"{block}.attn.hook_{n}", out.unflatten(-1, (-1, e))))
         elif hasattr(p.attention, "q_proj"):
             for n in "qkv":
                 after(getattr(p.attention, f"{n}_proj"), lambda _, out, n=n: keep(f"{block}.attn.hook_{n}", out.unflatten(-1, (-1, p.attention.head_dim))))
@@ -171,11 +187,14 @@ def capture(model, input_ids):
         on_block(index, layer)
     on_norm(top.norm, "ln_final.hook_normalized")
 
+    chunked = getattr(modeling, "torch_chunk_gated_delta_rule", None)
+    modeling.torch_chunk_gated_delta_rule = delta
     modeling.eager_attention_forward = attention
     try:
         logits = model(torch.tensor([input_ids]), use_cache=False).logits
     finally:
         modeling.eager_attention_forward = eager
+        modeling.torch_chunk_gated_delta_rule = chunked
         for handle in handles:
             handle.remove()
     keep("logits", logits)

@@ -3,7 +3,7 @@
 Each folder under crates/heirloom-model/tests/fixtures/families/ is a complete Hugging Face folder plus `inputs.json`,
 `expected.safetensors` (`{row}.{hook}`, f32, no batch axis; `{row}.logits_bf16`: of the same model in bf16) and
 `gradients.safetensors` (one per weight, by its name in model.safetensors; loss on the last two thirds of each row).
-f32 is held against f64 before anything is written.
+f32 is held against f64, and some of them against TransformerLens (`lens_family.py`), before anything is written.
 
 Usage: make_family_fixtures.py [NAME …]
 """
@@ -23,6 +23,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
+import lens_family
 from capture_family import capture
 from fixtures import MODEL_FIXTURES, versions, write_json
 from make_gradient_fixtures import relative
@@ -70,6 +71,8 @@ CASES = {
     "olmoe": ("olmoe", dict(intermediate_size=6, num_experts=5, num_experts_per_tok=2, norm_topk_prob=False)),
     "qwen3-moe": ("qwen3_moe", dict(head_dim=6, moe_intermediate_size=6, num_experts=4, num_experts_per_tok=2, norm_topk_prob=True, tie_word_embeddings=True)),
     "qwen3-moe-dense": ("qwen3_moe", dict(head_dim=4, attention_bias=True, moe_intermediate_size=5, num_experts=6, num_experts_per_tok=3, mlp_only_layers=[0])),
+    "qwen35": ("qwen3_5_text", dict(head_dim=8, layer_types=["linear_attention", "full_attention"], linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=4, linear_value_head_dim=6, linear_conv_kernel_dim=3, rope_parameters=plain(100.0, partial_rotary_factor=0.5))),
+    "qwen35-tied": ("qwen3_5_text", dict(head_dim=8, num_attention_heads=2, num_key_value_heads=2, layer_types=["full_attention", "linear_attention"], linear_num_key_heads=3, linear_num_value_heads=3, linear_key_head_dim=5, linear_value_head_dim=4, linear_conv_kernel_dim=4, tie_word_embeddings=True)),
 }
 
 
@@ -88,7 +91,8 @@ def draw_weights(model, seed):
     for name, weight in sorted(model.named_parameters()):
         noise = torch.randn(weight.shape, generator=generator)
         if weight.ndim == 1:
-            weight.data = 0.3 * noise + (0.0 if name.endswith("bias") or centered else 1.0)
+            one = not (name.endswith(("bias", "A_log")) or centered) or "linear_attn.norm" in name
+            weight.data = 0.3 * noise + float(one)
         elif any(table in name for table in ("embed_tokens", "embed_in", "wte", "wpe")):
             weight.data = noise * (0.4 if model.config.tie_word_embeddings else 1.0)
         else:
@@ -171,19 +175,24 @@ def make(name, seed):
 
     exact_model, low = load(folder, torch.float64).eval(), load(folder, torch.bfloat16).eval()
     model = load(folder, torch.float32).eval()
-    tensors, scale, to_f64 = {}, {}, {}
+    tensors, scale, to_f64, to_lens = {}, {}, {}, {}
+    lens = lens_family.to_lens(model) if name in lens_family.HELD else None
     for index, row in enumerate(rows):
         found, exact = capture(model, row), capture(exact_model, row)
+        theirs = lens_family.lens_cache(lens, row) if lens else {}
         for hook, value in found.items():
             value = value.numpy()
             assert np.isfinite(value).all() or hook.endswith("scores"), hook
             tensors[f"{index}.{hook}"] = value
             scale[kind(hook)] = max(scale.get(kind(hook), 0.0), float(np.abs(value[np.isfinite(value)]).max()))
             to_f64[kind(hook)] = max(to_f64.get(kind(hook), 0.0), distance(value, exact[hook].numpy()))
+            if lens:
+                to_lens[kind(hook)] = max(to_lens.get(kind(hook), 0.0), distance(value, theirs[hook].numpy()))
         with torch.no_grad():
             tensors[f"{index}.logits_bf16"] = low(torch.tensor([row]), use_cache=False).logits[0].float().numpy()
     for hook, largest in scale.items():
-        assert to_f64[hook] < 1e-5 * max(1.0, largest), (hook, to_f64[hook], largest)
+        worst = max(to_f64[hook], to_lens.get(hook, 0.0))
+        assert worst < 1e-5 * max(1.0, largest), (hook, worst, largest)
 
     loss, found = gradients(folder, torch.float32, rows)
     exact_loss, exact = gradients(folder, torch.float64, rows)
@@ -195,10 +204,11 @@ def make(name, seed):
     save_file(found, folder / "gradients.safetensors")
     write_json(folder / "inputs.json", {
         "made_by": "tools/reference/make_family_fixtures.py",
-        "versions": versions("torch", "transformers", "numpy"),
+        "versions": versions("torch", "transformers", "peft", "transformer-lens", "numpy"),
         "input_ids": rows,
         "max_abs": scale,
         "max_abs_error_to_f64": to_f64,
+        **({"max_abs_error_to_transformer_lens": to_lens} if lens else {}),
         "loss": loss,
         "loss_f64": exact_loss,
         "gradients_relative_error_to_f64": max(max(pair) for pair in floor.values()),

@@ -66,6 +66,7 @@ pub enum QkNorm {
 }
 
 /// What is of its own in one block.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own; no two are one state")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockKind {
     /// Attention sees [`Config::sliding_window`] alone.
@@ -74,6 +75,23 @@ pub struct BlockKind {
     pub rotary: bool,
     /// [`Config::experts`] stand in place of one MLP.
     pub sparse: bool,
+    /// [`Config::delta`] stands in place of attention.
+    pub recurrent: bool,
+}
+
+/// A gated delta net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaShape {
+    /// Query and key heads.
+    pub n_k_heads: usize,
+    /// Value heads, a multiple.
+    pub n_v_heads: usize,
+    /// Width of a query or key head.
+    pub d_k: usize,
+    /// Width of a value head.
+    pub d_v: usize,
+    /// Tokens that the convolution before it sees.
+    pub taps: usize,
 }
 
 /// MLPs of which each token goes through a few.
@@ -92,6 +110,7 @@ pub struct Experts {
 /// What a model is: sizes and choices, all checked.
 ///
 /// Shapes: `d_model` need not equal `n_heads · d_head`; `n_heads` is a multiple of `n_kv_heads`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own; no two are one state")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Which line of models.
@@ -142,6 +161,10 @@ pub struct Config {
     pub embed_scale: Option<f64>,
     /// Attention and MLP read the same stream.
     pub parallel: bool,
+    /// What stands in place of attention in blocks that say so.
+    pub delta: Option<DeltaShape>,
+    /// What attention puts out is multiplied by a gate.
+    pub attn_gate: bool,
     /// What stands in place of the MLP in blocks that say so.
     pub experts: Option<Experts>,
     /// The MLP has a gate.
@@ -195,7 +218,11 @@ impl Config {
         match site {
             Site::Ln1Normalized | Site::Ln2Normalized => self.norms != NormPlaces::After,
             Site::Ln1PostNormalized | Site::Ln2PostNormalized => self.norms != NormPlaces::Before,
-            Site::RotQ | Site::RotK => kind.rotary,
+            Site::RotQ | Site::RotK => kind.rotary && !kind.recurrent,
+            Site::Q | Site::K | Site::V | Site::AttnScores | Site::Pattern | Site::Z => !kind.recurrent,
+            Site::AttnGate => self.attn_gate && !kind.recurrent,
+            Site::DeltaQ | Site::DeltaK | Site::DeltaV | Site::DeltaBeta | Site::DeltaDecay => kind.recurrent,
+            Site::DeltaOut | Site::DeltaGate => kind.recurrent,
             Site::ResidMid => !self.parallel,
             Site::ExpertWeights => kind.sparse,
             Site::MlpPre | Site::MlpPost => !kind.sparse,
@@ -210,7 +237,12 @@ impl Config {
     pub fn width(&self, point: HookPoint) -> Option<usize> {
         let HookPoint::Block { site, .. } = point else { return Some(self.d_model) };
         match site {
-            Site::Q | Site::RotQ | Site::Z => Some(self.n_heads * self.d_head),
+            Site::Q | Site::RotQ | Site::Z | Site::AttnGate => Some(self.n_heads * self.d_head),
+            Site::DeltaQ | Site::DeltaK => Some(self.delta.map_or(0, |delta| delta.n_k_heads * delta.d_k)),
+            Site::DeltaV | Site::DeltaOut | Site::DeltaGate => {
+                Some(self.delta.map_or(0, |delta| delta.n_v_heads * delta.d_v))
+            }
+            Site::DeltaBeta | Site::DeltaDecay => Some(self.delta.map_or(0, |delta| delta.n_v_heads)),
             Site::K | Site::RotK | Site::V => Some(self.n_kv_heads * self.d_head),
             Site::AttnScores | Site::Pattern => None,
             Site::ExpertWeights => Some(self.experts.map_or(0, |experts| experts.n)),
@@ -222,6 +254,22 @@ impl Config {
     /// How many numbers the model has.
     pub fn n_parameters(&self) -> usize {
         crate::layout::slots(self).iter().map(|slot| slot.shape().iter().product::<usize>()).sum()
+    }
+
+    /// The projections that an adapter may change, by the last parts of their Hugging Face names.
+    pub fn projections(&self) -> Vec<String> {
+        let slots = crate::layout::slots(self);
+        let names = slots.iter().flat_map(|slot| &slot.parts).filter_map(|(name, _)| {
+            let last = name.strip_suffix(".weight")?.rsplit('.').next()?;
+            crate::layout::TARGETS.contains(&last).then(|| last.to_owned())
+        });
+        let mut found = Vec::new();
+        for name in names {
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
+        found
     }
 
     /// The window of block `layer`.
@@ -240,6 +288,10 @@ impl Config {
             ("num_attention_heads", self.n_heads),
             ("head_dim", self.d_head),
             ("num_experts", self.experts.map_or(0, |experts| experts.n.max(experts.d_mlp))),
+            (
+                "linear_num_value_heads",
+                self.delta.map_or(0, |d| d.n_v_heads.max(d.d_v).max(d.d_k).max(d.taps)),
+            ),
         ];
         if let Some((key, size)) = sizes.into_iter().find(|(_, size)| *size > 1 << 21) {
             return Err(field(key, "at most 2097152", &size));
@@ -263,6 +315,12 @@ impl Config {
             && per_token > n
         {
             return Err(field("num_experts_per_tok", format!("at most the {n} experts"), &per_token));
+        }
+        if let Some(delta) = self.delta
+            && !delta.n_v_heads.is_multiple_of(delta.n_k_heads)
+        {
+            let expected = format!("a multiple of linear_num_key_heads ({})", delta.n_k_heads);
+            return Err(field("linear_num_value_heads", expected, &delta.n_v_heads));
         }
         if self.blocks.len() != self.n_layers {
             return Err(field(

@@ -11,11 +11,13 @@
 //! norms after, arXiv 2501.00656; soft caps and norms before and after, arXiv 2408.00118; side by side, arXiv 2204.06745.
 
 mod assemble;
+mod delta;
 mod experts;
 
 use candle_core::{DType, Device, Tensor};
 use heirloom_record::{HookPoint, Site};
 
+use self::delta::DeltaNet;
 use self::experts::Experts;
 use crate::batch::Batch;
 use crate::cache::Cache;
@@ -51,20 +53,44 @@ pub(crate) struct Model {
 struct Block {
     layer: usize,
     ln1: Option<Norm>,
-    /// Query, key and value projections as one product.
-    qkv: Projection,
-    /// Norms of queries and keys.
-    qk_norm: Option<(Norm, Norm)>,
-    o: Projection,
+    mixer: Mixer,
     ln1_post: Option<Norm>,
     ln2: Option<Norm>,
     mlp: Mlp,
     ln2_post: Option<Norm>,
-    heads: Sizes,
-    /// Which rotary embedding, and whether it is one that rotates.
-    turn: (usize, bool),
     /// Attention and MLP read the same stream.
     parallel: bool,
+}
+
+/// What moves information between tokens.
+#[derive(Clone)]
+enum Mixer {
+    Attention(Box<Attention>),
+    Delta(Box<DeltaNet>),
+}
+
+#[derive(Clone)]
+struct Attention {
+    layer: usize,
+    /// Query, key and value projections as one product; with a gate, each head's query has it behind it.
+    qkv: Projection,
+    gated: bool,
+    /// Norms of queries and keys.
+    qk_norm: Option<(Norm, Norm)>,
+    o: Projection,
+    heads: Sizes,
+    turn: Turn,
+}
+
+/// The rotary embedding of a block.
+#[derive(Clone, Copy)]
+struct Turn {
+    /// Which of the model's.
+    index: usize,
+    /// Whether it is one that rotates.
+    rotates: bool,
+    /// In half precision, numbers are rounded behind it alone and not inside it, too.
+    late: bool,
 }
 
 #[derive(Clone)]
@@ -117,14 +143,22 @@ impl Model {
 
     /// An empty cache with room for `room[row]` tokens of every row.
     pub(crate) fn cache(&self, room: &[usize]) -> Result<Cache> {
-        Cache::new(room, self.config.n_layers, sizes(&self.config, 0), self.dtype, &self.device)
+        let empty = self.blocks.iter().filter_map(|block| match &block.mixer {
+            Mixer::Delta(delta) => Some((block.layer, delta.empty())),
+            Mixer::Attention(_) => None,
+        });
+        let numbers = (self.dtype, &self.device);
+        Cache::new(room, self.config.n_layers, sizes(&self.config, 0), &empty.collect(), numbers)
     }
 
     /// The same model for many small passes; see [`Linear::laid_out`].
     pub(crate) fn laid_out(&self) -> Result<Self> {
         let mut model = Self { head: self.head.laid_out()?, ..self.clone() };
         for block in &mut model.blocks {
-            let mut projections = vec![&mut block.qkv, &mut block.o];
+            let mut projections = match &mut block.mixer {
+                Mixer::Attention(attention) => vec![&mut attention.qkv, &mut attention.o],
+                Mixer::Delta(delta) => vec![&mut delta.input, &mut delta.output],
+            };
             // Of experts, few are used in a pass.
             if let Mlp::Dense { up, down, .. } = &mut block.mlp {
                 projections.extend([up, down]);
@@ -146,15 +180,12 @@ impl Block {
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block { layer: self.layer, site };
-        let Sizes { n_heads: h, d_head: e, .. } = self.heads;
-        let t = x.dim(0)?;
-
         let x = hooks.call(at(Site::ResidPre), x)?; // [t d]
         let n = maybe(self.ln1.as_ref(), &x, at(Site::Ln1Normalized), hooks)?; // [t d]
-        let qkv = self.qkv.forward(&n)?; // [t (h+2g)·e]
-        let z = self.attend(&qkv, batch, cache, hooks)?; // [t h e]
-        let z = hooks.call(at(Site::Z), z)?.reshape((t, h * e))?;
-        let o = self.o.forward(&z)?; // [t d]
+        let o = match &self.mixer {
+            Mixer::Attention(attention) => attention.forward(&n, batch, cache, hooks)?, // [t d]
+            Mixer::Delta(delta) => delta.forward(&n, batch, cache, hooks)?,             // [t d]
+        };
         let o = maybe(self.ln1_post.as_ref(), &o, at(Site::Ln1PostNormalized), hooks)?;
         let attn_out = hooks.call(at(Site::AttnOut), o)?; // [t d]
         let after = ops::add(&x, &attn_out)?; // [t d]
@@ -181,53 +212,6 @@ impl Block {
         hooks.call(at(Site::ResidPost), ops::add(&stream, &mlp_out)?) // [t d]
     }
 
-    /// Softmax attention; what lies inside exists as tensors only when somebody looks, which nobody can while keys are
-    /// kept in a [`Cache`].
-    fn attend(
-        &self,
-        qkv: &Tensor,
-        batch: &Batch,
-        cache: Option<&mut Cache>,
-        hooks: &mut Hooks<'_>,
-    ) -> Result<Tensor, Halt> {
-        let at = |site| HookPoint::Block { layer: self.layer, site };
-        let Sizes { n_heads: h, n_kv_heads: g, d_head: e, .. } = self.heads;
-        let (index, rotates) = self.turn;
-        let turn = &batch.turns[index];
-        let inside = [Site::Q, Site::K, Site::V, Site::RotQ, Site::RotK, Site::AttnScores, Site::Pattern];
-        let looked = |sites: &[Site], hooks: &Hooks<'_>| sites.iter().any(|site| hooks.touches(at(*site)));
-        if cache.is_none()
-            && self.qk_norm.is_none()
-            && !looked(&inside, hooks)
-            && let Some(z) = ops::fused_self_attention(qkv, batch, turn, self.heads)?
-        {
-            return Ok(z); // [t h e]
-        }
-        let qkv = qkv.reshape((qkv.dim(0)?, h + 2 * g, e))?; // [t h+2g e]
-        let q = hooks.call(at(Site::Q), qkv.narrow(1, 0, h)?)?; // [t h e]
-        let k = hooks.call(at(Site::K), qkv.narrow(1, h, g)?)?; // [t g e]
-        let v = hooks.call(at(Site::V), qkv.narrow(1, h + g, g)?)?; // [t g e]
-        let (mut q, mut k) = match &self.qk_norm {
-            Some((of_q, of_k)) => (over_heads(of_q, &q)?, over_heads(of_k, &k)?),
-            None => (q, k),
-        };
-        if rotates {
-            q = hooks.call(at(Site::RotQ), ops::rotate(&q, turn)?)?;
-            k = hooks.call(at(Site::RotK), ops::rotate(&k, turn)?)?;
-        }
-        if let Some(cache) = cache {
-            return Ok(cache.attend(self.layer, [&q, &k, &v], batch, self.heads)?); // [t h e]
-        }
-        if !looked(&inside[5..], hooks)
-            && let Some(z) = ops::fused_attention(&q, &k, &v, batch, self.heads)?
-        {
-            return Ok(z); // [t h e]
-        }
-        let s = hooks.call(at(Site::AttnScores), ops::scores(&q, &k, batch, self.heads)?)?; // [b h q k]
-        let p = hooks.call(at(Site::Pattern), ops::pattern(&s)?)?; // [b h q k]
-        Ok(ops::weigh(&p, &v, batch, self.heads)?) // [t h e]
-    }
-
     /// The gate's activation times the linear part; the activation alone where there is no gate.
     fn activate(
         &self,
@@ -248,6 +232,81 @@ impl Block {
         let gate = hooks.call(at(Site::MlpPre), up.narrow(1, 0, m)?)?; // [t m]
         let linear = hooks.call(at(Site::MlpPreLinear), up.narrow(1, m, m)?)?; // [t m]
         Ok(ops::act_mul(kind, &gate, &linear)?) // [t m]
+    }
+}
+
+impl Attention {
+    fn forward(
+        &self,
+        n: &Tensor,
+        batch: &Batch,
+        cache: Option<&mut Cache>,
+        hooks: &mut Hooks<'_>,
+    ) -> Result<Tensor, Halt> {
+        let at = |site| HookPoint::Block { layer: self.layer, site };
+        let Sizes { n_heads: h, n_kv_heads: g, d_head: e, .. } = self.heads;
+        let t = n.dim(0)?;
+        let qkv = self.qkv.forward(n)?; // [t (h+2g)·e]
+        if !self.gated {
+            let z = self.attend(&qkv, batch, cache, hooks)?; // [t h e]
+            let z = hooks.call(at(Site::Z), z)?.reshape((t, h * e))?;
+            return Ok(self.o.forward(&z)?); // [t d]
+        }
+        let with_gates = qkv.narrow(1, 0, 2 * h * e)?.contiguous()?.reshape((t, h, 2 * e))?;
+        let q = with_gates.narrow(2, 0, e)?.contiguous()?.reshape((t, h * e))?;
+        let qkv = Tensor::cat(&[q, qkv.narrow(1, 2 * h * e, 2 * g * e)?], 1)?; // [t (h+2g)·e]
+        let z = self.attend(&qkv, batch, cache, hooks)?; // [t h e]
+        let z = hooks.call(at(Site::Z), z)?;
+        let gate = hooks.call(at(Site::AttnGate), with_gates.narrow(2, e, e)?.contiguous()?)?; // [t h e]
+        let gated = (z * ops::sigmoid(&gate)?)?.reshape((t, h * e))?;
+        Ok(self.o.forward(&gated)?) // [t d]
+    }
+
+    /// Softmax attention; what lies inside exists as tensors only when somebody looks, which nobody can while keys are
+    /// kept in a [`Cache`].
+    fn attend(
+        &self,
+        qkv: &Tensor,
+        batch: &Batch,
+        cache: Option<&mut Cache>,
+        hooks: &mut Hooks<'_>,
+    ) -> Result<Tensor, Halt> {
+        let at = |site| HookPoint::Block { layer: self.layer, site };
+        let Sizes { n_heads: h, n_kv_heads: g, d_head: e, .. } = self.heads;
+        let Turn { index, rotates, late } = self.turn;
+        let turn = &batch.turns[index];
+        let inside = [Site::Q, Site::K, Site::V, Site::RotQ, Site::RotK, Site::AttnScores, Site::Pattern];
+        let looked = |sites: &[Site], hooks: &Hooks<'_>| sites.iter().any(|site| hooks.touches(at(*site)));
+        if cache.is_none()
+            && self.qk_norm.is_none()
+            && !looked(&inside, hooks)
+            && let Some(z) = ops::fused_self_attention(qkv, batch, turn, self.heads)?
+        {
+            return Ok(z); // [t h e]
+        }
+        let qkv = qkv.reshape((qkv.dim(0)?, h + 2 * g, e))?; // [t h+2g e]
+        let q = hooks.call(at(Site::Q), qkv.narrow(1, 0, h)?)?; // [t h e]
+        let k = hooks.call(at(Site::K), qkv.narrow(1, h, g)?)?; // [t g e]
+        let v = hooks.call(at(Site::V), qkv.narrow(1, h + g, g)?)?; // [t g e]
+        let (mut q, mut k) = match &self.qk_norm {
+            Some((of_q, of_k)) => (over_heads(of_q, &q)?, over_heads(of_k, &k)?),
+            None => (q, k),
+        };
+        if rotates {
+            q = hooks.call(at(Site::RotQ), ops::rotate(&q, turn, late)?)?;
+            k = hooks.call(at(Site::RotK), ops::rotate(&k, turn, late)?)?;
+        }
+        if let Some(cache) = cache {
+            return Ok(cache.attend(self.layer, [&q, &k, &v], batch, self.heads)?); // [t h e]
+        }
+        if !looked(&inside[5..], hooks)
+            && let Some(z) = ops::fused_attention(&q, &k, &v, batch, self.heads)?
+        {
+            return Ok(z); // [t h e]
+        }
+        let s = hooks.call(at(Site::AttnScores), ops::scores(&q, &k, batch, self.heads)?)?; // [b h q k]
+        let p = hooks.call(at(Site::Pattern), ops::pattern(&s)?)?; // [b h q k]
+        Ok(ops::weigh(&p, &v, batch, self.heads)?) // [t h e]
     }
 }
 

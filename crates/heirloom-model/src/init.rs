@@ -58,9 +58,14 @@ impl Init {
                         let mut stream = random::stream("init", self.seed, name);
                         values.extend(random::normal(&mut stream, n, std));
                     }
-                    None => {
-                        values.resize(values.len() + n, if slot.role == Role::Norm { neutral } else { 0.0 })
-                    }
+                    None => values.resize(
+                        values.len() + n,
+                        match slot.role {
+                            Role::Norm => neutral,
+                            Role::Scale => 1.0,
+                            _ => 0.0,
+                        },
+                    ),
                 }
             }
             Ok((slot, values))

@@ -13,6 +13,8 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 mod activation;
+mod convolve;
+mod delta;
 mod layer_norm;
 mod rowwise;
 
@@ -25,6 +27,8 @@ mod loss;
 pub(crate) use activation::{act, act_backward, act_mul, act_mul_backward};
 pub(crate) use attention::{Segment, Sizes, attention, product, store, weights};
 pub(crate) use attention_backward::attention_backward;
+pub(crate) use convolve::{Earlier, convolve, convolve_backward};
+pub(crate) use delta::{DeltaSizes, delta, delta_backward};
 pub(crate) use gather::{gather, scatter_add};
 pub(crate) use layer_norm::{layer_norm, layer_norm_backward};
 pub(crate) use loss::{cross_entropy, softcap, softcap_backward};

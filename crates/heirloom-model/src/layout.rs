@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use candle_core::Tensor;
 
 use crate::Config;
-use crate::config::{Experts, NormPlaces, Normalization, QkNorm};
+use crate::config::{DeltaShape, Experts, NormPlaces, Normalization, QkNorm};
 
 pub(crate) use names::{Names, TARGETS};
 pub(crate) use order::Order;
@@ -27,9 +27,13 @@ pub(crate) enum Role {
     Inner,
     /// A projection whose result is added to the residual stream.
     Output,
-    /// The weight of a norm.
+    /// The weight of a norm of the stream, of queries or of keys.
     Norm,
-    /// What is added to a projection or a norm.
+    /// The weight of a norm inside a recurrence, which is never one less than it multiplies by.
+    Scale,
+    /// The filters of a convolution.
+    Filters,
+    /// What is added to a projection or a norm, and what governs a recurrence.
     Bias,
     /// A factor of a low-rank change to a projection.
     Adapter,
@@ -65,6 +69,7 @@ impl Slot {
     pub(crate) fn shape_in_file(&self, rows: usize) -> Vec<usize> {
         match (self.order, self.columns) {
             (Order::Columns, Some(columns)) => vec![columns, rows],
+            (Order::Filters, Some(columns)) => vec![rows, 1, columns],
             _ => std::iter::once(rows).chain(self.columns).collect(),
         }
     }
@@ -123,15 +128,10 @@ impl Block<'_> {
         let (d, q, kv) = (c.d_model, c.n_heads * c.d_head, c.n_kv_heads * c.d_head);
         let (before, after) = (c.norms != NormPlaces::After, c.norms != NormPlaces::Before);
         self.norm(before, names.ln1, d);
-        let order = names.qkv_order(c.d_head);
-        self.linear((names.qkv, &[q, kv, kv]), d, Role::Inner, c.qkv_bias, order);
-        let widths = match c.qk_norm {
-            Some(QkNorm::Head) => [c.d_head; 2],
-            _ => [q, kv],
-        };
-        self.norm(c.qk_norm.is_some(), "self_attn.q_norm", widths[0]);
-        self.norm(c.qk_norm.is_some(), "self_attn.k_norm", widths[1]);
-        self.linear((&[names.o], &[d]), q, Role::Output, c.o_bias, names.order);
+        match c.delta.filter(|_| c.blocks[self.layer].recurrent) {
+            Some(delta) => self.delta(delta),
+            None => self.attention(q, kv),
+        }
         self.norm(after, names.ln1_post, d);
         self.norm(before, names.ln2, d);
         match c.experts.filter(|_| c.blocks[self.layer].sparse) {
@@ -143,6 +143,40 @@ impl Block<'_> {
             }
         }
         self.norm(after, names.ln2_post, d);
+    }
+
+    fn attention(&mut self, q: usize, kv: usize) {
+        let (c, names, d) = (self.c, self.names, self.c.d_model);
+        let order = names.qkv_order(c.d_head);
+        // Each head's query, and behind it its gate where there is one.
+        let first = if c.attn_gate { 2 * q } else { q };
+        self.linear((names.qkv, &[first, kv, kv]), d, Role::Inner, c.qkv_bias, order);
+        let widths = match c.qk_norm {
+            Some(QkNorm::Head) => [c.d_head; 2],
+            _ => [q, kv],
+        };
+        self.norm(c.qk_norm.is_some(), "self_attn.q_norm", widths[0]);
+        self.norm(c.qk_norm.is_some(), "self_attn.k_norm", widths[1]);
+        self.linear((&[names.o], &[d]), q, Role::Output, c.o_bias, names.order);
+    }
+
+    fn delta(&mut self, DeltaShape { n_k_heads, n_v_heads: h, d_k, d_v, taps }: DeltaShape) {
+        let (d, values) = (self.c.d_model, h * d_v);
+        let mixed = 2 * n_k_heads * d_k + values;
+        let names =
+            ["in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a"].map(|name| format!("linear_attn.{name}"));
+        let names = names.each_ref().map(String::as_str);
+        self.linear((&names, &[mixed, values, h, h]), d, Role::Inner, false, Order::Rows);
+        let filters = Slot::one(self.at("linear_attn.conv1d.weight"), mixed, Some(taps), Role::Filters);
+        let vector = |name: &str, width, role| Slot::one(self.at(name), width, None, role);
+        let vectors = [
+            vector("linear_attn.dt_bias", h, Role::Bias),
+            vector("linear_attn.A_log", h, Role::Bias),
+            vector("linear_attn.norm.weight", d_v, Role::Scale),
+        ];
+        self.all.push(Slot { order: Order::Filters, ..filters });
+        self.all.extend(vectors);
+        self.linear((&["linear_attn.out_proj"], &[d]), values, Role::Output, false, Order::Rows);
     }
 
     /// A router, and an MLP with a gate for each expert.

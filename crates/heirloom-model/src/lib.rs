@@ -95,8 +95,8 @@ mod train;
 pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
 pub use chat::{ChatTemplate, Clock, Rendered};
 pub use config::{
-    Activation, BlockKind, Config, Experts, Family, NormPlaces, Normalization, QkNorm, Rope, RopeScaling,
-    Yarn,
+    Activation, BlockKind, Config, DeltaShape, Experts, Family, NormPlaces, Normalization, QkNorm, Rope,
+    RopeScaling, Yarn,
 };
 pub use device::{Device, Dtype};
 pub use error::{Error, Result, RowError};

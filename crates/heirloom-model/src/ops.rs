@@ -3,6 +3,7 @@
 //! On the processor in f32 they are the fused kernels of [`crate::kernels`]; elsewhere they are composed of candle's own.
 //! Norms and softmax are computed in f32 whatever the dtype, as transformers does.
 
+mod delta;
 mod fused;
 mod norm;
 #[cfg(test)]
@@ -18,8 +19,9 @@ use crate::config::Activation;
 use crate::kernels::Sizes;
 use crate::linear::{self, Panels};
 
+pub(crate) use delta::{convolve, delta, sigmoid, softplus};
 pub(crate) use fused::rows;
-pub(crate) use norm::Norm;
+pub(crate) use norm::{Norm, normalize};
 
 type Result<T> = candle_core::Result<T>;
 
@@ -140,7 +142,13 @@ pub(crate) fn softcap(x: &Tensor, cap: f64) -> Result<Tensor> {
 }
 
 /// Rotary embedding of the first `r` coordinates of every head. `x` `[t, heads, e]`, `cos` and `sin` `[t, r / 2]`.
-pub(crate) fn rotate(x: &Tensor, (cos, sin): &(Tensor, Tensor)) -> Result<Tensor> {
+///
+/// In half precision every product is rounded, as transformers does; where `late`, the sum alone.
+pub(crate) fn rotate(x: &Tensor, turn: &(Tensor, Tensor), late: bool) -> Result<Tensor> {
+    if late && is_half(x) {
+        return rotate(&x.to_dtype(DType::F32)?, turn, false)?.to_dtype(x.dtype());
+    }
+    let (cos, sin) = turn;
     if fused(x) {
         return x.apply_op3(cos, sin, fused::Rotate);
     }

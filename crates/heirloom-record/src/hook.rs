@@ -20,9 +20,23 @@ pub enum Site {
     ResidPre,
     /// Input of attention divided by its root mean square, or standardized, before the learned weight. `[pos, d_model]`
     Ln1Normalized,
-    /// Queries before rotary embedding. `[pos, n_heads, d_head]`
+    /// Queries of a gated delta net, behind its convolution. `[pos, key heads, width]`
+    DeltaQ,
+    /// Keys of a gated delta net, behind its convolution. `[pos, key heads, width]`
+    DeltaK,
+    /// Values of a gated delta net, behind its convolution. `[pos, value heads, width]`
+    DeltaV,
+    /// How much of what a state lacks is put right at this token, between 0 and 1. `[pos, value heads]`
+    DeltaBeta,
+    /// Logarithm of what is left of a state at this token. `[pos, value heads]`
+    DeltaDecay,
+    /// What is read from a gated delta net's states, before its norm. `[pos, value heads, width]`
+    DeltaOut,
+    /// What decides how much of that goes on, before its activation. `[pos, value heads, width]`
+    DeltaGate,
+    /// Queries before norm and rotary embedding. `[pos, n_heads, d_head]`
     Q,
-    /// Keys before rotary embedding. `[pos, n_kv_heads, d_head]`
+    /// Keys before norm and rotary embedding. `[pos, n_kv_heads, d_head]`
     K,
     /// Values. `[pos, n_kv_heads, d_head]`
     V,
@@ -34,8 +48,10 @@ pub enum Site {
     AttnScores,
     /// Attention probabilities. `[n_heads, query, key]`
     Pattern,
-    /// Weighted values before the output projection. `[pos, n_heads, d_head]`
+    /// Weighted values before the output projection, and before a gate. `[pos, n_heads, d_head]`
     Z,
+    /// What decides how much of the weighted values goes on, before its sigmoid. `[pos, n_heads, d_head]`
+    AttnGate,
     /// What attention puts out divided by its root mean square, before the learned weight, where a norm follows
     /// attention. `[pos, d_model]`
     Ln1PostNormalized,
@@ -64,9 +80,16 @@ pub enum Site {
 
 impl Site {
     /// Every site, in execution order, with its `TransformerLens` name inside a block.
-    pub const ALL: [(Self, &'static str); 21] = [
+    pub const ALL: [(Self, &'static str); 29] = [
         (Self::ResidPre, "hook_resid_pre"),
         (Self::Ln1Normalized, "ln1.hook_normalized"),
+        (Self::DeltaQ, "delta.hook_q"),
+        (Self::DeltaK, "delta.hook_k"),
+        (Self::DeltaV, "delta.hook_v"),
+        (Self::DeltaBeta, "delta.hook_beta"),
+        (Self::DeltaDecay, "delta.hook_decay"),
+        (Self::DeltaOut, "delta.hook_out"),
+        (Self::DeltaGate, "delta.hook_gate"),
         (Self::Q, "attn.hook_q"),
         (Self::K, "attn.hook_k"),
         (Self::V, "attn.hook_v"),
@@ -75,6 +98,7 @@ impl Site {
         (Self::AttnScores, "attn.hook_attn_scores"),
         (Self::Pattern, "attn.hook_pattern"),
         (Self::Z, "attn.hook_z"),
+        (Self::AttnGate, "attn.hook_gate"),
         (Self::Ln1PostNormalized, "ln1_post.hook_normalized"),
         (Self::AttnOut, "hook_attn_out"),
         (Self::ResidMid, "hook_resid_mid"),

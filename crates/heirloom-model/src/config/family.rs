@@ -31,6 +31,8 @@ pub enum Family {
     Olmoe,
     /// Qwen 3 with a few of many MLPs for each token.
     Qwen3Moe,
+    /// Qwen 3.5, text alone: gated delta nets in place of attention in most blocks, gates behind attention.
+    Qwen35,
 }
 
 /// What holds where a `config.json` does not say.
@@ -44,7 +46,7 @@ pub(super) struct Defaults {
 
 impl Family {
     /// Every family, with the `model_type` of its `config.json`.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::Llama, "llama"),
         (Self::Mistral, "mistral"),
         (Self::Qwen2, "qwen2"),
@@ -59,6 +61,7 @@ impl Family {
         (Self::Gpt2, "gpt2"),
         (Self::Olmoe, "olmoe"),
         (Self::Qwen3Moe, "qwen3_moe"),
+        (Self::Qwen35, "qwen3_5_text"),
     ];
 
     /// The `model_type` of its `config.json`.
@@ -83,6 +86,7 @@ impl Family {
             Self::Gpt2 => "GPT2LMHeadModel",
             Self::Olmoe => "OlmoeForCausalLM",
             Self::Qwen3Moe => "Qwen3MoeForCausalLM",
+            Self::Qwen35 => "Qwen3_5ForCausalLM",
         }
     }
 
@@ -100,7 +104,7 @@ impl Family {
         };
         let d_head = match self {
             Self::Qwen3 => Some(128),
-            Self::Gemma2 | Self::Gemma3 => Some(256),
+            Self::Gemma2 | Self::Gemma3 | Self::Qwen35 => Some(256),
             _ => None,
         };
         let tied = matches!(self, Self::SmolLm3 | Self::Gemma2 | Self::Gemma3 | Self::Gpt2);

@@ -117,16 +117,26 @@ impl<'a> Keys<'a> {
 
     /// Which blocks have a window by `layer_types`; by `otherwise` where the key is absent.
     pub(super) fn windowed(&self, n_layers: usize, otherwise: impl Fn(usize) -> bool) -> Result<Vec<bool>> {
+        self.kinds(n_layers, "sliding_attention", otherwise)
+    }
+
+    /// Which blocks are of `kind` by `layer_types`, the others having full attention; by `otherwise` where the key is absent.
+    pub(super) fn kinds(
+        &self,
+        n_layers: usize,
+        kind: &str,
+        otherwise: impl Fn(usize) -> bool,
+    ) -> Result<Vec<bool>> {
         let Some(value) = self.get("layer_types") else { return Ok((0..n_layers).map(otherwise).collect()) };
         let types = value.as_array().map(Vec::as_slice).unwrap_or_default();
-        let windowed = |kind: &Value| match kind.as_str() {
+        let is = |found: &Value| match found.as_str() {
             Some("full_attention") => Ok(false),
-            Some("sliding_attention") => Ok(true),
-            _ => Err(Error::UnsupportedConfig { key: "layer_types".into(), value: kind.to_string() }),
+            Some(found) if found == kind => Ok(true),
+            _ => Err(Error::UnsupportedConfig { key: "layer_types".into(), value: found.to_string() }),
         };
         if types.len() != n_layers {
             return Err(field("layer_types", format!("one for each of {n_layers} blocks"), value));
         }
-        types.iter().map(windowed).collect()
+        types.iter().map(is).collect()
     }
 }

@@ -84,7 +84,10 @@ pub(super) struct Positions {
 }
 
 /// Keys of a rotary object, whatever its kind.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 18] = [
+    // Sections of images' positions: text has the same number in all of them.
+    "mrope_section",
+    "mrope_interleaved",
     "rope_type",
     "type",
     "rope_theta",
@@ -144,9 +147,10 @@ pub(super) fn read(keys: Keys<'_>, family: Family, d_head: usize) -> Result<Posi
 fn share(keys: Keys<'_>, family: Family, inner: Keys<'_>) -> Result<f64> {
     let (key, default) = match family {
         Family::GptNeoX => ("rotary_pct", 0.25),
+        Family::Qwen35 => ("partial_rotary_factor", 0.25),
         _ => ("partial_rotary_factor", 1.0),
     };
-    if !matches!(family, Family::GptNeoX | Family::Phi3) {
+    if !matches!(family, Family::GptNeoX | Family::Phi3 | Family::Qwen35) {
         inner.refuse_unless("partial_rotary_factor", &["null", "1", "1.0"])?;
         return Ok(1.0);
     }

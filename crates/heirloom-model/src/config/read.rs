@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::keys::Keys;
 use super::positions::Positions;
 use super::{
-    Activation, BlockKind, Config, Experts, Family, NormPlaces, Normalization, QkNorm, Rope, RopeScaling,
-    field, positions, unread,
+    Activation, BlockKind, Config, DeltaShape, Experts, Family, NormPlaces, Normalization, QkNorm, Rope,
+    RopeScaling, field, positions, unread,
 };
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ fn gated(keys: Keys<'_>, family: Family) -> Result<Config> {
     let n_layers = keys.size("num_hidden_layers")?;
     let (sliding_window, blocks) = blocks(keys, family, n_layers)?;
     let Positions { rope, local, d_rotary, n_ctx } = positions::read(keys, family, d_head)?;
-    let gemma = family.is_gemma();
+    let (gemma, recurs) = (family.is_gemma(), family == Family::Qwen35);
     let (act, default) =
         if gemma { ("hidden_activation", Activation::GeluTanh) } else { ("hidden_act", Activation::Silu) };
     let attention_bias = keys.flag("attention_bias")?;
@@ -53,14 +53,14 @@ fn gated(keys: Keys<'_>, family: Family) -> Result<Config> {
         d_mlp: keys.size("intermediate_size")?,
         d_vocab: keys.size("vocab_size")?,
         n_ctx,
-        normalization: if gemma { Normalization::RmsPlusOne } else { Normalization::Rms },
+        normalization: if gemma || recurs { Normalization::RmsPlusOne } else { Normalization::Rms },
         norms: match family {
             Family::Olmo2 | Family::Olmo3 => NormPlaces::After,
             Family::Gemma2 | Family::Gemma3 => NormPlaces::Both,
             _ => NormPlaces::Before,
         },
         qk_norm: match family {
-            Family::Qwen3 | Family::Qwen3Moe | Family::Gemma3 => Some(QkNorm::Head),
+            Family::Qwen3 | Family::Qwen3Moe | Family::Qwen35 | Family::Gemma3 => Some(QkNorm::Head),
             Family::Olmo2 | Family::Olmo3 | Family::Olmoe => Some(QkNorm::All),
             _ => None,
         },
@@ -76,6 +76,8 @@ fn gated(keys: Keys<'_>, family: Family) -> Result<Config> {
         final_softcap: caps("final_logit_softcapping", 30.0)?,
         embed_scale: gemma.then(|| (d_model as f64).sqrt()),
         parallel: false,
+        delta: recurs.then(|| delta(keys)).transpose()?,
+        attn_gate: recurs,
         experts: family.has_experts().then(|| experts(keys, family)).transpose()?,
         gated: true,
         activation: keys.activation(act, default)?,
@@ -85,6 +87,26 @@ fn gated(keys: Keys<'_>, family: Family) -> Result<Config> {
         tied: keys.flag_or("tie_word_embeddings", defaults.tied)?,
         eos: keys.ids("eos_token_id")?,
     })
+}
+
+fn delta(keys: Keys<'_>) -> Result<DeltaShape> {
+    let size = |key, default| Ok::<_, Error>(keys.optional_size(key)?.unwrap_or(default));
+    Ok(DeltaShape {
+        n_k_heads: size("linear_num_key_heads", 16)?,
+        n_v_heads: size("linear_num_value_heads", 32)?,
+        d_k: size("linear_key_head_dim", 128)?,
+        d_v: size("linear_value_head_dim", 128)?,
+        taps: size("linear_conv_kernel_dim", 4)?,
+    })
+}
+
+/// Which blocks have a recurrence.
+fn recurrent(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<Vec<bool>> {
+    if family != Family::Qwen35 {
+        return Ok(vec![false; n_layers]);
+    }
+    let every = keys.optional_size("full_attention_interval")?.unwrap_or(4);
+    keys.kinds(n_layers, "linear_attention", |layer| !(layer + 1).is_multiple_of(every))
 }
 
 fn experts(keys: Keys<'_>, family: Family) -> Result<Experts> {
@@ -134,6 +156,7 @@ fn blocks(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<(Option<usi
             let window = if keys.0.contains_key("sliding_window") { window } else { Some(4096) };
             (window, keys.windowed(n_layers, |layer| !(layer + 1).is_multiple_of(every))?)
         }
+        Family::Qwen35 => (None, vec![false; n_layers]),
         _ => (None, keys.windowed(n_layers, |_| false)?),
     };
     let all = match family {
@@ -155,8 +178,14 @@ fn blocks(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<(Option<usi
     }
     let window = window.filter(|_| windowed.contains(&true));
     let sparse = sparse(keys, family, n_layers)?;
-    let kind = |((windowed, rotary), sparse)| BlockKind { windowed, rotary, sparse };
-    Ok((window, windowed.into_iter().zip(rotary).zip(sparse).map(kind).collect()))
+    let recurrent = recurrent(keys, family, n_layers)?;
+    let kind = |layer: usize| BlockKind {
+        windowed: windowed[layer],
+        rotary: rotary[layer],
+        sparse: sparse[layer],
+        recurrent: recurrent[layer],
+    };
+    Ok((window, (0..n_layers).map(kind).collect()))
 }
 
 /// Which blocks rotate queries and keys.
@@ -243,7 +272,7 @@ struct Layered {
 }
 
 impl Layered {
-    fn config(self, keys: Keys<'_>, d_head: usize) -> Result<Config, Error> {
+    fn config(self, keys: Keys<'_>, d_head: usize) -> Result<Config> {
         let defaults = self.family.defaults();
         Ok(Config {
             family: self.family,
@@ -264,12 +293,17 @@ impl Layered {
             d_rotary: 0,
             learned_positions: false,
             sliding_window: None,
-            blocks: vec![BlockKind { windowed: false, rotary: self.rotary, sparse: false }; self.n_layers],
+            blocks: vec![
+                BlockKind { windowed: false, rotary: self.rotary, sparse: false, recurrent: false };
+                self.n_layers
+            ],
             attn_scalar: d_head as f64,
             attn_softcap: None,
             final_softcap: None,
             embed_scale: None,
             parallel: false,
+            delta: None,
+            attn_gate: false,
             experts: None,
             gated: false,
             activation: self.activation,

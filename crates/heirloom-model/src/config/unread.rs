@@ -4,20 +4,27 @@ use serde_json::Value;
 
 use super::Family::{
     self, Gemma2, Gemma3, Gpt2, GptNeoX, Llama, Mistral, Olmo2, Olmo3, Olmoe, Phi3, Qwen2, Qwen3, Qwen3Moe,
-    SmolLm3,
+    Qwen35, SmolLm3,
 };
 use super::keys::Keys;
 use crate::{Error, Result};
 
 /// Keys that change numbers where a family reads them, and the values that mean "not used" in the others.
-const READ: [(&str, &[Family], &[&str]); 22] = [
+const READ: [(&str, &[Family], &[&str]); 29] = [
     (
         "attention_bias",
-        &[Llama, Qwen3, Qwen3Moe, SmolLm3, Olmo2, Olmo3, Olmoe, Gemma2, Gemma3, GptNeoX],
+        &[Llama, Qwen3, Qwen3Moe, Qwen35, SmolLm3, Olmo2, Olmo3, Olmoe, Gemma2, Gemma3, GptNeoX],
         &["null", "false"],
     ),
+    ("attn_output_gate", &[Qwen35], &["null", "false"]),
     ("attn_logit_softcapping", &[Gemma2], &["null"]),
     ("decoder_sparse_step", &[Qwen3Moe], &["null", "1"]),
+    ("full_attention_interval", &[Qwen35], &["null"]),
+    ("linear_conv_kernel_dim", &[Qwen35], &["null"]),
+    ("linear_key_head_dim", &[Qwen35], &["null"]),
+    ("linear_num_key_heads", &[Qwen35], &["null"]),
+    ("linear_num_value_heads", &[Qwen35], &["null"]),
+    ("linear_value_head_dim", &[Qwen35], &["null"]),
     ("final_logit_softcapping", &[Gemma2, Gemma3], &["null"]),
     ("mlp_bias", &[Llama, SmolLm3], &["null", "false"]),
     ("mlp_only_layers", &[Qwen3Moe], &["null", "[]"]),
@@ -29,14 +36,14 @@ const READ: [(&str, &[Family], &[&str]); 22] = [
     ("num_experts", &[Olmoe, Qwen3Moe], &["null", "0"]),
     ("num_experts_per_tok", &[Olmoe, Qwen3Moe], &["null", "0"]),
     ("num_local_experts", &[Olmoe, Qwen3Moe], &["null", "0"]),
-    ("partial_rotary_factor", &[Phi3, GptNeoX], &["null", "1", "1.0"]),
+    ("partial_rotary_factor", &[Phi3, GptNeoX, Qwen35], &["null", "1", "1.0"]),
     ("query_pre_attn_scalar", &[Gemma2, Gemma3], &["null"]),
     ("rope_local_base_freq", &[Gemma3], &["null"]),
     (
         "rope_scaling",
         &[
-            Llama, Mistral, Qwen2, Qwen3, SmolLm3, Olmo2, Olmo3, Olmoe, Qwen3Moe, Gemma2, Gemma3, Phi3,
-            GptNeoX,
+            Llama, Mistral, Qwen2, Qwen3, SmolLm3, Olmo2, Olmo3, Olmoe, Qwen3Moe, Qwen35, Gemma2, Gemma3,
+            Phi3, GptNeoX,
         ],
         &["null"],
     ),
@@ -47,20 +54,24 @@ const READ: [(&str, &[Family], &[&str]); 22] = [
 ];
 
 /// Keys that every family here computes one value of.
-const NEUTRAL: [(&str, &[&str]); 21] = [
+const NEUTRAL: [(&str, &[&str]); 25] = [
     ("add_cross_attention", &["null", "false"]),
     ("alibi", &["null", "false"]),
     ("attention_multiplier", &["null"]),
     ("clip_qkv", &["null"]),
     ("embedding_multiplier", &["null", "1", "1.0"]),
+    ("full_attn_mod", &["null", "1"]),
+    ("interpolate_factor", &["null", "1"]),
     ("is_decoder", &["null", "false", "true"]),
     ("is_encoder_decoder", &["null", "false"]),
     ("kv_lora_rank", &["null"]),
+    ("lm_head_bias", &["null", "false"]),
     ("logit_scale", &["null", "1", "1.0"]),
     ("logits_scaling", &["null", "1", "1.0"]),
     ("position_embedding_type", &["null", "\"absolute\"", "\"rope\"", "\"rotary\""]),
     ("quantization_config", &["null"]),
     ("residual_multiplier", &["null", "1", "1.0"]),
+    ("rope_interleaved", &["null", "false"]),
     ("scale_attn_by_inverse_layer_idx", &["null", "false"]),
     ("scale_attn_weights", &["null", "true"]),
     ("text_config", &["null"]),
@@ -104,7 +115,7 @@ const SIZES: [&str; 28] = [
 ];
 
 /// Keys that change no number of a forward pass: of training, of generation, of other tasks, of tools.
-const HARMLESS: [&str; 61] = [
+const HARMLESS: [&str; 65] = [
     "attention_dropout",
     "attention_probs_dropout_prob",
     "attn_pdrop",
@@ -125,10 +136,12 @@ const HARMLESS: [&str; 61] = [
     "forced_bos_token_id",
     "forced_eos_token_id",
     "fuse_norm",
+    "gradient_checkpointing",
     "hidden_dropout",
     "hidden_dropout_prob",
     "id2label",
     "initializer_range",
+    "is_llama_config",
     "label2id",
     "length_penalty",
     "max_length",
@@ -143,6 +156,7 @@ const HARMLESS: [&str; 61] = [
     "output_router_logits",
     "output_scores",
     "pad_token_id",
+    "predict_special_tokens",
     "prefix",
     "pretraining_tp",
     "problem_type",
@@ -155,6 +169,7 @@ const HARMLESS: [&str; 61] = [
     "return_dict_in_generate",
     "router_aux_loss_coef",
     "sep_token_id",
+    "sliding_window_size",
     "suppress_tokens",
     "task_specific_params",
     "temperature",
@@ -171,10 +186,13 @@ const HARMLESS: [&str; 61] = [
 /// Refuses what the family's forward pass would have to compute differently.
 ///
 /// A key that nobody here knows passes where it says nothing (null, false, an empty list), where it is text, or where
-/// its name is that of a note (`_…`, `summary_…`, `unsloth_…`, `transformers…`).
+/// its name is that of a note (`_…`, `mtp_…`, `summary_…`, `unsloth_…`, `transformers…`, `…_token_id`).
 pub(super) fn check(keys: Keys<'_>, family: Family) -> Result<()> {
     for (key, neutral) in NEUTRAL {
         keys.refuse_unless(key, neutral)?;
+    }
+    if family == Qwen35 {
+        keys.refuse_unless("attn_output_gate", &["null", "true"])?;
     }
     for (key, families, neutral) in READ {
         if !families.contains(&family) {
@@ -194,7 +212,8 @@ pub(super) fn check(keys: Keys<'_>, family: Family) -> Result<()> {
 }
 
 fn is_note(key: &str) -> bool {
-    ["_", "summary_", "unsloth_", "transformers"].iter().any(|start| key.starts_with(start))
+    let starts = ["_", "mtp_", "summary_", "unsloth_", "transformers"];
+    starts.iter().any(|start| key.starts_with(start)) || key.ends_with("_token_id")
 }
 
 fn says_something(value: &Value) -> bool {

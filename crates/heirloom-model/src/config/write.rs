@@ -56,6 +56,12 @@ fn gated(c: &Config, keys: &mut Keys) {
         }
         Family::Mistral => keys.set("sliding_window", json!(c.sliding_window)),
         Family::Olmo2 | Family::Olmoe => keys.set("attention_bias", c.o_bias),
+        Family::Qwen35 => {
+            keys.set("attention_bias", c.o_bias);
+            keys.set("partial_rotary_factor", share(c));
+            let kind = |kind: &BlockKind| if kind.recurrent { "linear_attention" } else { "full_attention" };
+            keys.set("layer_types", c.blocks.iter().map(kind).collect::<Value>());
+        }
         Family::Qwen3Moe => {
             keys.set("sliding_window", json!(c.sliding_window));
             keys.set("use_sliding_window", c.sliding_window.is_some());
@@ -85,6 +91,13 @@ fn gated(c: &Config, keys: &mut Keys) {
             keys.set("attention_bias", c.o_bias);
         }
         Family::GptNeoX | Family::Gpt2 => {}
+    }
+    if let Some(delta) = c.delta {
+        keys.set("linear_num_key_heads", delta.n_k_heads);
+        keys.set("linear_num_value_heads", delta.n_v_heads);
+        keys.set("linear_key_head_dim", delta.d_k);
+        keys.set("linear_value_head_dim", delta.d_v);
+        keys.set("linear_conv_kernel_dim", delta.taps);
     }
     if let Some(experts) = c.experts {
         keys.set("num_experts", experts.n);

@@ -2,9 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::delta::DeltaNet;
 use super::experts::Experts;
-use super::{Block, Mlp, Model, Projection, sizes};
-use crate::config::{NormPlaces, Normalization};
+use super::{Attention, Block, Mixer, Mlp, Model, Projection, Turn, sizes};
+use crate::config::{DeltaShape, NormPlaces, Normalization};
+use crate::kernels::DeltaSizes;
 use crate::layout::{Names, Role, Slot, Weight, slots};
 use crate::lora::{Adapters, Lora};
 use crate::ops::{Linear, Norm};
@@ -115,8 +117,29 @@ impl Parts<'_> {
     fn norm(&mut self, c: &Config) -> Result<Norm> {
         let weight = self.tensor()?;
         let bias = (c.normalization == Normalization::Layer).then(|| self.tensor()).transpose()?;
-        let late = matches!(c.family, Family::Olmo2 | Family::Olmo3);
+        let late = rounds_late(c);
         Ok(Norm { kind: c.normalization, eps: c.norm_eps, weight, bias, late })
+    }
+
+    fn mixer(&mut self, c: &Config, layer: usize) -> Result<Mixer> {
+        if let Some(delta) = c.delta.filter(|_| c.blocks[layer].recurrent) {
+            return Ok(Mixer::Delta(Box::new(self.delta(c, layer, delta)?)));
+        }
+        let qkv = self.projection(c.qkv_bias)?;
+        let qk_norm = self.norm_if(c.qk_norm.is_some(), c)?.zip(self.norm_if(c.qk_norm.is_some(), c)?);
+        let o = self.projection(c.o_bias)?;
+        let (gated, heads, turn) = (c.attn_gate, sizes(c, layer), turn(c, layer));
+        Ok(Mixer::Attention(Box::new(Attention { layer, qkv, gated, qk_norm, o, heads, turn })))
+    }
+
+    fn delta(&mut self, c: &Config, layer: usize, shape: DeltaShape) -> Result<DeltaNet> {
+        let DeltaShape { n_k_heads, n_v_heads, d_k, d_v, .. } = shape;
+        let (input, convolution) = (self.projection(false)?, self.tensor()?);
+        let (dt_bias, a_log, weight) = (self.tensor()?, self.tensor()?, self.tensor()?);
+        let norm = Norm { kind: Normalization::Rms, eps: c.norm_eps, weight, bias: None, late: false };
+        let output = self.projection(false)?;
+        let sizes = DeltaSizes { n_k_heads, n_v_heads, d_k, d_v };
+        Ok(DeltaNet { layer, input, convolution, dt_bias, a_log, norm, output, sizes })
     }
 
     fn mlp(&mut self, c: &Config, layer: usize) -> Result<Mlp> {
@@ -145,11 +168,16 @@ fn rotary(c: &Config) -> Vec<Rotary> {
     rotary.chain(c.blocks.iter().any(|kind| !kind.rotary).then(Rotary::none)).collect()
 }
 
-/// Which of [`rotary`] a block has, and whether it rotates.
-fn turn(c: &Config, layer: usize) -> (usize, bool) {
+/// OLMo's norms and rotations round their results and nothing before.
+fn rounds_late(c: &Config) -> bool {
+    matches!(c.family, Family::Olmo2 | Family::Olmo3)
+}
+
+/// Which of [`rotary`] a block has.
+fn turn(c: &Config, layer: usize) -> Turn {
     let (kind, locals) = (c.blocks[layer], usize::from(c.local_rope.is_some()));
     let index = if kind.rotary { locals * usize::from(kind.windowed) } else { 1 + locals };
-    (index, kind.rotary)
+    Turn { index, rotates: kind.rotary, late: rounds_late(c) }
 }
 
 impl Block {
@@ -158,15 +186,11 @@ impl Block {
         Ok(Self {
             layer,
             ln1: parts.norm_if(before, c)?,
-            qkv: parts.projection(c.qkv_bias)?,
-            qk_norm: parts.norm_if(c.qk_norm.is_some(), c)?.zip(parts.norm_if(c.qk_norm.is_some(), c)?),
-            o: parts.projection(c.o_bias)?,
+            mixer: parts.mixer(c, layer)?,
             ln1_post: parts.norm_if(after, c)?,
             ln2: parts.norm_if(before, c)?,
             mlp: parts.mlp(c, layer)?,
             ln2_post: parts.norm_if(after, c)?,
-            heads: sizes(c, layer),
-            turn: turn(c, layer),
             parallel: c.parallel,
         })
     }

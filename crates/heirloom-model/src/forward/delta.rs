@@ -7,7 +7,7 @@ use heirloom_record::{HookPoint, Site};
 
 use super::Projection;
 use crate::batch::Batch;
-use crate::cache::Cache;
+use crate::cache::{Cache, Recurrent};
 use crate::config::Activation;
 use crate::hooks::{Halt, Hooks};
 use crate::kernels::DeltaSizes;
@@ -30,6 +30,13 @@ pub(super) struct DeltaNet {
 }
 
 impl DeltaNet {
+    /// What it remembers before a row's first token.
+    pub(super) fn empty(&self) -> Recurrent {
+        let channels = 2 * self.sizes.keys() + self.sizes.values();
+        let taps = self.convolution.elem_count() / channels;
+        Recurrent { tail: vec![0.0; (taps - 1) * channels], state: vec![0.0; self.sizes.state()] }
+    }
+
     /// Shapes: `x` `[t, d]`, result `[t, d]`.
     pub(super) fn forward(
         &self,
@@ -46,9 +53,8 @@ impl DeltaNet {
         let all = self.input.forward(x)?; // [t c+values+2h]
         let c = 2 * self.sizes.keys() + values;
         let gate = all.narrow(1, c, values)?.contiguous()?.reshape((t, h, d_v))?;
-        let gate = hooks.call(at(Site::DeltaGate), gate)?; // [t h e]
-        let mixed = ops::convolve(&all.narrow(1, 0, c)?, &self.convolution, batch, earlier.as_mut())?; // [t c]
-        let mixed = ops::act(Activation::Silu, &mixed)?.to_dtype(x.dtype())?.to_device(x.device())?;
+        let mixed = ops::convolve(&all.narrow(1, 0, c)?, &self.convolution, batch, earlier.as_deref_mut())?; // [t c]
+        let mixed = ops::act(Activation::Silu, &mixed.to_device(x.device())?.to_dtype(x.dtype())?)?;
         let qkv = self.split(&mixed, hooks)?; // [t c]
 
         let beta = ops::sigmoid(&all.narrow(1, c + values, h)?)?;
@@ -59,13 +65,15 @@ impl DeltaNet {
         let decay = hooks.call(at(Site::DeltaDecay), rate.broadcast_mul(&speed)?)?; // [t h]
         let gates = Tensor::cat(&[decay, beta], 1)?; // [t 2h]
 
-        let out = ops::delta(&qkv, &gates, batch, self.sizes, earlier.as_mut())?; // [t values]
+        let out = ops::delta(&qkv, &gates, batch, self.sizes, earlier.as_deref_mut())?; // [t values]
         let out = out.to_device(x.device())?.to_dtype(x.dtype())?.reshape((t, h, d_v))?;
         let out = hooks.call(at(Site::DeltaOut), out)?; // [t h e]
+        let gate = hooks.call(at(Site::DeltaGate), gate)?; // [t h e]
         let normed = self.norm.forward(&out.contiguous()?.reshape((t * h, d_v))?)?; // [t·h e]
         let gate = gate.contiguous()?.reshape((t * h, d_v))?;
-        let y = ops::act_mul(Activation::Silu, &gate, &normed)?.reshape((t, values))?; // [t values]
-        Ok(self.output.forward(&y)?) // [t d]
+        let (gate, normed) = (gate.to_dtype(DType::F32)?, normed.to_dtype(DType::F32)?);
+        let y = ops::act_mul(Activation::Silu, &gate, &normed)?.to_dtype(x.dtype())?; // [t·h e]
+        Ok(self.output.forward(&y.reshape((t, values))?)?) // [t d]
     }
 
     /// Queries and keys of length 1, the former scaled as scores are, and values. `[t, c]`

@@ -25,7 +25,7 @@ pub(crate) struct Names {
 }
 
 /// Last parts of the names of all families' projections.
-pub(crate) const TARGETS: [&str; 16] = [
+pub(crate) const TARGETS: [&str; 21] = [
     "q_proj",
     "k_proj",
     "v_proj",
@@ -42,6 +42,11 @@ pub(crate) const TARGETS: [&str; 16] = [
     "c_attn",
     "c_proj",
     "c_fc",
+    "in_proj_qkv",
+    "in_proj_z",
+    "in_proj_b",
+    "in_proj_a",
+    "out_proj",
 ];
 
 const LLAMA: Names = Names {
@@ -103,6 +108,7 @@ impl Names {
             | Family::Qwen2
             | Family::Qwen3
             | Family::Qwen3Moe
+            | Family::Qwen35
             | Family::Olmoe
             | Family::SmolLm3 => &LLAMA,
             Family::Olmo2 | Family::Olmo3 => &AFTER,

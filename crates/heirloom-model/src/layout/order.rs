@@ -9,6 +9,8 @@ pub(crate) enum Order {
     Rows,
     /// Column by column: `Conv1D` of GPT-2, `[in, out]`.
     Columns,
+    /// Row by row, with an axis of one between: the filters of a convolution, `[rows, 1, columns]`.
+    Filters,
     /// Query, key and value of a head together, `[n_heads, 3, d_head, …]`, where here they are `[3, n_heads, d_head, …]`.
     Heads {
         /// Width of one head.
@@ -20,7 +22,7 @@ impl Order {
     /// Numbers `[rows, columns]` as the file keeps them.
     pub(crate) fn to_file<T: Copy>(self, values: &[T], columns: usize) -> Cow<'_, [T]> {
         match self {
-            Self::Rows => Cow::Borrowed(values),
+            Self::Rows | Self::Filters => Cow::Borrowed(values),
             Self::Columns => Cow::Owned(transposed(values, columns)),
             Self::Heads { d_head } => Cow::Owned(swapped(values, 3, d_head * columns)),
         }
@@ -29,7 +31,7 @@ impl Order {
     /// Numbers as the file keeps them, `[rows, columns]` again.
     pub(crate) fn from_file(self, values: &mut [f32], columns: usize) {
         let here = match self {
-            Self::Rows => return,
+            Self::Rows | Self::Filters => return,
             Self::Columns => transposed(values, values.len() / columns.max(1)),
             Self::Heads { d_head } => {
                 swapped(values, values.len() / (3 * d_head * columns), d_head * columns)

@@ -20,7 +20,7 @@ pub(crate) fn convolve(
     x: &Tensor,
     weight: &Tensor,
     batch: &Batch,
-    earlier: Option<&mut Vec<&mut Recurrent>>,
+    earlier: Option<&mut [&mut Recurrent]>,
 ) -> crate::Result<Tensor> {
     let (x, weight) = (wide(x)?, wide(weight)?);
     let place = |(row, segment): (usize, &kernels::Segment)| (0..segment.q.len()).map(move |i| (row, i));
@@ -32,7 +32,8 @@ pub(crate) fn convolve(
     let weights: Vec<f32> = weight.flatten_all()?.to_vec1()?;
     let mut out = vec![0.0; x.elem_count()];
     with_rows([&x], |[rows]| {
-        let tails: Vec<Vec<f32>> = earlier.iter_mut().map(|recurrent| std::mem::take(&mut recurrent.tail)).collect();
+        let tails: Vec<Vec<f32>> =
+            earlier.iter_mut().map(|recurrent| std::mem::take(&mut recurrent.tail)).collect();
         kernels::convolve(rows, &weights, &Earlier { places: &places, tails: &tails }, &mut out);
         for ((recurrent, segment), tail) in earlier.iter_mut().zip(batch.segments.iter()).zip(tails) {
             let new = segment.q.clone().flat_map(|token| rows.row(token).iter().copied());
@@ -51,14 +52,15 @@ pub(crate) fn delta(
     gates: &Tensor,
     batch: &Batch,
     sizes: DeltaSizes,
-    earlier: Option<&mut Vec<&mut Recurrent>>,
+    earlier: Option<&mut [&mut Recurrent]>,
 ) -> crate::Result<Tensor> {
     let (qkv, gates) = (wide(qkv)?, wide(gates)?);
     let segments = Arc::clone(&batch.segments);
     let Some(earlier) = earlier else {
         return Ok(qkv.apply_op2(&gates, fused::Delta { segments, sizes })?);
     };
-    let mut states: Vec<&mut [f32]> = earlier.iter_mut().map(|recurrent| recurrent.state.as_mut_slice()).collect();
+    let mut states: Vec<&mut [f32]> =
+        earlier.iter_mut().map(|recurrent| recurrent.state.as_mut_slice()).collect();
     let mut out = vec![0.0; qkv.dim(0)? * sizes.values()];
     with_rows([&qkv, &gates], |[qkv, gates]| {
         kernels::delta((qkv, gates), &segments, sizes, &mut states, &mut out);
@@ -67,9 +69,10 @@ pub(crate) fn delta(
     Ok(Tensor::from_vec(out, (qkv.dim(0)?, sizes.values()), &Device::Cpu)?)
 }
 
-/// `1 / (1 + e^−x)`, without a NaN in the gradient of large numbers.
+/// `1 / (1 + e^−x)`, without a NaN in the gradient of large numbers; rounded once.
 pub(crate) fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    ((x * 0.5)?.tanh()? + 1.0)? * 0.5
+    let wide = if super::is_half(x) { x.to_dtype(DType::F32)? } else { x.clone() };
+    (((wide * 0.5)?.tanh()? + 1.0)? * 0.5)?.to_dtype(x.dtype())
 }
 
 /// `ln(1 + e^x)`.

@@ -12,9 +12,11 @@ use super::Result;
 use crate::kernels::{self, Rows, Segment, Sizes, Turn};
 
 mod activation;
+mod delta;
 mod norm;
 
 pub(super) use activation::{Act, ActMul, ActMulHalves};
+pub(super) use delta::{Convolve, Delta};
 pub(super) use norm::{LayerNorm, Normalize, RmsNorm, Standardize};
 
 /// A tensor on the processor as rows: the first axis may be strided, the rest must be contiguous.

@@ -57,11 +57,19 @@ impl Norm {
     /// [`Self::normalize`] in f32 at least.
     fn wide(&self, x: &Tensor) -> Result<Tensor> {
         let x = if x.dtype() == DType::F64 { x.clone() } else { x.to_dtype(DType::F32)? };
-        let x = match self.bias {
-            Some(_) => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
-            None => x,
-        };
-        let mean = x.sqr()?.mean_keepdim(D::Minus1)?;
-        x.broadcast_div(&(mean + self.eps)?.sqrt()?)
+        match self.bias {
+            Some(_) => over_root(&x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?, self.eps),
+            None => over_root(&x, self.eps),
+        }
     }
+}
+
+/// `x / sqrt(mean(x²) + eps)`, of f32 or f64. `[t, d]`
+pub(crate) fn normalize(x: &Tensor, eps: f64) -> Result<Tensor> {
+    if super::fused(x) { x.apply_op1(fused::Normalize { eps: eps as f32 }) } else { over_root(x, eps) }
+}
+
+fn over_root(x: &Tensor, eps: f64) -> Result<Tensor> {
+    let mean = x.sqr()?.mean_keepdim(D::Minus1)?;
+    x.broadcast_div(&(mean + eps)?.sqrt()?)
 }

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use super::*;
 use crate::config::Normalization;
-use crate::kernels::Segment;
+use crate::kernels::{DeltaSizes, Segment};
 use crate::rope::Rotary;
 
 /// Numbers around 0, the same for a seed.
@@ -121,7 +121,7 @@ fn rotation_has_the_composed_gradient() {
     let batch = batch(&[3, 40], 12);
     // Whole heads, and heads of which the first coordinates alone are rotated.
     for e in [12, 20] {
-        check(&format!("rotate {e}"), &[noise(&[43, 5, e], 1)], |i| rotate(&i[0], &batch.turns[0]));
+        check(&format!("rotate {e}"), &[noise(&[43, 5, e], 1)], |i| rotate(&i[0], &batch.turns[0], false));
     }
 }
 
@@ -200,8 +200,8 @@ fn self_attention_is_its_parts() {
         let (t, rows) = (112, batch(&[1, 37, 4, 70], e));
         let by_parts = |qkv: &Tensor| {
             let qkv = qkv.reshape((t, n_heads + 2 * n_kv_heads, e))?;
-            let q = rotate(&qkv.narrow(1, 0, n_heads)?, &rows.turns[0])?;
-            let k = rotate(&qkv.narrow(1, n_heads, n_kv_heads)?, &rows.turns[0])?;
+            let q = rotate(&qkv.narrow(1, 0, n_heads)?, &rows.turns[0], false)?;
+            let k = rotate(&qkv.narrow(1, n_heads, n_kv_heads)?, &rows.turns[0], false)?;
             attend(&q, &k, &qkv.narrow(1, n_heads + n_kv_heads, n_kv_heads)?, &rows, heads)
         };
         let qkv = noise(&[t, (n_heads + 2 * n_kv_heads) * e], 1);
@@ -228,4 +228,83 @@ fn no_graph_without_a_variable() {
     assert!(!y.track_op());
     let tracked = norm(Var::from_tensor(&w).unwrap().as_tensor());
     assert!(tracked.track_op());
+}
+
+/// The delta rule of one row and head by the book; `x` are its query, key, value, decay and β. `[n, _]`
+fn plain_delta([q, k, v, g, beta]: [Tensor; 5]) -> Result<Tensor> {
+    let (n, d_k) = q.dims2()?;
+    let mut state = Tensor::zeros((d_k, v.dim(1)?), q.dtype(), q.device())?;
+    let mut out = Vec::new();
+    for i in 0..n {
+        let at = |x: &Tensor| x.narrow(0, i, 1);
+        state = state.broadcast_mul(&at(&g)?.exp()?)?;
+        let delta = (at(&v)? - at(&k)?.matmul(&state)?)?.broadcast_mul(&at(&beta)?)?;
+        state = (state + at(&k)?.t()?.matmul(&delta)?)?;
+        out.push(at(&q)?.matmul(&state)?);
+    }
+    Tensor::cat(&out, 0)
+}
+
+#[test]
+fn the_delta_rule_has_the_composed_gradients() {
+    let lengths = [3, 9, 1];
+    for (n_k_heads, n_v_heads, d_k, d_v) in [(1, 1, 2, 1), (2, 4, 3, 5), (1, 3, 16, 17)] {
+        let sizes = DeltaSizes { n_k_heads, n_v_heads, d_k, d_v };
+        let (rows, keys, h) = (batch(&lengths, 4), sizes.keys(), n_v_heads);
+        let plain = |i: &[Tensor]| {
+            let mut start = 0;
+            let mut all = Vec::new();
+            for n in lengths {
+                let part = |x: &Tensor, column, width| x.narrow(0, start, n)?.narrow(1, column, width);
+                let head = |head: usize| {
+                    let key = head / (h / n_k_heads) * d_k;
+                    plain_delta([
+                        part(&i[0], key, d_k)?,
+                        part(&i[0], keys + key, d_k)?,
+                        part(&i[0], 2 * keys + head * d_v, d_v)?,
+                        part(&i[1], head, 1)?,
+                        part(&i[1], h + head, 1)?,
+                    ])
+                };
+                all.push(Tensor::cat(&(0..h).map(head).collect::<Result<Vec<_>>>()?, 1)?);
+                start += n;
+            }
+            Tensor::cat(&all, 0)
+        };
+        let inputs = [noise(&[13, 2 * keys + sizes.values()], 1), noise(&[13, 2 * h], 2)];
+        check(&format!("delta {sizes:?}"), &inputs, |i| {
+            if i[0].dtype() == DType::F64 {
+                return plain(i);
+            }
+            delta(&i[0], &i[1], &rows, sizes, None).map_err(candle_core::Error::wrap)
+        });
+    }
+}
+
+#[test]
+fn convolution_has_the_composed_gradients() {
+    let lengths = [3, 9, 1];
+    for (width, taps) in [(1, 1), (5, 4), (17, 3)] {
+        let rows = batch(&lengths, 4);
+        let plain = |i: &[Tensor]| {
+            let mut start = 0;
+            let mut all = Vec::new();
+            for n in lengths {
+                let zeros = Tensor::zeros((taps - 1, width), i[0].dtype(), &Device::Cpu)?;
+                let x = Tensor::cat(&[zeros, i[0].narrow(0, start, n)?], 0)?;
+                let tap = |tap: usize| x.narrow(0, tap, n)?.broadcast_mul(&i[1].narrow(1, tap, 1)?.t()?);
+                let first = tap(0)?;
+                all.push((1..taps).try_fold(first, |sum, next| sum + tap(next)?)?);
+                start += n;
+            }
+            Tensor::cat(&all, 0)
+        };
+        let inputs = [noise(&[13, width], 1), noise(&[width, taps], 2)];
+        check(&format!("convolution {width} {taps}"), &inputs, |i| {
+            if i[0].dtype() == DType::F64 {
+                return plain(i);
+            }
+            convolve(&i[0], &i[1], &rows, None).map_err(candle_core::Error::wrap)
+        });
+    }
 }

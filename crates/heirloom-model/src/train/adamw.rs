@@ -52,7 +52,7 @@ impl AdamW {
         let step = i32::try_from(step).unwrap_or(i32::MAX);
         let [first, second] = self.betas.map(|beta| 1.0 - beta.powi(step));
         for ((weight, gradient), moments) in weights.iter().zip(gradients).zip(&mut self.moments) {
-            let decays = !matches!(weight.slot.role, Role::Norm | Role::Bias);
+            let decays = !matches!(weight.slot.role, Role::Norm | Role::Scale | Role::Bias);
             let rates = Rates {
                 keep: if decays { 1.0 - lr * self.weight_decay } else { 1.0 },
                 clip,

@@ -92,6 +92,15 @@ fn every_projection_of_every_family_takes_an_adapter() {
 
 #[test]
 fn a_target_that_a_family_lacks_is_named() {
+    let of = |name| student(name).config().projections();
+    let llama = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+    assert_eq!(of("llama-gqa"), llama);
+    assert_eq!(of("families/olmoe"), llama);
+    assert_eq!(of("families/gpt2-tied"), ["c_attn", "c_proj", "c_fc"]);
+    assert_eq!(
+        of("families/qwen35")[..5],
+        ["in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj"]
+    );
     let lora = Lora { rank: 2, alpha: 4.0, targets: vec!["c_attn".into()] };
     let options = TrainOptions { lora: Some(lora), length: Length::Epochs(1), ..TrainOptions::default() };
     let error = student("llama-gqa").train(&random_rows(8, 97), &options, &mut ()).unwrap_err().to_string();
@@ -157,6 +166,10 @@ fn a_hook_point_that_a_family_lacks_is_refused() {
         ("families/gpt2-tied", "blocks.1.mlp.hook_pre_linear"),
         ("families/olmo2-gqa", "blocks.0.ln1.hook_normalized"),
         ("families/smollm3-nope", "blocks.1.attn.hook_rot_k"),
+        ("families/olmoe", "blocks.0.mlp.hook_post"),
+        ("families/qwen3-moe-dense", "blocks.0.mlp.hook_expert_weights"),
+        ("families/qwen35", "blocks.0.attn.hook_q"),
+        ("families/qwen35", "blocks.1.delta.hook_out"),
         ("llama-gqa", "hook_pos_embed"),
         ("llama-gqa", "blocks.0.ln1_post.hook_normalized"),
     ] {
@@ -179,7 +192,7 @@ type Refusal = (&'static str, &'static str, Value, &'static str);
 
 #[test]
 fn what_would_change_numbers_is_refused_in_every_family() {
-    let refused: [Refusal; 20] = [
+    let refused: [Refusal; 27] = [
         ("families/qwen2-tied", "use_sliding_window", json!("yes"), "true or false"),
         ("families/qwen2-window", "layer_types", json!(["full_attention"]), "one for each of 2 blocks"),
         ("families/qwen2-window", "use_sliding_window", json!(false), "`layer_types` has sliding blocks"),
@@ -209,6 +222,18 @@ fn what_would_change_numbers_is_refused_in_every_family() {
             "scale_attn_by_inverse_layer_idx",
         ),
         ("families/gpt2-tied", "rope_scaling", json!({"type": "linear", "factor": 2}), "rope_scaling"),
+        ("families/olmoe", "clip_qkv", json!(8.0), "clip_qkv"),
+        ("families/olmoe", "num_experts_per_tok", json!(6), "at most the 5 experts"),
+        ("families/olmo2-gqa", "num_experts", json!(4), "num_experts"),
+        ("families/qwen3-moe", "mlp_only_layers", json!([0.5]), "a list of whole numbers"),
+        ("families/qwen35", "attn_output_gate", json!(false), "attn_output_gate"),
+        ("families/qwen35", "linear_num_value_heads", json!(3), "a multiple of linear_num_key_heads (2)"),
+        (
+            "families/qwen35",
+            "layer_types",
+            json!(["sliding_attention", "full_attention"]),
+            "sliding_attention",
+        ),
         ("llama-gqa", "some_new_trick", json!(0.5), "`some_new_trick` = `0.5`, which heirloom does not know"),
     ];
     for (name, key, value, text) in refused {

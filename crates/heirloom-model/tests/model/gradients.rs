@@ -128,7 +128,8 @@ fn gradients_of_a_batch_are_the_mean_of_its_rows() {
 
 #[test]
 fn half_precision_loses_no_gradient() {
-    for (dtype, tolerance) in [(Dtype::Bf16, 0.1), (Dtype::F16, 0.02)] {
+    // Scores are rounded, as transformers rounds them.
+    for (dtype, tolerance) in [(Dtype::Bf16, 0.15), (Dtype::F16, 0.02)] {
         for name in models() {
             // Their weights are few, and some of their gradients small.
             let tolerance = if FAMILIES.contains(&name) { 3.0 * tolerance } else { tolerance };

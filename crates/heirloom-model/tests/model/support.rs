@@ -19,7 +19,7 @@ pub(crate) const MODELS: [&str; 8] = [
 ];
 
 /// One or more of every other family, and rotary embeddings that Llama's fixtures lack.
-pub(crate) const FAMILIES: [&str; 27] = [
+pub(crate) const FAMILIES: [&str; 29] = [
     "families/llama-yarn",
     "families/llama-yarn-exact",
     "families/llama-dynamic",
@@ -47,6 +47,8 @@ pub(crate) const FAMILIES: [&str; 27] = [
     "families/olmoe",
     "families/qwen3-moe",
     "families/qwen3-moe-dense",
+    "families/qwen35",
+    "families/qwen35-tied",
 ];
 
 /// All fixtures.

@@ -26,7 +26,8 @@ impl CustomOp2 for Convolve {
         lw: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let ((n, x), (_, weight)) = (rows(x, l)?, rows(weight, lw)?);
-        let (weight, earlier) = (&weight.data[..lw.shape().elem_count()], Earlier { places: &self.places, tails: &[] });
+        let (weight, earlier) =
+            (&weight.data[..lw.shape().elem_count()], Earlier { places: &self.places, tails: &[] });
         Ok(run(n, x.width, l.shape(), |out| kernels::convolve(x, weight, &earlier, out)))
     }
 
@@ -40,7 +41,8 @@ impl CustomOp2 for Convolve {
         let grad = grad.contiguous()?;
         let holds = (x.storage_and_layout(), weight.storage_and_layout(), grad.storage_and_layout());
         let (rows, weights, grad) = (held(&holds.0)?, held(&holds.1)?, held(&holds.2)?);
-        let (weights, earlier) = (&weights.data[..weight.elem_count()], Earlier { places: &self.places, tails: &[] });
+        let (weights, earlier) =
+            (&weights.data[..weight.elem_count()], Earlier { places: &self.places, tails: &[] });
         let mut dw = Vec::new();
         let dx = make(x.shape(), |out| dw = kernels::convolve_backward(rows, weights, &earlier, grad, out))?;
         let dw = weight.track_op().then(|| Tensor::from_vec(dw, weight.shape(), &Device::Cpu));
