@@ -1,33 +1,81 @@
-"""The parity test's lines as a Markdown table: hook points down, models across.
+"""The parity tests' lines as Markdown: a row for each model, then hook points down and models across for each family.
 
-Usage: cargo test -p heirloom-model --test model parity -- --nocapture --test-threads 1 | python tools/reference/parity_table.py > crates/heirloom-model/PARITY.md
+Usage, from the repository's root: tools/parity-table
 """
 
+import json
 import re
 import sys
 
-rows = [m.groups() for line in sys.stdin if (m := re.match(r"^(?:test \S+ \.\.\. )?([a-z0-9-]+) +(\S+) +(\d\.?\d*e-?\d+)$", line.strip()))]
-models = list(dict.fromkeys(model for model, _, _ in rows))
-hooks = list(dict.fromkeys(hook for _, hook, _ in rows))
-cells = {(model, hook): value for model, hook, value in rows}
+from fixtures import MODEL_FIXTURES
+
+LINE = re.compile(r"^(?:test \S+ \.\.\. )?([a-z0-9-]+) +(\S+) +(\d\.?\d*e-?\d+)$")
+
+
+def family(model):
+    folder = MODEL_FIXTURES / "families" / model
+    folder = folder if folder.is_dir() else MODEL_FIXTURES / model
+    return json.loads((folder / "config.json").read_text())["model_type"]
+
+
+def worst(cells):
+    """The largest number, and where it is."""
+    return max(((float(value), name) for name, value in cells.items()), default=(None, None))
+
+
+def table(head, rows):
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
+found = {}
+for line in sys.stdin:
+    if match := LINE.match(line.strip()):
+        model, name, value = match.groups()
+        found.setdefault(model, {})[name] = value
+assert found, "no lines of the parity tests on the standard input"
+families = {}
+for model in found:
+    families.setdefault(family(model), []).append(model)
+
 print("""# Parity with Hugging Face transformers
 
-Largest absolute difference of every hook point and of the logits on tiny random models, each row run alone by transformers
-5.23.0 in f32 with eager attention, all rows in one mixed-length batch by heirloom; divided by the larger of the tensor's largest value and 1. The test
-fails above 2e-5. The fixtures were made by `tools/reference/make_model_fixtures.py`, which also holds them
-against TransformerLens 3.9.0 and numpy in f64 (see its README). Written by
+Tiny random models of every family, each row run alone by transformers 5.23.0 with eager attention, all rows in one batch of mixed lengths
+by heirloom. Written by
 
 ```
-cargo test -p heirloom-model --test model parity -- --nocapture --test-threads 1 | python tools/reference/parity_table.py > crates/heirloom-model/PARITY.md
+tools/parity-table
 ```
 
-on an AMD EPYC (Zen 4) with AVX-512.
+- **f32**: largest absolute difference of every hook point and of the logits, divided by the larger of the tensor's largest value and 1.
+  The tests fail above 2e-5.
+- **bf16**: distance of the logits to those of transformers in bf16, divided by their norm. The tests fail above 1e-2.
+- **gradients**: of every weight, distance to PyTorch's divided by its norm, or of largest numbers where that is larger. The tests fail above
+  1e-4.
+
+The fixtures were made by `tools/reference/make_model_fixtures.py` (Llama and Mistral) and `make_family_fixtures.py` (the others), which hold
+transformers' f32 against f64, and that of Llama and Mistral against TransformerLens 3.9.0 too. The
+tests are `crates/heirloom-model/tests/model/parity.rs` and `gradients.rs`. The figures are of one processor with AVX-512; on others the last digits
+differ.
+
+## Every model
 """)
-print("| hook point | " + " | ".join(models) + " |")
-print("|---" * (len(models) + 1) + "|")
-for hook in sorted(hooks):
-    print(f"| `{hook}` | " + " | ".join(cells.get((model, hook), "") for model in models) + " |")
+rows = []
+for name, models in families.items():
+    for model in models:
+        cells = found[model]
+        gradients = {k: v for k, v in cells.items() if k.endswith((".weight", ".bias", "A_log", "dt_bias"))}
+        hooks = {k: v for k, v in cells.items() if k not in gradients and k not in ("logits", "logits-bf16")}
+        value, hook = worst(hooks)
+        rows.append((f"`{name}`", model, f"{value:.1e}", f"`{hook}`", cells["logits"], cells.get("logits-bf16", ""),
+                     f"{worst(gradients)[0]:.1e}" if gradients else ""))
+table(("`model_type`", "model", "worst hook point, f32", "which", "logits, f32", "logits, bf16", "worst gradient"), rows)
+for name, models in families.items():
+    print(f"\n## `{name}`\n")
+    hooks = dict.fromkeys(k for m in models for k in found[m] if not k.endswith((".weight", ".bias", "A_log", "dt_bias")) and k != "logits-bf16")
+    table(["hook point", *models], [[f"`{hook}`", *(found[m].get(hook, "") for m in models)] for hook in sorted(hooks)])
 print("""
 SmolLM2-135M-Instruct from its GGUF file (`tests/model/smollm2.rs`): last-token streams of all 30 blocks on 8 chat prompts within 2.5e-6
 of their norm, greedy replies to 8 prompts and 46 tokenizer cases equal, the reply to "What is the capital of France?" being
-504 3575 282 4649 314 7042 30 2. In bf16 and f16 the same models stay within the tolerances of `half_precision_stays_near_f32`.""")
+504 3575 282 4649 314 7042 30 2.""")

@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 
 use crate::cache::Cache;
 use crate::kernels::Segment;
-use crate::rope::Angles;
+use crate::rope::{Angles, Rotary};
 use crate::{Error, Result};
 
 /// Tokens of several rows, laid out for one forward pass.
@@ -18,10 +18,8 @@ pub(crate) struct Batch {
     /// `[t]`
     pub(crate) ids: Tensor,
     pub(crate) segments: Arc<[Segment]>,
-    /// `[t, e / 2]`
-    pub(crate) cos: Tensor,
-    /// `[t, e / 2]`
-    pub(crate) sin: Tensor,
+    /// Cosine and sine for every rotary embedding of the model, `[t, d_rotary / 2]`.
+    pub(crate) turns: Vec<(Tensor, Tensor)>,
     padded: OnceLock<Padded>,
 }
 
@@ -38,9 +36,9 @@ struct Padded {
 
 impl Batch {
     /// Rows that start at position 0 and see themselves alone.
-    pub(crate) fn new(rows: &[&[u32]], frequencies: &[f32], device: &Device) -> Result<Self> {
+    pub(crate) fn new(rows: &[&[u32]], rotary: &[Rotary], device: &Device) -> Result<Self> {
         let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0);
-        Self::build(rows, &vec![0; rows.len()], None, &Angles::new(frequencies, longest), device)
+        Self::build(rows, &vec![0; rows.len()], None, &Angles::new(rotary, longest), device)
     }
 
     /// The next tokens of rows whose earlier keys and values are in `cache`.
@@ -66,16 +64,21 @@ impl Batch {
         };
         let segments: Arc<[Segment]> = rows.iter().zip(seen).enumerate().map(segment).collect();
         let positions = rows.iter().zip(seen).map(|(row, seen)| *seen..seen + row.len());
-        let (cos, sin) = angles.at(&positions.collect::<Vec<_>>());
+        let positions: Vec<_> = positions.collect();
         let ids: Vec<u32> = rows.concat();
-        let shape = (ids.len(), cos.len() / ids.len().max(1));
-        Ok(Self {
-            ids: Tensor::new(ids, device)?,
-            segments,
-            cos: Tensor::from_vec(cos, shape, device)?,
-            sin: Tensor::from_vec(sin, shape, device)?,
-            padded: OnceLock::new(),
-        })
+        let turn = |(cos, sin): (Vec<f32>, Vec<f32>)| {
+            let shape = (ids.len(), cos.len() / ids.len().max(1));
+            Ok((Tensor::from_vec(cos, shape, device)?, Tensor::from_vec(sin, shape, device)?))
+        };
+        let turns = angles.at(&positions).map(turn).collect::<Result<_>>()?;
+        Ok(Self { ids: Tensor::new(ids, device)?, segments, turns, padded: OnceLock::new() })
+    }
+
+    /// Each token's place in its row. `[t]`
+    pub(crate) fn positions(&self) -> candle_core::Result<Tensor> {
+        let of = |segment: &Segment| segment.k.len() - segment.q.len()..segment.k.len();
+        let positions: Vec<u32> = self.segments.iter().flat_map(of).map(|position| position as u32).collect();
+        Tensor::new(positions, self.ids.device())
     }
 
     fn padded(&self) -> candle_core::Result<&Padded> {

@@ -3,6 +3,8 @@
 //! In f32 on the processor every row keeps its own, laid out for attention by one query: keys in panels, values
 //! key by key. Elsewhere all rows share one tensor a block, read by the composed operations.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Storage, Tensor};
 use rayon::prelude::*;
 
@@ -19,6 +21,17 @@ pub(crate) struct Cache {
     /// Tokens seen of every row.
     lens: Vec<usize>,
     store: Store,
+    /// What recurrences remember, by row and block.
+    recurrent: Vec<BTreeMap<usize, Recurrent>>,
+}
+
+/// What a gated delta net remembers of a row.
+#[derive(Clone)]
+pub(crate) struct Recurrent {
+    /// The last tokens before the convolution, oldest first. `[taps − 1, channels]`
+    pub(crate) tail: Vec<f32>,
+    /// `[n_v_heads, d_k, d_v]`
+    pub(crate) state: Vec<f32>,
 }
 
 enum Store {
@@ -40,18 +53,19 @@ impl Cache {
         room: &[usize],
         n_layers: usize,
         heads: Sizes,
-        dtype: DType,
-        device: &Device,
+        recurrent: &BTreeMap<usize, Recurrent>,
+        (dtype, device): (DType, &Device),
     ) -> Result<Self> {
         let lens = vec![0; room.len()];
+        let recurrent = vec![recurrent.clone(); room.len()];
         if device.is_cpu() && dtype == DType::F32 {
             let row = |room: &usize| (0..n_layers).map(|_| Kept::new(*room, heads)).collect();
-            return Ok(Self { lens, store: Store::Rows(room.iter().map(row).collect()) });
+            return Ok(Self { lens, store: Store::Rows(room.iter().map(row).collect()), recurrent });
         }
         let (starts, total) = starts(room);
         let zeros = || Tensor::zeros((total, heads.n_kv_heads, heads.d_head), dtype, device);
         let blocks = (0..n_layers).map(|_| Ok((zeros()?, zeros()?))).collect::<Result<_>>()?;
-        Ok(Self { lens, store: Store::Blocks { starts, room: room.to_owned(), blocks } })
+        Ok(Self { lens, store: Store::Blocks { starts, room: room.to_owned(), blocks }, recurrent })
     }
 
     /// Tokens seen of every row.
@@ -128,6 +142,11 @@ impl Cache {
         Ok(Tensor::from_vec(z, q.shape(), q.device())?)
     }
 
+    /// What every row remembers in one block.
+    pub(crate) fn recurrent(&mut self, layer: usize) -> Vec<&mut Recurrent> {
+        self.recurrent.iter_mut().filter_map(|row| row.get_mut(&layer)).collect()
+    }
+
     /// Counts a batch's tokens as seen; to be called once after all blocks.
     pub(crate) fn advance(&mut self, batch: &Batch) {
         for (len, segment) in self.lens.iter_mut().zip(batch.segments.iter()) {
@@ -142,6 +161,7 @@ impl Cache {
             rows.retain(|_| keep.next().copied().unwrap_or(true));
         }
         only(&mut self.lens, keep);
+        only(&mut self.recurrent, keep);
         match &mut self.store {
             Store::Rows(rows) => only(rows, keep),
             Store::Blocks { starts, room, .. } => {
@@ -157,6 +177,7 @@ impl Cache {
             return Ok(self);
         }
         let lens = of.iter().map(|&row| self.lens[row]).collect();
+        let recurrent = of.iter().map(|&row| self.recurrent[row].clone()).collect();
         let store = match self.store {
             Store::Rows(rows) => Store::Rows(of.iter().map(|&row| rows[row].clone()).collect()),
             Store::Blocks { starts: old, room, blocks } => {
@@ -171,7 +192,7 @@ impl Cache {
                 Store::Blocks { starts: starts(&room).0, room, blocks }
             }
         };
-        Ok(Self { lens, store })
+        Ok(Self { lens, store, recurrent })
     }
 }
 

@@ -14,7 +14,7 @@ use ndarray::{Array2, ArrayD, Axis};
 
 use crate::batch::{Batch, check_row};
 use crate::hooks::{Fired, Hooks};
-use crate::intervene::{Changes, Intervention};
+use crate::intervene::{Changes, Intervention, check_point};
 use crate::{Config, Error, Result, Student, TokenRow, ops};
 
 /// Which hook points to capture, and which positions feed a row.
@@ -32,7 +32,7 @@ impl CapturePlan {
     pub fn new<S: AsRef<str>>(config: &Config, patterns: &[S], readout: Readout) -> Result<Self> {
         let mut points = BTreeSet::new();
         for pattern in patterns {
-            let matched = match_hooks(&[pattern], config.n_layers)?;
+            let matched = match_hooks(&[pattern], &config.hooks())?;
             let (vectors, other): (Vec<_>, Vec<_>) =
                 matched.into_iter().partition(|point| config.width(*point).is_some());
             // A wide glob such as `blocks.3.*` means all that can be captured.
@@ -192,10 +192,7 @@ impl Student {
         for intervention in interventions {
             intervention.check(config)?;
         }
-        let outside = |point: &&HookPoint| point.layer().is_some_and(|layer| layer >= config.n_layers);
-        if let Some(&point) = points.iter().find(outside) {
-            return Err(Error::OutsideModel { point, n_layers: config.n_layers });
-        }
+        points.iter().try_for_each(|point| check_point(*point, config))?;
         let order: Vec<usize> = (0..rows.len()).collect();
         let chosen: Vec<&TokenRow> = rows.iter().collect();
         let (batch, changes) = self.batch(&chosen, &order, interventions)?;
@@ -237,7 +234,7 @@ impl Student {
     ) -> Result<(Batch, Option<Changes>)> {
         let model = self.model();
         let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
-        let batch = Batch::new(&ids, &model.frequencies, &model.device)?;
+        let batch = Batch::new(&ids, &model.rotary, &model.device)?;
         let changes = (!interventions.is_empty())
             .then(|| Changes::resolve(interventions, rows, order, &model.device))
             .transpose()?;

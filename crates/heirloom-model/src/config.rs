@@ -3,73 +3,114 @@
 //! One forward pass serves every family; a family is a set of choices here. A key that would change numbers
 //! and that the forward pass does not know is refused, never skipped.
 
+mod family;
+mod keys;
+mod positions;
+mod read;
+mod unread;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use heirloom_record::{HookPoint, Site};
+use serde_json::Value;
 
 use crate::{Error, Result};
 
-/// A line of models that share one layout of weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// Llama 1–3, `SmolLM2` and everything else that says `"model_type": "llama"`.
-    Llama,
-    /// Mistral: Llama with an optional sliding attention window.
-    Mistral,
-}
+pub use family::Family;
+pub use positions::{Rope, RopeScaling, Yarn};
 
-impl Family {
-    /// Every family, with the `model_type` of its `config.json`.
-    pub const ALL: [(Self, &'static str); 2] = [(Self::Llama, "llama"), (Self::Mistral, "mistral")];
-
-    /// The `model_type` of its `config.json`.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-}
-
-/// The nonlinearity of the MLP's gate.
+/// A nonlinearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `x · sigmoid(x)`.
     Silu,
+    /// `x · Φ(x)` by the error function.
+    Gelu,
+    /// `x · Φ(x)` by the hyperbolic tangent: `gelu_new`, `gelu_pytorch_tanh`.
+    GeluTanh,
 }
 
-/// How rotary frequencies are stretched beyond the context a model was first trained on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum RopeScaling {
-    /// Frequencies as they are.
-    None,
-    /// Every frequency divided by `factor`.
-    Linear {
-        /// How much longer the context becomes.
-        factor: f64,
-    },
-    /// Low frequencies divided by `factor`, high ones kept, a ramp between (Llama 3.1).
-    Llama3 {
-        /// How much longer the context becomes.
-        factor: f64,
-        /// Wavelengths longer than `original_n_ctx / low` are stretched in full.
-        low: f64,
-        /// Wavelengths shorter than `original_n_ctx / high` are kept.
-        high: f64,
-        /// The context before stretching, in tokens.
-        original_n_ctx: usize,
-    },
+/// What a norm does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalization {
+    /// Divides by the root mean square, times a weight.
+    Rms,
+    /// Divides by the root mean square, times one more than the weight.
+    RmsPlusOne,
+    /// Takes the mean away and divides by the deviation, times a weight, plus a bias.
+    Layer,
 }
 
-/// Rotary position embedding.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rope {
-    /// Base of the geometric series of wavelengths.
-    pub theta: f64,
-    /// Stretching of the wavelengths.
-    pub scaling: RopeScaling,
+/// Where norms stand around attention and around the MLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormPlaces {
+    /// On what they read.
+    Before,
+    /// On what they put out.
+    After,
+    /// On both.
+    Both,
+}
+
+/// Over what queries and keys are normed before they are rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QkNorm {
+    /// Over each head alone.
+    Head,
+    /// Over all heads together.
+    All,
+}
+
+/// What is of its own in one block.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own; no two are one state")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockKind {
+    /// Attention sees [`Config::sliding_window`] alone.
+    pub windowed: bool,
+    /// Queries and keys are rotated by their position.
+    pub rotary: bool,
+    /// [`Config::experts`] stand in place of one MLP.
+    pub sparse: bool,
+    /// [`Config::delta`] stands in place of attention.
+    pub recurrent: bool,
+}
+
+/// A gated delta net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaShape {
+    /// Query and key heads.
+    pub n_k_heads: usize,
+    /// Value heads, a multiple.
+    pub n_v_heads: usize,
+    /// Width of a query or key head.
+    pub d_k: usize,
+    /// Width of a value head.
+    pub d_v: usize,
+    /// Tokens that the convolution before it sees.
+    pub taps: usize,
+}
+
+/// MLPs of which each token goes through a few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub n: usize,
+    /// How many a token goes through.
+    pub per_token: usize,
+    /// Width of each.
+    pub d_mlp: usize,
+    /// The weights of those that a token goes through sum to 1.
+    pub normalized: bool,
 }
 
 /// What a model is: sizes and choices, all checked.
 ///
 /// Shapes: `d_model` need not equal `n_heads · d_head`; `n_heads` is a multiple of `n_kv_heads`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own; no two are one state")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Which line of models.
@@ -90,43 +131,57 @@ pub struct Config {
     pub d_vocab: usize,
     /// Longest row, in tokens.
     pub n_ctx: usize,
+    /// What every norm of the stream does.
+    pub normalization: Normalization,
+    /// Where they stand.
+    pub norms: NormPlaces,
+    /// Norms on queries and keys.
+    pub qk_norm: Option<QkNorm>,
     /// Added to the mean square in every norm.
     pub norm_eps: f64,
     /// Rotary position embedding.
     pub rope: Rope,
-    /// Query `i` sees keys `j` with `i − window < j ≤ i`; all earlier keys where absent.
+    /// That of blocks with a window, where it is another.
+    pub local_rope: Option<Rope>,
+    /// Leading coordinates of a head that are rotated.
+    pub d_rotary: usize,
+    /// Positions have a table of their own, added to the embeddings.
+    pub learned_positions: bool,
+    /// In blocks that have a window, query `i` sees keys `j` with `i − window < j ≤ i`; all earlier keys elsewhere.
     pub sliding_window: Option<usize>,
-    /// Biases on the query, key, value and output projections.
-    pub attention_bias: bool,
-    /// Biases on the gate, up and down projections.
+    /// One a block.
+    pub blocks: Vec<BlockKind>,
+    /// Scores are divided by its square root.
+    pub attn_scalar: f64,
+    /// Scores `x` become `cap · tanh(x / cap)`.
+    pub attn_softcap: Option<f64>,
+    /// Logits `x` become `cap · tanh(x / cap)`.
+    pub final_softcap: Option<f64>,
+    /// Embeddings are multiplied by it.
+    pub embed_scale: Option<f64>,
+    /// Attention and MLP read the same stream.
+    pub parallel: bool,
+    /// What stands in place of attention in blocks that say so.
+    pub delta: Option<DeltaShape>,
+    /// What attention puts out is multiplied by a gate.
+    pub attn_gate: bool,
+    /// What stands in place of the MLP in blocks that say so.
+    pub experts: Option<Experts>,
+    /// The MLP has a gate.
+    pub gated: bool,
+    /// Nonlinearity of the gate, or of the MLP without one.
+    pub activation: Activation,
+    /// Biases on the query, key and value projections.
+    pub qkv_bias: bool,
+    /// A bias on attention's output projection.
+    pub o_bias: bool,
+    /// Biases on the projections of the MLP.
     pub mlp_bias: bool,
     /// The language-model head is the embedding.
     pub tied: bool,
-    /// Nonlinearity of the gate.
-    pub activation: Activation,
     /// Tokens that end a text, from the configuration.
     pub eos: Vec<u32>,
 }
-
-/// Keys that change the numbers of other families' forward passes, each with the values that mean "not used".
-const NEUTRAL: [(&str, &[&str]); 16] = [
-    ("quantization_config", &["null"]),
-    ("partial_rotary_factor", &["null", "1", "1.0"]),
-    ("attn_logit_softcapping", &["null"]),
-    ("final_logit_softcapping", &["null"]),
-    ("query_pre_attn_scalar", &["null"]),
-    ("attention_multiplier", &["null"]),
-    ("embedding_multiplier", &["null", "1", "1.0"]),
-    ("residual_multiplier", &["null", "1", "1.0"]),
-    ("logits_scaling", &["null", "1", "1.0"]),
-    ("clip_qkv", &["null"]),
-    ("no_rope_layers", &["null", "[]"]),
-    ("use_qk_norm", &["null", "false"]),
-    ("num_local_experts", &["null", "0"]),
-    ("num_experts", &["null", "0"]),
-    ("kv_lora_rank", &["null"]),
-    ("use_bidirectional_attention", &["null", "false"]),
-];
 
 impl Config {
     /// Reads and checks a `config.json`.
@@ -141,50 +196,56 @@ impl Config {
 
     /// Checks a `config.json` already parsed.
     pub fn from_json(value: &Value) -> Result<Self> {
-        let empty = Map::new();
-        let keys = Keys(value.as_object().unwrap_or(&empty));
-        let family = keys.family()?;
-        for (key, neutral) in NEUTRAL {
-            keys.refuse_unless(key, neutral)?;
+        read::config(value)?.check()
+    }
+
+    /// The `config.json` that says this, in the spelling that transformers 4 and 5 both read; without tokens.
+    pub(crate) fn to_json(&self) -> serde_json::Map<String, Value> {
+        write::config(self)
+    }
+
+    /// The model's hook points, in execution order.
+    pub fn hooks(&self) -> Vec<HookPoint> {
+        HookPoint::all(self.n_layers).into_iter().filter(|point| self.has(*point)).collect()
+    }
+
+    /// Whether the model has this hook point.
+    pub fn has(&self, point: HookPoint) -> bool {
+        let HookPoint::Block { layer, site } = point else {
+            return point != HookPoint::PosEmbed || self.learned_positions;
+        };
+        let Some(kind) = self.blocks.get(layer) else { return false };
+        match site {
+            Site::Ln1Normalized | Site::Ln2Normalized => self.norms != NormPlaces::After,
+            Site::Ln1PostNormalized | Site::Ln2PostNormalized => self.norms != NormPlaces::Before,
+            Site::RotQ | Site::RotK => kind.rotary && !kind.recurrent,
+            Site::Q | Site::K | Site::V | Site::AttnScores | Site::Pattern | Site::Z => !kind.recurrent,
+            Site::AttnGate => self.attn_gate && !kind.recurrent,
+            Site::DeltaQ | Site::DeltaK | Site::DeltaV | Site::DeltaBeta | Site::DeltaDecay => kind.recurrent,
+            Site::DeltaOut | Site::DeltaGate => kind.recurrent,
+            Site::ResidMid => !self.parallel,
+            Site::ExpertWeights => kind.sparse,
+            Site::MlpPre | Site::MlpPost => !kind.sparse,
+            Site::MlpPreLinear => self.gated && !kind.sparse,
+            _ => true,
         }
-        let (d_model, n_heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
-        let sliding_window = match family {
-            Family::Mistral => keys.optional_size("sliding_window")?,
-            Family::Llama => None,
-        };
-        keys.check_layer_types(sliding_window)?;
-        let config = Self {
-            family,
-            n_layers: keys.size("num_hidden_layers")?,
-            d_model,
-            n_heads,
-            n_kv_heads: keys.optional_size("num_key_value_heads")?.unwrap_or(n_heads),
-            d_head: keys.optional_size("head_dim")?.unwrap_or(d_model / n_heads),
-            d_mlp: keys.size("intermediate_size")?,
-            d_vocab: keys.size("vocab_size")?,
-            n_ctx: keys.size("max_position_embeddings")?,
-            norm_eps: keys.number("rms_norm_eps")?.unwrap_or(1e-6),
-            rope: keys.rope()?,
-            sliding_window,
-            attention_bias: family == Family::Llama && keys.flag("attention_bias")?,
-            mlp_bias: family == Family::Llama && keys.flag("mlp_bias")?,
-            tied: keys.flag("tie_word_embeddings")?,
-            activation: keys.activation()?,
-            eos: keys.ids("eos_token_id")?,
-        };
-        config.check()
     }
 
     /// Width of one activation vector at `site`'s hook points: heads are laid side by side.
     ///
     /// None where rows have no fixed width (attention scores and pattern).
-    pub fn width(&self, point: heirloom_record::HookPoint) -> Option<usize> {
-        use heirloom_record::{HookPoint, Site};
+    pub fn width(&self, point: HookPoint) -> Option<usize> {
         let HookPoint::Block { site, .. } = point else { return Some(self.d_model) };
         match site {
-            Site::Q | Site::RotQ | Site::Z => Some(self.n_heads * self.d_head),
+            Site::Q | Site::RotQ | Site::Z | Site::AttnGate => Some(self.n_heads * self.d_head),
+            Site::DeltaQ | Site::DeltaK => Some(self.delta.map_or(0, |delta| delta.n_k_heads * delta.d_k)),
+            Site::DeltaV | Site::DeltaOut | Site::DeltaGate => {
+                Some(self.delta.map_or(0, |delta| delta.n_v_heads * delta.d_v))
+            }
+            Site::DeltaBeta | Site::DeltaDecay => Some(self.delta.map_or(0, |delta| delta.n_v_heads)),
             Site::K | Site::RotK | Site::V => Some(self.n_kv_heads * self.d_head),
             Site::AttnScores | Site::Pattern => None,
+            Site::ExpertWeights => Some(self.experts.map_or(0, |experts| experts.n)),
             Site::MlpPre | Site::MlpPreLinear | Site::MlpPost => Some(self.d_mlp),
             _ => Some(self.d_model),
         }
@@ -192,23 +253,32 @@ impl Config {
 
     /// How many numbers the model has.
     pub fn n_parameters(&self) -> usize {
-        let (d, e) = (self.d_model, self.d_head);
-        let (q, kv) = (self.n_heads * e, self.n_kv_heads * e);
-        let attention = 2 * d * q + 2 * d * kv + if self.attention_bias { q + 2 * kv + d } else { 0 };
-        let mlp = 3 * d * self.d_mlp + if self.mlp_bias { 2 * self.d_mlp + d } else { 0 };
-        let embeddings = self.d_vocab * d * if self.tied { 1 } else { 2 };
-        embeddings + self.n_layers * (attention + mlp + 2 * d) + d
+        crate::layout::slots(self).iter().map(|slot| slot.shape().iter().product::<usize>()).sum()
+    }
+
+    /// The projections that an adapter may change, by the last parts of their Hugging Face names.
+    pub fn projections(&self) -> Vec<String> {
+        let slots = crate::layout::slots(self);
+        let names = slots.iter().flat_map(|slot| &slot.parts).filter_map(|(name, _)| {
+            let last = name.strip_suffix(".weight")?.rsplit('.').next()?;
+            crate::layout::TARGETS.contains(&last).then(|| last.to_owned())
+        });
+        let mut found = Vec::new();
+        for name in names {
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
+        found
+    }
+
+    /// The window of block `layer`.
+    pub(crate) fn window(&self, layer: usize) -> Option<usize> {
+        self.sliding_window.filter(|_| self.blocks[layer].windowed)
     }
 
     /// Refuses sizes that do not fit together; everything later may rely on them.
     pub(crate) fn check(self) -> Result<Self> {
-        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
-            let expected = format!("a divisor of num_attention_heads ({})", self.n_heads);
-            return Err(field("num_key_value_heads", expected, &self.n_kv_heads));
-        }
-        if !self.d_head.is_multiple_of(2) || self.d_head == 0 {
-            return Err(field("head_dim", "an even number".into(), &self.d_head));
-        }
         // Sizes beyond any model are a damaged file; the bound keeps products of three of them inside u64.
         let sizes = [
             ("hidden_size", self.d_model),
@@ -217,203 +287,52 @@ impl Config {
             ("num_hidden_layers", self.n_layers),
             ("num_attention_heads", self.n_heads),
             ("head_dim", self.d_head),
+            ("num_experts", self.experts.map_or(0, |experts| experts.n.max(experts.d_mlp))),
+            (
+                "linear_num_value_heads",
+                self.delta.map_or(0, |d| d.n_v_heads.max(d.d_v).max(d.d_k).max(d.taps)),
+            ),
         ];
-        match sizes.into_iter().find(|(_, size)| *size > 1 << 21) {
-            Some((key, size)) => Err(field(key, "at most 2097152".into(), &size)),
-            None => Ok(self),
+        if let Some((key, size)) = sizes.into_iter().find(|(_, size)| *size > 1 << 21) {
+            return Err(field(key, "at most 2097152", &size));
         }
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
+            let expected = format!("a divisor of num_attention_heads ({})", self.n_heads);
+            return Err(field("num_key_value_heads", expected, &self.n_kv_heads));
+        }
+        if !self.d_head.is_multiple_of(2) || self.d_head == 0 {
+            return Err(field("head_dim", "an even number", &self.d_head));
+        }
+        if !self.d_rotary.is_multiple_of(2) || self.d_rotary > self.d_head {
+            let expected = "what leaves an even number of coordinates to rotate";
+            return Err(field(
+                "partial_rotary_factor",
+                expected,
+                &format!("{} of {}", self.d_rotary, self.d_head),
+            ));
+        }
+        if let Some(Experts { n, per_token, .. }) = self.experts
+            && per_token > n
+        {
+            return Err(field("num_experts_per_tok", format!("at most the {n} experts"), &per_token));
+        }
+        if let Some(delta) = self.delta
+            && !delta.n_v_heads.is_multiple_of(delta.n_k_heads)
+        {
+            let expected = format!("a multiple of linear_num_key_heads ({})", delta.n_k_heads);
+            return Err(field("linear_num_value_heads", expected, &delta.n_v_heads));
+        }
+        if self.blocks.len() != self.n_layers {
+            return Err(field(
+                "num_hidden_layers",
+                format!("{}, as blocks are described", self.blocks.len()),
+                &self.n_layers,
+            ));
+        }
+        Ok(self)
     }
 }
 
-fn field(key: &str, expected: String, found: &dyn ToString) -> Error {
-    Error::ConfigValue { key: key.into(), expected, found: found.to_string() }
-}
-
-/// Typed reads of a JSON object's keys.
-struct Keys<'a>(&'a Map<String, Value>);
-
-impl Keys<'_> {
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key).filter(|value| !value.is_null())
-    }
-
-    fn family(&self) -> Result<Family> {
-        let found = self.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        let known = Family::ALL.into_iter().find(|(_, name)| *name == found);
-        known.map(|(family, _)| family).ok_or_else(|| Error::UnknownFamily {
-            found: found.into(),
-            known: Family::ALL.map(|(_, name)| name).to_vec(),
-        })
-    }
-
-    fn refuse_unless(&self, key: &str, neutral: &[&str]) -> Result<()> {
-        match self.0.get(key).map(Value::to_string) {
-            Some(value) if !neutral.contains(&value.as_str()) => {
-                Err(Error::UnsupportedConfig { key: key.into(), value })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn size(&self, key: &'static str) -> Result<usize> {
-        self.optional_size(key)?.ok_or_else(|| Error::MissingConfig { key })
-    }
-
-    fn optional_size(&self, key: &str) -> Result<Option<usize>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_u64().and_then(|size| usize::try_from(size).ok()) {
-            Some(size) if size > 0 => Ok(Some(size)),
-            _ => Err(field(key, "a positive whole number".into(), value)),
-        }
-    }
-
-    fn number(&self, key: &str) -> Result<Option<f64>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_f64() {
-            Some(number) if number.is_finite() && number > 0.0 => Ok(Some(number)),
-            _ => Err(field(key, "a positive number".into(), value)),
-        }
-    }
-
-    fn needed(&self, key: &'static str) -> Result<f64> {
-        self.number(key)?.ok_or_else(|| Error::MissingConfig { key })
-    }
-
-    fn flag(&self, key: &str) -> Result<bool> {
-        let Some(value) = self.get(key) else { return Ok(false) };
-        value.as_bool().ok_or_else(|| field(key, "true or false".into(), value))
-    }
-
-    fn ids(&self, key: &str) -> Result<Vec<u32>> {
-        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let ids = match value {
-            Value::Array(values) => values.iter().map(id).collect(),
-            one => id(one).map(|id| vec![id]),
-        };
-        ids.ok_or_else(|| field(key, "a token id or a list of them".into(), value))
-    }
-
-    fn activation(&self) -> Result<Activation> {
-        match self.get("hidden_act").and_then(Value::as_str).unwrap_or("silu") {
-            "silu" | "swish" => Ok(Activation::Silu),
-            other => Err(Error::UnsupportedConfig { key: "hidden_act".into(), value: other.into() }),
-        }
-    }
-
-    /// `layer_types` may only repeat what the window already says.
-    fn check_layer_types(&self, window: Option<usize>) -> Result<()> {
-        let expected = if window.is_some() { "sliding_attention" } else { "full_attention" };
-        let Some(types) = self.get("layer_types").and_then(Value::as_array) else { return Ok(()) };
-        match types.iter().find(|kind| kind.as_str() != Some(expected)) {
-            Some(other) => Err(field("layer_types", format!("`{expected}` everywhere"), other)),
-            None => Ok(()),
-        }
-    }
-
-    /// transformers 4 writes `rope_theta` and `rope_scaling`; transformers 5 one object, `rope_parameters`.
-    fn rope(&self) -> Result<Rope> {
-        let nested = ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| self.get(key));
-        let empty = Map::new();
-        let inner = Keys(nested.and_then(Value::as_object).unwrap_or(&empty));
-        let theta = match inner.number("rope_theta")? {
-            Some(theta) => theta,
-            None => self.number("rope_theta")?.unwrap_or(10_000.0),
-        };
-        inner.refuse_unless("partial_rotary_factor", &["null", "1", "1.0"])?;
-        let kind = inner.get("rope_type").or_else(|| inner.get("type"));
-        let scaling = match kind.and_then(Value::as_str).unwrap_or("default") {
-            // The dynamic kind stretches only rows beyond `n_ctx`, and those are refused.
-            "default" | "dynamic" => RopeScaling::None,
-            "linear" => RopeScaling::Linear { factor: inner.needed("factor")? },
-            "llama3" => RopeScaling::Llama3 {
-                factor: inner.needed("factor")?,
-                low: inner.needed("low_freq_factor")?,
-                high: inner.needed("high_freq_factor")?,
-                original_n_ctx: inner.size("original_max_position_embeddings")?,
-            },
-            other => {
-                return Err(Error::UnsupportedConfig { key: "rope_type".into(), value: other.into() });
-            }
-        };
-        Ok(Rope { theta, scaling })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn tiny() -> Value {
-        json!({
-            "model_type": "llama", "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2,
-            "num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 96, "max_position_embeddings": 64,
-            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "eos_token_id": [1, 2],
-        })
-    }
-
-    fn check(change: &[(&str, Value)], expect: Result<impl Fn(&Config), &str>) {
-        let mut value = tiny();
-        for (key, new) in change {
-            value[*key] = new.clone();
-        }
-        match (Config::from_json(&value), expect) {
-            (Ok(config), Ok(test)) => test(&config),
-            (Err(error), Err(text)) => {
-                assert!(error.to_string().contains(text), "{error} does not say {text}");
-            }
-            (result, _) => panic!("{change:?} gave {result:?}"),
-        }
-    }
-
-    const OK: Result<fn(&Config), &str> = Ok(|_| {});
-
-    #[test]
-    fn both_spellings_of_rope_scaling() {
-        let old = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 32});
-        let mut new = old.clone();
-        new["rope_theta"] = json!(500_000.0);
-        let want = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_n_ctx: 32 };
-        check(&[("rope_scaling", old)], Ok(|c: &Config| assert_eq!(c.rope.scaling, want)));
-        check(
-            &[("rope_parameters", new)],
-            Ok(|c: &Config| assert_eq!(c.rope, Rope { theta: 500_000.0, scaling: want })),
-        );
-        check(&[("rope_scaling", json!({"type": "linear", "factor": 2}))], OK);
-        check(&[("rope_scaling", json!({"type": "yarn", "factor": 2}))], Err::<fn(&Config), _>("yarn"));
-        check(&[("rope_scaling", json!({"type": "linear"}))], Err::<fn(&Config), _>("`factor`"));
-    }
-
-    #[test]
-    fn what_would_change_numbers_is_refused() {
-        let refused = [
-            ("model_type", json!("gpt7"), "known: `llama`, `mistral`"),
-            ("attn_logit_softcapping", json!(50.0), "attn_logit_softcapping"),
-            ("quantization_config", json!({"bits": 4}), "quantization_config"),
-            ("hidden_act", json!("gelu"), "gelu"),
-            ("num_key_value_heads", json!(3), "found `3`"),
-            ("hidden_size", json!("wide"), "hidden_size"),
-            ("vocab_size", json!(1_u64 << 40), "vocab_size"),
-            ("num_attention_heads", json!(0), "positive"),
-            ("intermediate_size", Value::Null, "intermediate_size"),
-            ("layer_types", json!(["sliding_attention"]), "full_attention"),
-        ];
-        for (key, value, text) in refused {
-            check(&[(key, value)], Err::<fn(&Config), _>(text));
-        }
-        check(&[("attn_logit_softcapping", Value::Null), ("pretraining_tp", json!(1))], OK);
-    }
-
-    #[test]
-    fn mistral_has_a_window_and_llama_has_none() {
-        let window = ("sliding_window", json!(8));
-        check(std::slice::from_ref(&window), Ok(|c: &Config| assert_eq!(c.sliding_window, None)));
-        let mistral = ("model_type", json!("mistral"));
-        check(&[mistral, window], Ok(|c: &Config| assert_eq!(c.sliding_window, Some(8))));
-        check(&[("head_dim", json!(16))], Ok(|c: &Config| assert_eq!(c.d_head, 16)));
-        check(&[], Ok(|c: &Config| assert_eq!(c.eos, [1, 2])));
-    }
+fn field(key: &str, expected: impl Into<String>, found: &dyn ToString) -> Error {
+    Error::ConfigValue { key: key.into(), expected: expected.into(), found: found.to_string() }
 }

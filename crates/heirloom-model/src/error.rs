@@ -73,6 +73,14 @@ pub enum Error {
         /// Its value.
         value: String,
     },
+    /// The configuration has a key whose meaning heirloom does not know.
+    #[error("the model's configuration has `{key}` = `{value}`, which heirloom does not know")]
+    UnknownConfig {
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
     /// A weight file is damaged.
     #[error("`{}` is damaged: {problem}", path.display())]
     Damaged {
@@ -313,6 +321,14 @@ pub enum Error {
         /// Blocks of the model.
         n_layers: usize,
     },
+    /// A hook point has no place in the model's family.
+    #[error("`{point}` is no hook point of this `{family}` model")]
+    NotInFamily {
+        /// The hook point.
+        point: HookPoint,
+        /// The family's name.
+        family: &'static str,
+    },
     /// A patch and the run it is put into differ in length.
     #[error("patch at `{point}`: expected {expected} positions in row {row}, found {found}")]
     PatchLength {
@@ -461,6 +477,14 @@ pub enum Error {
         /// Its value.
         value: String,
     },
+    /// The model has no projection of the name that an adapter shall change.
+    #[error("the model has no projection `{target}`: there are {}", quoted(known))]
+    NoProjection {
+        /// The name.
+        target: String,
+        /// The last parts of its projections' names.
+        known: Vec<String>,
+    },
     /// No checkpoints are where they were looked for.
     #[error("`{place}` holds no folders `checkpoint-N`")]
     NoCheckpoints {
@@ -597,6 +621,9 @@ impl Error {
             Self::Hooks(error) => return error.hint(),
             Self::MissingTensor { near, .. } | Self::UnknownWord { near, .. } if !near.is_empty() => {
                 return Some(format!("near names: {}", quoted(near)));
+            }
+            Self::UnknownConfig { .. } => {
+                "if it changes nothing that the model computes, remove the key from `config.json`"
             }
             Self::NoVectors { .. } => {
                 "look at scores and patterns of a few rows with `Student::run_with_hooks`; capture `attn.hook_z` as vectors"

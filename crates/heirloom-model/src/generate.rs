@@ -167,7 +167,7 @@ impl Student {
             rows,
             options,
             stop: options.stop.iter().chain(self.stop_tokens()).copied().collect(),
-            angles: Angles::new(&model.frequencies, longest + options.max_new_tokens),
+            angles: Angles::new(&model.rotary, longest + options.max_new_tokens),
             plans: &plans,
         };
         // Elsewhere than in f32 on the processor the split shows in the last bits, so it is always the same one.

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device};
 
+use crate::config::Normalization;
 use crate::forward::Model;
 use crate::layout::{Role, Slot, slots};
 use crate::{Config, Result, random};
@@ -10,10 +11,10 @@ use crate::{Config, Result, random};
 ///
 /// | weight | drawn from |
 /// |---|---|
-/// | embedding, head | normal, deviation [`table`](Self::table) |
+/// | embedding, head, table of positions | normal, deviation [`table`](Self::table) |
 /// | projection inside a block | normal, deviation 1 / √inputs |
-/// | projection added to the stream (`o_proj`, `down_proj`) | normal, deviation 1 / √inputs · 1 / √(2 · blocks) |
-/// | norm | 1 |
+/// | projection added to the stream (`o_proj`, `down_proj` and their like) | normal, deviation 1 / √inputs · 1 / √(2 · blocks) |
+/// | norm | 1; 0 where one is added to it |
 /// | bias | 0 |
 ///
 /// Every Hugging Face weight has its own stream, named by the seed and its name: neither the order in which
@@ -46,6 +47,7 @@ impl Init {
     /// A model with fresh weights.
     pub(crate) fn model(&self, config: Config, dtype: DType, device: Device) -> Result<Model> {
         let config = config.check()?;
+        let neutral = if config.normalization == Normalization::RmsPlusOne { 0.0 } else { 1.0 };
         let draw = |slot: Slot| {
             let mut values = Vec::with_capacity(slot.shape().iter().product());
             for (name, rows) in &slot.parts {
@@ -56,7 +58,14 @@ impl Init {
                         let mut stream = random::stream("init", self.seed, name);
                         values.extend(random::normal(&mut stream, n, std));
                     }
-                    None => values.resize(values.len() + n, f32::from(u8::from(slot.role == Role::Norm))),
+                    None => values.resize(
+                        values.len() + n,
+                        match slot.role {
+                            Role::Norm => neutral,
+                            Role::Scale => 1.0,
+                            _ => 0.0,
+                        },
+                    ),
                 }
             }
             Ok((slot, values))

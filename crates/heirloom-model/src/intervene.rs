@@ -81,9 +81,7 @@ impl Intervention {
     /// length.
     pub fn check(&self, config: &Config) -> Result<()> {
         let point = self.point;
-        if point.layer().is_some_and(|layer| layer >= config.n_layers) {
-            return Err(Error::OutsideModel { point, n_layers: config.n_layers });
-        }
+        check_point(point, config)?;
         let Some(expected) = config.width(point) else {
             return Err(Error::Uneditable {
                 point,
@@ -109,6 +107,18 @@ impl Intervention {
     fn is_nothing(&self) -> bool {
         matches!(&self.edit, Edit::Add { vector, alpha } if vector.iter().all(|x| x * alpha == 0.0))
     }
+}
+
+/// Refuses hook points that a model does not have.
+pub(crate) fn check_point(point: HookPoint, config: &Config) -> Result<()> {
+    if config.has(point) {
+        return Ok(());
+    }
+    let n_layers = config.n_layers;
+    if point.layer().is_some_and(|layer| layer >= n_layers) {
+        return Err(Error::OutsideModel { point, n_layers });
+    }
+    Err(Error::NotInFamily { point, family: config.family.name() })
 }
 
 fn norm(vector: &[f32]) -> f64 {

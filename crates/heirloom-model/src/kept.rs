@@ -83,7 +83,7 @@ impl WithSimd for Attend<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { kept, q, heads, weights, out } = self;
-        let Sizes { n_heads, n_kv_heads, d_head, scale, window } = heads;
+        let Sizes { n_heads, n_kv_heads, d_head, window, .. } = heads;
         let (lanes, group) = (S::F32_LANES, n_heads / n_kv_heads);
         let seen = window.map_or(0, |window| kept.len.saturating_sub(window))..kept.len;
         let first = seen.start / lanes * lanes;
@@ -111,8 +111,8 @@ impl WithSimd for Attend<'_> {
                 put(head, scores);
             }
         }
-        for weights in weights.chunks_exact_mut(n) {
-            kernels::softmax(weights, seen.start - first..seen.end - first, scale);
+        for row in weights.chunks_exact_mut(n) {
+            kernels::weights(row, seen.start - first..seen.end - first, heads);
         }
 
         // Vectors of the output: `per_head` of each head.

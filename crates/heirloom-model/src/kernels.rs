@@ -12,6 +12,10 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+mod activation;
+mod convolve;
+mod delta;
+mod layer_norm;
 mod rowwise;
 
 mod attention;
@@ -20,13 +24,15 @@ mod attention_backward;
 mod gather;
 mod loss;
 
-pub(crate) use attention::{Segment, Sizes, attention, product, softmax, store};
+pub(crate) use activation::{act, act_backward, act_mul, act_mul_backward};
+pub(crate) use attention::{Segment, Sizes, attention, product, store, weights};
 pub(crate) use attention_backward::attention_backward;
+pub(crate) use convolve::{Earlier, convolve, convolve_backward};
+pub(crate) use delta::{DeltaSizes, delta, delta_backward};
 pub(crate) use gather::{gather, scatter_add};
-pub(crate) use loss::cross_entropy;
-pub(crate) use rowwise::{
-    Turn, add, add_to, rms_norm, rms_norm_backward, rotate, silu_mul, silu_mul_backward, sum_rows,
-};
+pub(crate) use layer_norm::{layer_norm, layer_norm_backward};
+pub(crate) use loss::{cross_entropy, softcap, softcap_backward};
+pub(crate) use rowwise::{Turn, add, add_to, rms_norm, rms_norm_backward, rotate, sum_rows};
 
 /// Rows handed to a thread at a time by the elementwise kernels.
 const ROWS: usize = 32;
@@ -197,9 +203,35 @@ pub(crate) fn exp(x: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
+/// tanh x within 3 units in the last place.
+///
+/// Source: `tanhf` of Cephes: a polynomial in x² near 0, `1 − 2 / (e^2x + 1)` elsewhere.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let z = x * x;
+    let near = (-5.704_988_7e-3_f32)
+        .mul_add(z, 2.063_908_9e-2)
+        .mul_add(z, -5.373_971_6e-2)
+        .mul_add(z, 1.333_144_2e-1)
+        .mul_add(z, -3.333_328_2e-1);
+    let a = x.abs();
+    let far = (1.0 - 2.0 / (exp(2.0 * a) + 1.0)).copysign(x);
+    if a < 0.625 { (near * z).mul_add(x, x) } else { far }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tanh_is_within_three_units_in_the_last_place() {
+        let worst = (-200_000..=200_000).map(|i| i as f32 * 1e-4).fold(0.0_f64, |worst, x| {
+            let exact = f64::from(x).tanh();
+            worst.max((f64::from(tanh(x)) - exact).abs() / exact.abs().max(1e-30))
+        });
+        assert!(worst < 3.0 * f64::from(f32::EPSILON), "{worst:e}");
+        assert!(tanh(f32::NAN).is_nan());
+    }
 
     #[test]
     fn exp_is_within_two_units_in_the_last_place() {

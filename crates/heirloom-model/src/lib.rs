@@ -95,7 +95,10 @@ mod train;
 
 pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
 pub use chat::{ChatTemplate, Clock, Rendered};
-pub use config::{Activation, Config, Family, Rope, RopeScaling};
+pub use config::{
+    Activation, BlockKind, Config, DeltaShape, Experts, Family, NormPlaces, Normalization, QkNorm, Rope,
+    RopeScaling, Yarn,
+};
 pub use device::{Device, Dtype};
 pub use error::{Error, Result, RowError};
 pub use generate::{GenerateOptions, Generated, GeneratedWithCapture};

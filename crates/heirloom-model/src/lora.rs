@@ -2,13 +2,13 @@
 //!
 //! Source: arXiv 2106.09685, equation 3; initialization and files as PEFT's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::forward::Model;
-use crate::layout::{Role, Slot, Weight};
+use crate::layout::{self, Order, Role, Slot, Weight};
 use crate::ops::{self, Linear};
 use crate::{Error, Result, random};
 
@@ -26,9 +26,8 @@ pub struct Lora {
 }
 
 impl Lora {
-    /// The projections there are.
-    pub const TARGETS: [&str; 7] =
-        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+    /// The projections there are in any family: each model has some of them.
+    pub const TARGETS: [&str; layout::TARGETS.len()] = layout::TARGETS;
 
     /// Refuses settings outside their ranges.
     pub(crate) fn check(&self) -> Result<()> {
@@ -39,13 +38,23 @@ impl Lora {
             let found = self.alpha.to_string();
             return Err(Error::Setting { key: "lora.alpha", expected: "a number other than 0", found });
         }
-        let expected =
-            "projections, at least one: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
+        let expected = "the last parts of projections' names, at least one, such as q_proj and down_proj";
         let unknown = self.targets.iter().find(|target| !Self::TARGETS.contains(&target.as_str()));
         match unknown.map(|target| format!("`{target}`")).or(self.targets.is_empty().then(|| "none".into())) {
             Some(found) => Err(Error::Setting { key: "lora.targets", expected, found }),
             None => Ok(()),
         }
+    }
+
+    /// Refuses targets that the model does not have.
+    fn check_against(&self, model: &Model) -> Result<()> {
+        let slots = model.base_weights().iter().map(|weight| &weight.slot);
+        let paths: Vec<&str> = slots.flat_map(projections).map(|(path, ..)| path).collect();
+        let missing = |target: &&String| !paths.iter().any(|path| is_named(path, target));
+        let Some(target) = self.targets.iter().find(missing) else { return Ok(()) };
+        let last = |path: &&str| path.rsplit('.').next().unwrap_or(path).to_owned();
+        let known: BTreeSet<String> = paths.iter().map(last).collect();
+        Err(Error::NoProjection { target: target.clone(), known: known.into_iter().collect() })
     }
 
     /// What changes are multiplied by.
@@ -56,14 +65,16 @@ impl Lora {
     /// Slots of the two factors for every projection that `changes` says yes to, by its path.
     pub(crate) fn slots(&self, base: &[Weight], changes: impl Fn(&str) -> bool) -> Vec<Slot> {
         let mut all = Vec::new();
-        for (path, rows, columns) in base.iter().flat_map(|weight| projections(&weight.slot)) {
-            if changes(path) {
-                let factor = |letter, rows, columns| Slot {
-                    parts: vec![(format!("{path}.lora_{letter}.weight"), rows)],
-                    columns: Some(columns),
-                    role: Role::Adapter,
+        for slot in base.iter().map(|weight| &weight.slot) {
+            // PEFT's factors are rows of outputs whatever the projection's file says.
+            let order = if slot.order == Order::Columns { Order::Rows } else { slot.order };
+            for (path, rows, columns) in projections(slot).filter(|(path, ..)| changes(path)) {
+                let factor = |letter, rows, columns, order| {
+                    let name = format!("{path}.lora_{letter}.weight");
+                    Slot { order, idle: slot.idle, ..Slot::one(name, rows, Some(columns), Role::Adapter) }
                 };
-                all.extend([factor('A', self.rank, columns), factor('B', rows, self.rank)]);
+                all.push(factor('A', self.rank, columns, Order::Rows));
+                all.push(factor('B', rows, self.rank, order));
             }
         }
         all
@@ -75,7 +86,8 @@ impl Lora {
     ///
     /// Source: `reset_lora_parameters` of PEFT: Kaiming's uniform with a = √5 is this bound.
     pub(crate) fn attach(&self, model: &Model, seed: u64) -> Result<Model> {
-        let target = |path: &str| self.targets.iter().any(|target| path.ends_with(&format!(".{target}")));
+        self.check_against(model)?;
+        let target = |path: &str| self.targets.iter().any(|target| is_named(path, target));
         let mut weights = model.weights().to_vec();
         for slot in self.slots(model.weights(), target) {
             let (shape, name) = (slot.shape(), &slot.parts[0].0);
@@ -91,6 +103,11 @@ impl Lora {
         }
         model.with(weights, Some(self.clone()))
     }
+}
+
+/// Whether `target` is the last part of a path.
+fn is_named(path: &str, target: &str) -> bool {
+    path.strip_suffix(target).is_some_and(|start| start.ends_with('.'))
 }
 
 /// Paths, outputs and inputs of the projections in a slot.

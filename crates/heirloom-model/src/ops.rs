@@ -3,7 +3,9 @@
 //! On the processor in f32 they are the fused kernels of [`crate::kernels`]; elsewhere they are composed of candle's own.
 //! Norms and softmax are computed in f32 whatever the dtype, as transformers does.
 
+mod delta;
 mod fused;
+mod norm;
 #[cfg(test)]
 mod tests;
 
@@ -13,10 +15,13 @@ use std::sync::Arc;
 use candle_core::{D, DType, Tensor};
 
 use crate::batch::Batch;
+use crate::config::Activation;
 use crate::kernels::Sizes;
 use crate::linear::{self, Panels};
 
+pub(crate) use delta::{convolve, delta, sigmoid, softplus};
 pub(crate) use fused::rows;
+pub(crate) use norm::{Norm, normalize};
 
 type Result<T> = candle_core::Result<T>;
 
@@ -41,6 +46,11 @@ impl Linear {
 
     /// Shapes: `x` `[t, in]`, result `[t, out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if let Some(bias) = self.bias.as_ref().filter(|_| is_widened(x)) {
+            // Rounded once, as PyTorch does.
+            let y = widened(x, &self.weight)?.broadcast_add(&bias.to_dtype(DType::F32)?)?;
+            return y.to_dtype(DType::BF16);
+        }
         let y = match &self.panels {
             Some(panels) => x.apply_op1_no_bwd(&linear::LaidOut(Arc::clone(panels)))?,
             None => matmul(x, &self.weight)?,
@@ -71,12 +81,20 @@ pub(crate) fn matmul(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if fused(x) {
         return x.apply_op2(weight, linear::Stored);
     }
-    // candle's processor backend multiplies no bf16 matrices.
-    if x.device().is_cpu() && x.dtype() == DType::BF16 {
-        let y = x.to_dtype(DType::F32)?.matmul(&weight.to_dtype(DType::F32)?.t()?)?;
-        return y.to_dtype(DType::BF16);
+    if is_widened(x) {
+        return widened(x, weight)?.to_dtype(DType::BF16);
     }
     x.matmul(&weight.t()?)
+}
+
+/// candle's processor backend multiplies no bf16 matrices.
+fn is_widened(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::BF16
+}
+
+/// `x · Wᵀ` in f32.
+fn widened(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    x.to_dtype(DType::F32)?.matmul(&weight.to_dtype(DType::F32)?.t()?)
 }
 
 /// Rows `ids` of a table. `[v, d]` and `[n]` → `[n, d]`
@@ -84,54 +102,64 @@ pub(crate) fn gather(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     if fused(table) { table.apply_op2(ids, fused::Gather) } else { table.index_select(ids, 0) }
 }
 
-/// `x / sqrt(mean(x²) + eps)`. `[t, d]`
-pub(crate) fn normalize(x: &Tensor, eps: f64) -> Result<Tensor> {
-    if fused(x) {
-        return x.apply_op1(fused::Normalize { eps: eps as f32 });
-    }
-    let x32 = x.to_dtype(DType::F32)?;
-    let mean = x32.sqr()?.mean_keepdim(D::Minus1)?;
-    x32.broadcast_div(&(mean + eps)?.sqrt()?)?.to_dtype(x.dtype())
-}
-
-/// [`normalize`] times `weight`, bit-equal to doing one after the other.
-pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    if fused(x) {
-        return x.apply_op2(weight, fused::RmsNorm { eps: eps as f32 });
-    }
-    normalize(x, eps)?.broadcast_mul(weight)
-}
-
 /// `a + b`. `[t, d]`
 pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if fused(a) { a.apply_op2(b, fused::Add) } else { a + b }
 }
 
-/// `silu(gate) · linear`. `[t, m]`
-pub(crate) fn silu_mul(gate: &Tensor, linear: &Tensor) -> Result<Tensor> {
-    if fused(gate) { gate.apply_op2(linear, fused::SiluMul) } else { gate.silu()? * linear }
+/// `f(x)`. `[t, m]`
+pub(crate) fn act(kind: Activation, x: &Tensor) -> Result<Tensor> {
+    if fused(x) {
+        return x.apply_op1(fused::Act(kind));
+    }
+    // In numbers of half precision the steps in between would each be rounded.
+    let wide = if is_half(x) { DType::F32 } else { x.dtype() };
+    let y = match kind {
+        Activation::Silu => x.to_dtype(wide)?.silu()?,
+        Activation::Gelu => x.to_dtype(wide)?.gelu_erf()?,
+        Activation::GeluTanh => x.to_dtype(wide)?.gelu()?,
+    };
+    y.to_dtype(x.dtype())
 }
 
-/// [`silu_mul`] of the two halves of a stacked projection. `[t, 2m]` → `[t, m]`
-pub(crate) fn silu_mul_halves(gate_up: &Tensor) -> Result<Tensor> {
+/// `f(gate) · linear`. `[t, m]`
+pub(crate) fn act_mul(kind: Activation, gate: &Tensor, linear: &Tensor) -> Result<Tensor> {
+    if fused(gate) { gate.apply_op2(linear, fused::ActMul(kind)) } else { act(kind, gate)? * linear }
+}
+
+/// [`act_mul`] of the two halves of a stacked projection. `[t, 2m]` → `[t, m]`
+pub(crate) fn act_mul_halves(kind: Activation, gate_up: &Tensor) -> Result<Tensor> {
     if fused(gate_up) {
-        return gate_up.apply_op1(fused::SiluMulHalves);
+        return gate_up.apply_op1(fused::ActMulHalves(kind));
     }
     let m = gate_up.dim(1)? / 2;
-    silu_mul(&gate_up.narrow(1, 0, m)?, &gate_up.narrow(1, m, m)?)
+    act_mul(kind, &gate_up.narrow(1, 0, m)?, &gate_up.narrow(1, m, m)?)
 }
 
-/// Rotary embedding. `x` `[t, heads, e]`, `cos` and `sin` `[t, e / 2]`.
-pub(crate) fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+/// `cap · tanh(x / cap)`.
+pub(crate) fn softcap(x: &Tensor, cap: f64) -> Result<Tensor> {
+    (x / cap)?.tanh()? * cap
+}
+
+/// Rotary embedding of the first `r` coordinates of every head. `x` `[t, heads, e]`, `cos` and `sin` `[t, r / 2]`.
+///
+/// In half precision every product is rounded, as transformers does; where `late`, the sum alone.
+pub(crate) fn rotate(x: &Tensor, turn: &(Tensor, Tensor), late: bool) -> Result<Tensor> {
+    if late && is_half(x) {
+        return rotate(&x.to_dtype(DType::F32)?, turn, false)?.to_dtype(x.dtype());
+    }
+    let (cos, sin) = turn;
     if fused(x) {
         return x.apply_op3(cos, sin, fused::Rotate);
     }
-    let half = x.dim(2)? / 2;
+    let (half, e) = (cos.dim(1)?, x.dim(2)?);
+    let rest = (2 * half < e).then(|| x.narrow(2, 2 * half, e - 2 * half)).transpose()?;
     let (cos, sin) = (cos.to_dtype(x.dtype())?.unsqueeze(1)?, sin.to_dtype(x.dtype())?.unsqueeze(1)?);
     let (a, b) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
     let left = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
     let right = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
-    Tensor::cat(&[left, right], 2)
+    let parts: Vec<Tensor> = [left, right].into_iter().chain(rest).collect();
+    Tensor::cat(&parts, 2)
 }
 
 /// Attention without a look at scores or pattern, where the fused kernel can do it.
@@ -154,21 +182,32 @@ pub(crate) fn fused_attention(
 /// can do it; bit-equal to [`rotate`] and [`fused_attention`].
 ///
 /// Shapes: `qkv` `[t, (h + 2g) · e]`, result `[t, h, e]`.
-pub(crate) fn fused_self_attention(qkv: &Tensor, batch: &Batch, heads: Sizes) -> Result<Option<Tensor>> {
+pub(crate) fn fused_self_attention(
+    qkv: &Tensor,
+    batch: &Batch,
+    (cos, sin): &(Tensor, Tensor),
+    heads: Sizes,
+) -> Result<Option<Tensor>> {
     if !fused(qkv) {
         return Ok(None);
     }
     let op = fused::SelfAttention { segments: Arc::clone(&batch.segments), heads };
-    qkv.apply_op3(&batch.cos, &batch.sin, op).map(Some)
+    qkv.apply_op3(cos, sin, op).map(Some)
 }
 
-/// Scaled and masked scores of every row, padded to the longest. `[b, h, q, k]`, f32.
+/// Scaled, capped and masked scores of every row, padded to the longest. `[b, h, q, k]`, f32.
 pub(crate) fn scores(q: &Tensor, k: &Tensor, batch: &Batch, heads: Sizes) -> Result<Tensor> {
     let q = batch.pad_queries(q)?; // [b q h e]
     let k = batch.pad_keys(k)?; // [b k g e]
     let q = q.transpose(1, 2)?.contiguous()?; // [b h q e]
     let k = repeat(&k, heads)?; // [b h k e]
     let scores = (q.matmul(&k.t()?)?.to_dtype(DType::F32)? * f64::from(heads.scale))?; // [b h q k]
+    // Rounded as transformers rounds them.
+    let scores = if is_half(&q) { scores.to_dtype(q.dtype())?.to_dtype(DType::F32)? } else { scores };
+    let scores = match heads.softcap {
+        Some(cap) => softcap(&scores, f64::from(cap))?,
+        None => scores,
+    };
     scores.broadcast_add(&batch.mask(heads.window, scores.device())?)
 }
 
@@ -198,21 +237,27 @@ fn repeat(x: &Tensor, heads: Sizes) -> Result<Tensor> {
     x.contiguous()?.reshape((b, g * group, k, e))
 }
 
-/// Σ weight · cross-entropy of `targets` under the head `[v, d]`, a scalar. `x` `[n, d]`
+/// Σ weight · cross-entropy of `targets` under the head `[v, d]`, its logits capped where asked for; a scalar. `x`
+/// `[n, d]`
 ///
 /// The fused form computes the gradients along with the loss, a chunk of rows at a time: logits of all rows never
 /// exist at once.
 pub(crate) fn head_loss(
     x: &Tensor,
     head: &Tensor,
+    cap: Option<f64>,
     targets: &Arc<[u32]>,
     weights: &Arc<[f32]>,
 ) -> Result<Tensor> {
     if fused(x) {
-        return x.apply_op2(head, fused::HeadLoss::new(x, head, targets, weights));
+        return x.apply_op2(head, fused::HeadLoss::new((x, head), cap, targets, weights));
     }
     let (n, device) = (targets.len(), x.device());
     let logits = matmul(x, head)?.to_dtype(DType::F32)?; // [n v]
+    let logits = match cap {
+        Some(cap) => softcap(&logits, cap)?,
+        None => logits,
+    };
     let targets = Tensor::from_slice(targets, (n, 1), device)?;
     let weights = Tensor::from_slice(weights, (n, 1), device)?;
     let logits = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;
@@ -247,6 +292,10 @@ pub(crate) fn vectors(x: &Tensor, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
     let tokens = Tensor::new(tokens, x.device())?;
     let chosen = x.contiguous()?.index_select(&tokens, 0)?;
     chosen.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2()
+}
+
+fn is_half(x: &Tensor) -> bool {
+    matches!(x.dtype(), DType::BF16 | DType::F16)
 }
 
 fn fused(x: &Tensor) -> bool {

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use heirloom_record::{NewFolder, write_file};
 use serde_json::{Value, json};
 
-use crate::layout::Weight;
+use crate::layout::{Names, Order, Weight};
 use crate::lora::Lora;
 use crate::save::{pretty, weights_bytes};
 use crate::weights::Checkpoint;
@@ -19,12 +19,11 @@ pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
 pub(crate) const PREFIX: &str = "base_model.model.";
 
 /// Settings that would change numbers, each with the values that mean "not used".
-const NEUTRAL: [(&str, &[&str]); 17] = [
+const NEUTRAL: [(&str, &[&str]); 16] = [
     ("alora_invocation_tokens", &["null"]),
     ("alpha_pattern", &["null", "{}"]),
     ("arrow_config", &["null"]),
     ("bias", &["null", "\"none\""]),
-    ("fan_in_fan_out", &["null", "false"]),
     ("kasa_config", &["null"]),
     ("layer_replication", &["null"]),
     ("lora_bias", &["null", "false"]),
@@ -68,14 +67,13 @@ impl Student {
         if self.model().lora().is_some() {
             return Err(Error::AdapterThere { model: self.name() });
         }
-        let lora = read_config(&folder.join(CONFIG))?;
+        let lora = read_config(&folder.join(CONFIG), self.is_transposed())?;
         let mut checkpoint = Checkpoint::of_file(&folder.join(WEIGHTS))?;
         let in_file = |path: &str| checkpoint.has(&format!("{PREFIX}{path}.lora_A.weight"));
         let mut weights = self.model().weights().to_vec();
         let slots = lora.slots(&weights, in_file);
         for slot in slots {
-            let mut values = Vec::new();
-            checkpoint.take_into(&mut values, &format!("{PREFIX}{}", slot.parts[0].0), &slot.shape())?;
+            let values = checkpoint.take_slot(&slot, PREFIX)?;
             let tensor = Tensor::from_vec(values, slot.shape(), &Device::Cpu)?;
             weights.push(Weight { tensor: tensor.to_device(&self.model().device)?, slot });
         }
@@ -117,9 +115,17 @@ impl Student {
     /// Writes the files of [`Student::save_adapter`] into a folder that is being made.
     pub(crate) fn save_adapter_into(&self, folder: &Path) -> Result<()> {
         let Some(lora) = self.model().lora() else { return Err(Error::NoAdapter { model: self.name() }) };
-        write_file(&folder.join(CONFIG), &pretty(&config_json(lora, &self.path_or_name())))?;
+        write_file(
+            &folder.join(CONFIG),
+            &pretty(&config_json(lora, &self.path_or_name(), self.is_transposed())),
+        )?;
         let bytes = weights_bytes(self.model().adapter_weights(), PREFIX)?;
         Ok(write_file(&folder.join(WEIGHTS), &bytes)?)
+    }
+
+    /// Whether files keep the model's projections column by column.
+    fn is_transposed(&self) -> bool {
+        Names::of(self.config().family).order == Order::Columns
     }
 
     /// Folds the adapter into the weights, which are then in no file; nothing where there is none.
@@ -133,7 +139,7 @@ impl Student {
 }
 
 /// Source: `LoraConfig` of PEFT 0.21.
-fn config_json(lora: &Lora, base: &str) -> Value {
+fn config_json(lora: &Lora, base: &str, transposed: bool) -> Value {
     json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -143,7 +149,7 @@ fn config_json(lora: &Lora, base: &str) -> Value {
         "lora_dropout": 0.0,
         "target_modules": lora.targets,
         "bias": "none",
-        "fan_in_fan_out": false,
+        "fan_in_fan_out": transposed,
         "use_rslora": false,
         "use_dora": false,
         "init_lora_weights": true,
@@ -158,7 +164,7 @@ fn number(x: f64) -> Value {
     if x.fract() == 0.0 && x.abs() < 1e15 { json!(x as i64) } else { json!(x) }
 }
 
-fn read_config(path: &Path) -> Result<Lora> {
+fn read_config(path: &Path, transposed: bool) -> Result<Lora> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let value: Value =
         serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), source })?;
@@ -174,6 +180,10 @@ fn read_config(path: &Path) -> Result<Lora> {
         NEUTRAL.iter().find(|(key, values)| !values.contains(&value[*key].to_string().as_str()))
     {
         return Err(unsupported(key));
+    }
+    // PEFT itself mends a missing one.
+    if value["fan_in_fan_out"] == true && !transposed {
+        return Err(unsupported("fan_in_fan_out"));
     }
     let rank = value["r"].as_u64().and_then(|rank| usize::try_from(rank).ok()).filter(|rank| *rank > 0);
     let (Some(rank), Some(alpha)) = (rank, value["lora_alpha"].as_f64()) else {

@@ -1,5 +1,6 @@
 //! Students as Hugging Face folders that transformers and heirloom load.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -7,9 +8,8 @@ use candle_core::DType;
 use heirloom_record::{Hasher, NewFolder, sha256_hex, write_file};
 use safetensors::SafeTensorError;
 use safetensors::tensor::TensorView;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::config::{Activation, Family, RopeScaling};
 use crate::layout::{Slot, Weight};
 use crate::weights::HASHED;
 use crate::{Config, Result, Student};
@@ -98,41 +98,10 @@ fn special_id(student: &Student, name: &str) -> Option<u32> {
     student.words().token_id(token.as_str().or_else(|| token["content"].as_str())?)
 }
 
-/// `config.json` in the spelling that transformers 4 and 5 both read.
+/// The model's `config.json`, with its tokens.
 fn config_json(c: &Config, dtype: &str, student: &Student) -> Value {
-    let (class, window) = match c.family {
-        Family::Llama => ("LlamaForCausalLM", None),
-        Family::Mistral => ("MistralForCausalLM", Some(json!(c.sliding_window))),
-    };
-    let mut out = Map::new();
+    let mut out = c.to_json();
     let mut set = |key: &str, value: Value| out.insert(key.into(), value);
-    set("architectures", json!([class]));
-    set("model_type", c.family.name().into());
-    set("hidden_size", c.d_model.into());
-    set("intermediate_size", c.d_mlp.into());
-    set("num_hidden_layers", c.n_layers.into());
-    set("num_attention_heads", c.n_heads.into());
-    set("num_key_value_heads", c.n_kv_heads.into());
-    set("head_dim", c.d_head.into());
-    set("vocab_size", c.d_vocab.into());
-    set("max_position_embeddings", c.n_ctx.into());
-    set("rms_norm_eps", c.norm_eps.into());
-    set(
-        "hidden_act",
-        match c.activation {
-            Activation::Silu => "silu",
-        }
-        .into(),
-    );
-    set("rope_theta", c.rope.theta.into());
-    set("rope_scaling", scaling_json(c.rope.scaling));
-    if let Some(window) = window {
-        set("sliding_window", window);
-    } else {
-        set("attention_bias", c.attention_bias.into());
-        set("mlp_bias", c.mlp_bias.into());
-    }
-    set("tie_word_embeddings", c.tied.into());
     set("bos_token_id", json!(special_id(student, "bos_token")));
     set("eos_token_id", ids_json(student.stop_tokens()));
     set("pad_token_id", json!(special_id(student, "pad_token")));
@@ -154,17 +123,6 @@ fn ids_json(ids: &[u32]) -> Value {
         [] => Value::Null,
         [id] => (*id).into(),
         ids => ids.into(),
-    }
-}
-
-fn scaling_json(scaling: RopeScaling) -> Value {
-    match scaling {
-        RopeScaling::None => Value::Null,
-        RopeScaling::Linear { factor } => json!({"rope_type": "linear", "factor": factor}),
-        RopeScaling::Llama3 { factor, low, high, original_n_ctx } => json!({
-            "rope_type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
-            "original_max_position_embeddings": original_n_ctx,
-        }),
     }
 }
 
@@ -203,7 +161,7 @@ fn parts(weight: &Weight) -> Result<Vec<Part>> {
         dtype: safetensors::Dtype,
         bytes: fn(T) -> [u8; N],
     ) -> Vec<Part> {
-        let part = |(name, shape, values): (&str, Vec<usize>, &[T])| Part {
+        let part = |(name, shape, values): (&str, Vec<usize>, Cow<'_, [T]>)| Part {
             name: name.into(),
             dtype,
             shape,

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use heirloom_record::HookPoint;
 use serde_json::Value;
 
 use crate::forward::Model;
@@ -68,7 +67,7 @@ impl Description {
             n_ctx: c.n_ctx,
             sliding_window: c.sliding_window,
             tied: c.tied,
-            hooks: HookPoint::all(c.n_layers).iter().map(ToString::to_string).collect(),
+            hooks: c.hooks().iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Hook points: the named places where a tensor may be read or changed.
 //!
-//! Names and tensors are those of `TransformerLens`; the same name means the same tensor.
+//! Names and tensors are those of `TransformerLens`; the same name means the same tensor. A model has those that its
+//! family has a place for: one without gate has no `mlp.hook_pre_linear`, one whose attention and MLP read the same stream no
+//! `hook_resid_mid`. What is added to the stream is `hook_attn_out` and `hook_mlp_out` in every family, so
+//! `resid_mid = resid_pre + attn_out` and `resid_post = resid_mid + mlp_out`; without a stream between them,
+//! `resid_post = resid_pre + attn_out + mlp_out`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,11 +18,25 @@ use crate::{Error, Result, near};
 pub enum Site {
     /// Residual stream before the block. `[pos, d_model]`
     ResidPre,
-    /// Input of attention divided by its root mean square, before the learned weight. `[pos, d_model]`
+    /// Input of attention divided by its root mean square, or standardized, before the learned weight. `[pos, d_model]`
     Ln1Normalized,
-    /// Queries before rotary embedding. `[pos, n_heads, d_head]`
+    /// Queries of a gated delta net, behind its convolution. `[pos, key heads, width]`
+    DeltaQ,
+    /// Keys of a gated delta net, behind its convolution. `[pos, key heads, width]`
+    DeltaK,
+    /// Values of a gated delta net, behind its convolution. `[pos, value heads, width]`
+    DeltaV,
+    /// How much of what a state lacks is put right at this token, between 0 and 1. `[pos, value heads]`
+    DeltaBeta,
+    /// Logarithm of what is left of a state at this token. `[pos, value heads]`
+    DeltaDecay,
+    /// What is read from a gated delta net's states, before its norm. `[pos, value heads, width]`
+    DeltaOut,
+    /// What decides how much of that goes on, before its activation. `[pos, value heads, width]`
+    DeltaGate,
+    /// Queries before norm and rotary embedding. `[pos, n_heads, d_head]`
     Q,
-    /// Keys before rotary embedding. `[pos, n_kv_heads, d_head]`
+    /// Keys before norm and rotary embedding. `[pos, n_kv_heads, d_head]`
     K,
     /// Values. `[pos, n_kv_heads, d_head]`
     V,
@@ -30,20 +48,30 @@ pub enum Site {
     AttnScores,
     /// Attention probabilities. `[n_heads, query, key]`
     Pattern,
-    /// Weighted values before the output projection. `[pos, n_heads, d_head]`
+    /// Weighted values before the output projection, and before a gate. `[pos, n_heads, d_head]`
     Z,
+    /// What decides how much of the weighted values goes on, before its sigmoid. `[pos, n_heads, d_head]`
+    AttnGate,
+    /// What attention puts out divided by its root mean square, before the learned weight, where a norm follows
+    /// attention. `[pos, d_model]`
+    Ln1PostNormalized,
     /// What attention adds to the stream. `[pos, d_model]`
     AttnOut,
     /// Residual stream between attention and MLP. `[pos, d_model]`
     ResidMid,
-    /// Input of the MLP divided by its root mean square, before the learned weight. `[pos, d_model]`
+    /// Input of the MLP divided by its root mean square, or standardized, before the learned weight. `[pos, d_model]`
     Ln2Normalized,
-    /// Gate before its activation function. `[pos, d_mlp]`
+    /// How much each expert of a router is worth to the token, before some are chosen; a sum of 1. `[pos, experts]`
+    ExpertWeights,
+    /// What the activation function is applied to: the gate, where there is one. `[pos, d_mlp]`
     MlpPre,
     /// The linear branch that the gate multiplies. `[pos, d_mlp]`
     MlpPreLinear,
-    /// Activated gate times linear branch. `[pos, d_mlp]`
+    /// What the last projection reads: activated gate times linear branch, where there is one. `[pos, d_mlp]`
     MlpPost,
+    /// What the MLP puts out divided by its root mean square, before the learned weight, where a norm follows the
+    /// MLP. `[pos, d_model]`
+    Ln2PostNormalized,
     /// What the MLP adds to the stream. `[pos, d_model]`
     MlpOut,
     /// Residual stream after the block, before any final norm. `[pos, d_model]`
@@ -52,9 +80,16 @@ pub enum Site {
 
 impl Site {
     /// Every site, in execution order, with its `TransformerLens` name inside a block.
-    pub const ALL: [(Self, &'static str); 18] = [
+    pub const ALL: [(Self, &'static str); 29] = [
         (Self::ResidPre, "hook_resid_pre"),
         (Self::Ln1Normalized, "ln1.hook_normalized"),
+        (Self::DeltaQ, "delta.hook_q"),
+        (Self::DeltaK, "delta.hook_k"),
+        (Self::DeltaV, "delta.hook_v"),
+        (Self::DeltaBeta, "delta.hook_beta"),
+        (Self::DeltaDecay, "delta.hook_decay"),
+        (Self::DeltaOut, "delta.hook_out"),
+        (Self::DeltaGate, "delta.hook_gate"),
         (Self::Q, "attn.hook_q"),
         (Self::K, "attn.hook_k"),
         (Self::V, "attn.hook_v"),
@@ -63,12 +98,16 @@ impl Site {
         (Self::AttnScores, "attn.hook_attn_scores"),
         (Self::Pattern, "attn.hook_pattern"),
         (Self::Z, "attn.hook_z"),
+        (Self::AttnGate, "attn.hook_gate"),
+        (Self::Ln1PostNormalized, "ln1_post.hook_normalized"),
         (Self::AttnOut, "hook_attn_out"),
         (Self::ResidMid, "hook_resid_mid"),
         (Self::Ln2Normalized, "ln2.hook_normalized"),
+        (Self::ExpertWeights, "mlp.hook_expert_weights"),
         (Self::MlpPre, "mlp.hook_pre"),
         (Self::MlpPreLinear, "mlp.hook_pre_linear"),
         (Self::MlpPost, "mlp.hook_post"),
+        (Self::Ln2PostNormalized, "ln2_post.hook_normalized"),
         (Self::MlpOut, "hook_mlp_out"),
         (Self::ResidPost, "hook_resid_post"),
     ];
@@ -88,6 +127,8 @@ impl Site {
 pub enum HookPoint {
     /// Token embeddings. `[pos, d_model]`
     Embed,
+    /// What a table of positions adds to the embeddings, where there is one. `[pos, d_model]`
+    PosEmbed,
     /// A place inside block `layer`.
     Block {
         /// The block, counted from 0.
@@ -95,15 +136,16 @@ pub enum HookPoint {
         /// The place inside it.
         site: Site,
     },
-    /// The last residual stream divided by its root mean square, before the learned weight. `[pos, d_model]`
+    /// The last residual stream divided by its root mean square, or standardized, before the learned weight.
+    /// `[pos, d_model]`
     LnFinalNormalized,
 }
 
 impl HookPoint {
-    /// Every hook point of a model with `n_layers` blocks, in execution order.
+    /// Every hook point that a model with `n_layers` blocks may have, in execution order.
     pub fn all(n_layers: usize) -> Vec<Self> {
         let blocks = (0..n_layers).flat_map(|layer| Site::ALL.map(|(site, _)| Self::Block { layer, site }));
-        std::iter::once(Self::Embed).chain(blocks).chain([Self::LnFinalNormalized]).collect()
+        [Self::Embed, Self::PosEmbed].into_iter().chain(blocks).chain([Self::LnFinalNormalized]).collect()
     }
 
     /// The residual stream after block `layer`.
@@ -115,7 +157,7 @@ impl HookPoint {
     pub fn layer(self) -> Option<usize> {
         match self {
             Self::Block { layer, .. } => Some(layer),
-            Self::Embed | Self::LnFinalNormalized => None,
+            Self::Embed | Self::PosEmbed | Self::LnFinalNormalized => None,
         }
     }
 }
@@ -124,6 +166,7 @@ impl fmt::Display for HookPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embed => f.pad("hook_embed"),
+            Self::PosEmbed => f.pad("hook_pos_embed"),
             Self::Block { layer, site } => f.pad(&format!("blocks.{layer}.{}", site.name())),
             Self::LnFinalNormalized => f.pad("ln_final.hook_normalized"),
         }
@@ -137,6 +180,7 @@ impl FromStr for HookPoint {
         let unknown = || not_a_hook_point(name);
         match name {
             "hook_embed" => return Ok(Self::Embed),
+            "hook_pos_embed" => return Ok(Self::PosEmbed),
             "ln_final.hook_normalized" => return Ok(Self::LnFinalNormalized),
             _ => {}
         }
@@ -166,16 +210,15 @@ impl TryFrom<String> for HookPoint {
     }
 }
 
-/// The hook points of a model with `n_layers` blocks that match any of the glob `patterns`, in execution order.
+/// Those of a model's hook points `known` that match any of the glob `patterns`, in execution order.
 ///
 /// `*` stands for any characters, `?` for one, `[3-5]` for one of a set: `blocks.*.hook_resid_post`,
 /// `blocks.1[0-9].attn.hook_z`.
 ///
 /// # Errors
 /// A pattern that matches nothing is an error that lists near names: no typo becomes an empty capture.
-pub fn match_hooks<S: AsRef<str>>(patterns: &[S], n_layers: usize) -> Result<Vec<HookPoint>> {
-    let known: Vec<(HookPoint, String)> =
-        HookPoint::all(n_layers).into_iter().map(|hook| (hook, hook.to_string())).collect();
+pub fn match_hooks<S: AsRef<str>>(patterns: &[S], known: &[HookPoint]) -> Result<Vec<HookPoint>> {
+    let known: Vec<(HookPoint, String)> = known.iter().map(|hook| (*hook, hook.to_string())).collect();
     let mut chosen = std::collections::BTreeSet::new();
     for pattern in patterns.iter().map(AsRef::as_ref) {
         let glob = glob::Pattern::new(pattern)
@@ -183,30 +226,31 @@ pub fn match_hooks<S: AsRef<str>>(patterns: &[S], n_layers: usize) -> Result<Vec
         let matching = known.iter().filter(|(_, name)| glob.matches(name)).map(|(hook, _)| *hook);
         let matching: Vec<HookPoint> = matching.collect();
         if matching.is_empty() {
-            return Err(unknown(pattern, n_layers));
+            return Err(unknown(pattern, &known));
         }
         chosen.extend(matching);
     }
     Ok(chosen.into_iter().collect())
 }
 
-fn unknown(pattern: &str, n_layers: usize) -> Error {
-    let names: Vec<String> = HookPoint::all(n_layers).iter().map(ToString::to_string).collect();
+fn unknown(pattern: &str, known: &[(HookPoint, String)]) -> Error {
+    let n_layers = known.iter().filter_map(|(hook, _)| hook.layer()).max().map_or(0, |last| last + 1);
     // A starred pattern is compared with starred names, so that its near names can be pasted back.
-    let starred = Site::ALL.map(|(_, site)| format!("blocks.*.{site}"));
-    let candidates: Vec<&str> = if pattern.contains('*') {
-        starred.iter().map(String::as_str).collect()
-    } else {
-        names.iter().map(String::as_str).collect()
+    let starred = |(hook, name): &(HookPoint, String)| match hook {
+        HookPoint::Block { site, .. } if pattern.contains('*') => format!("blocks.*.{}", site.name()),
+        _ => name.clone(),
     };
-    Error::UnknownHook { pattern: pattern.into(), n_layers, near: near(pattern, candidates) }
+    let candidates: std::collections::BTreeSet<String> = known.iter().map(starred).collect();
+    let near = near(pattern, candidates.iter().map(String::as_str));
+    Error::UnknownHook { pattern: pattern.into(), n_layers, near }
 }
 
 /// Near names are looked for in the layer that `name` gives, however deep: there are few in each.
 fn not_a_hook_point(name: &str) -> Error {
     let layer = layer_of(name).unwrap_or(0);
     let names = Site::ALL.map(|(site, _)| HookPoint::Block { layer, site }.to_string());
-    let ends = [HookPoint::Embed, HookPoint::LnFinalNormalized].map(|hook| hook.to_string());
+    let ends =
+        [HookPoint::Embed, HookPoint::PosEmbed, HookPoint::LnFinalNormalized].map(|hook| hook.to_string());
     let near = near(name, names.iter().chain(&ends).map(String::as_str));
     Error::NotAHookPoint { name: name.into(), near }
 }
@@ -222,7 +266,7 @@ mod tests {
     #[test]
     fn every_name_parses_back_and_order_is_execution_order() {
         let all = HookPoint::all(3);
-        assert_eq!(all.len(), 2 + 3 * Site::ALL.len());
+        assert_eq!(all.len(), 3 + 3 * Site::ALL.len());
         assert!(all.is_sorted());
         for hook in all {
             assert_eq!(hook.to_string().parse::<HookPoint>().unwrap(), hook);
@@ -239,12 +283,12 @@ mod tests {
 
     #[test]
     fn globs_choose_and_typos_are_errors_with_near_names() {
-        let chosen = match_hooks(&["blocks.*.hook_resid_post", "hook_embed"], 4).unwrap();
+        let chosen = match_hooks(&["blocks.*.hook_resid_post", "hook_embed"], &HookPoint::all(4)).unwrap();
         assert_eq!(chosen.len(), 5);
         assert_eq!(chosen[0], HookPoint::Embed);
-        assert_eq!(match_hooks(&["blocks.1[0-1].hook_resid_post"], 12).unwrap().len(), 2);
+        assert_eq!(match_hooks(&["blocks.1[0-1].hook_resid_post"], &HookPoint::all(12)).unwrap().len(), 2);
         for typo in ["blocks.*.hook_resid_pst", "blocks.2.hook_resid_pots", "blocks.9.hook_resid_post"] {
-            let Err(Error::UnknownHook { near, .. }) = match_hooks(&[typo], 4) else {
+            let Err(Error::UnknownHook { near, .. }) = match_hooks(&[typo], &HookPoint::all(4)) else {
                 panic!("`{typo}` was accepted")
             };
             assert!(near.iter().any(|name| name.ends_with("hook_resid_post")), "{typo}: {near:?}");
@@ -273,8 +317,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_adds_nothing_new_is_no_typo() {
-        let chosen = match_hooks(&["blocks.0.*", "blocks.0.hook_resid_post"], 2).unwrap();
+        let chosen = match_hooks(&["blocks.0.*", "blocks.0.hook_resid_post"], &HookPoint::all(2)).unwrap();
         assert_eq!(chosen.len(), Site::ALL.len());
-        assert!(match_hooks(&["blocks.0.*", "blocks.2.hook_resid_post"], 2).is_err());
+        assert!(match_hooks(&["blocks.0.*", "blocks.2.hook_resid_post"], &HookPoint::all(2)).is_err());
     }
 }

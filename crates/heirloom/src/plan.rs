@@ -141,7 +141,7 @@ fn flops_per_token(config: &Config, plan: &CapturePlan) -> f64 {
     let embeddings = config.d_vocab * config.d_model * if config.tied { 1 } else { 2 };
     let block = (config.n_parameters() - embeddings) / config.n_layers;
     let blocks = match plan.points().last() {
-        None | Some(HookPoint::Embed) => 0,
+        None | Some(HookPoint::Embed | HookPoint::PosEmbed) => 0,
         Some(HookPoint::Block { layer, site: Site::ResidPre }) => *layer,
         Some(HookPoint::Block { layer, .. }) => layer + 1,
         Some(HookPoint::LnFinalNormalized) => config.n_layers,

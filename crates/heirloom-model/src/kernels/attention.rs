@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{Rows, exp, sum, top};
+use super::{Rows, exp, sum, tanh, top};
 
 /// Queries that one pass over the keys serves.
 pub(super) const QUERIES: usize = 4;
@@ -49,6 +49,8 @@ pub(crate) struct Sizes {
     pub(crate) n_kv_heads: usize,
     pub(crate) d_head: usize,
     pub(crate) scale: f32,
+    /// Scaled scores `x` become `cap · tanh(x / cap)`.
+    pub(crate) softcap: Option<f32>,
     pub(crate) window: Option<usize>,
 }
 
@@ -192,8 +194,8 @@ impl<const N: usize> WithSimd for Queries<'_, N> {
                 store::<S, 2>(scores, &mut weights[i * n + at..][..width]);
             }
         }
-        for (weights, seen) in weights.chunks_exact_mut(n).zip(&seen) {
-            softmax(weights, seen.start - first..seen.end - first, heads.scale);
+        for (row, seen) in weights.chunks_exact_mut(n).zip(&seen) {
+            self::weights(row, seen.start - first..seen.end - first, heads);
         }
         let mut rows = weights.chunks_exact(n);
         let weights: [&[f32]; N] = std::array::from_fn(|_| &rows.next().unwrap_or_default()[..end - first]);
@@ -239,9 +241,31 @@ pub(crate) fn store<S: Simd, const V: usize>(values: &[S::f32s; V], out: &mut [f
     }
 }
 
+/// What products of a query with keys weigh the `seen` of them by; everything outside becomes zero.
+#[inline(always)]
+pub(crate) fn weights(x: &mut [f32], seen: Range<usize>, heads: Sizes) {
+    let Some(cap) = heads.softcap else { return softmax(x, seen, heads.scale) };
+    for x in &mut x[seen.clone()] {
+        *x = cap * tanh(*x * (heads.scale / cap));
+    }
+    softmax(x, seen, 1.0);
+}
+
+/// As [`weights`]; `slopes` become those of the capped scores in the products.
+#[inline(always)]
+pub(super) fn weights_and_slopes(x: &mut [f32], seen: Range<usize>, heads: Sizes, slopes: &mut [f32]) {
+    slopes.fill(heads.scale);
+    let Some(cap) = heads.softcap else { return softmax(x, seen, heads.scale) };
+    for (x, slope) in x[seen.clone()].iter_mut().zip(&mut slopes[seen.clone()]) {
+        let t = tanh(*x * (heads.scale / cap));
+        (*x, *slope) = (cap * t, heads.scale * (1.0 - t * t));
+    }
+    softmax(x, seen, 1.0);
+}
+
 /// Softmax of `scale · x` over `seen`; everything outside becomes zero.
 #[inline(always)]
-pub(crate) fn softmax(x: &mut [f32], seen: Range<usize>, scale: f32) {
+fn softmax(x: &mut [f32], seen: Range<usize>, scale: f32) {
     x[..seen.start].fill(0.0);
     x[seen.end..].fill(0.0);
     let x = &mut x[seen];
@@ -280,7 +304,8 @@ mod tests {
                         let dot = |d| {
                             at(q, segment.q.start + i, head, d) * at(k, segment.k.start + j, head / group, d)
                         };
-                        ((0..e).map(dot).sum::<f64>() * f64::from(heads.scale)).exp()
+                        let score = (0..e).map(dot).sum::<f64>() * f64::from(heads.scale);
+                        heads.softcap.map(f64::from).map_or(score, |cap| cap * (score / cap).tanh()).exp()
                     };
                     let scores: Vec<f64> = seen.clone().map(score).collect();
                     let total: f64 = scores.iter().sum();
@@ -297,9 +322,13 @@ mod tests {
 
     #[test]
     fn attention_is_attention_by_the_book() {
-        for (n_heads, n_kv_heads, e, window) in
-            [(2, 2, 8, None), (4, 1, 12, Some(5)), (6, 3, 64, None), (3, 1, 33, Some(40))]
-        {
+        for (n_heads, n_kv_heads, e, window, softcap) in [
+            (2, 2, 8, None, None),
+            (4, 1, 12, Some(5), None),
+            (6, 3, 64, None, None),
+            (3, 1, 33, Some(40), None),
+            (4, 2, 12, Some(9), Some(0.8)),
+        ] {
             let segments = [
                 Segment { q: 0..1, k: 0..1 },
                 Segment { q: 1..72, k: 1..72 },
@@ -317,13 +346,13 @@ mod tests {
                 (noise(75, n_heads * e, 1), noise(99, n_kv_heads * e, 2), noise(99, n_kv_heads * e, 3));
             let view = |data, width| Rows { data, stride: width, width };
             let (q, k, v) = (view(&q, n_heads * e), view(&k, n_kv_heads * e), view(&v, n_kv_heads * e));
-            let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, window };
+            let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, softcap, window };
             let mut out = vec![f32::NAN; 75 * n_heads * e];
             attention(q, k, v, &segments, heads, &mut out);
             let gap =
                 out.iter().zip(plain(q, k, v, &segments, heads)).map(|(a, b)| (f64::from(*a) - b).abs());
             let gap = gap.fold(0.0, f64::max);
-            assert!(gap < 2e-6, "{n_heads} {e} {window:?}: {gap}");
+            assert!(gap < 2e-6, "{heads:?}: {gap}");
         }
     }
 }

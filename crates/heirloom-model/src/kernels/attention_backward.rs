@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::attention::{Panels, QUERIES, pack_across, pack_along, product, softmax, store};
+use super::attention::{Panels, QUERIES, pack_across, pack_along, product, store, weights_and_slopes};
 use super::rowwise::turn;
 use super::{Rows, Segment, Sizes, Turn, dot, for_rows};
 
@@ -195,6 +195,7 @@ impl Task<'_> {
         let stride = n_keys.next_multiple_of(across.max(KEYS));
         let mut pattern = vec![0.0; BLOCK * stride];
         let mut scores = vec![0.0; BLOCK * stride];
+        let mut slopes = vec![0.0; stride];
         let mut column = vec![0.0; along];
         for (member, in_q) in in_q.chunks_exact_mut(n_queries * e).enumerate() {
             let head = head * group + member;
@@ -221,6 +222,7 @@ impl Task<'_> {
                         keys_along: &keys_along,
                         pattern: &mut pattern[at..],
                         scores: &mut scores[at..],
+                        slopes: &mut slopes,
                         column: &mut column,
                         in_q: &mut in_q[start * e..],
                     };
@@ -283,6 +285,8 @@ struct Few<'a> {
     pattern: &'a mut [f32],
     /// Becomes the gradient of the scores before their scaling.
     scores: &'a mut [f32],
+    /// Scratch for one query's.
+    slopes: &'a mut [f32],
     column: &'a mut [f32],
     in_q: &'a mut [f32],
 }
@@ -290,7 +294,9 @@ struct Few<'a> {
 impl Few<'_> {
     #[inline(always)]
     fn run<S: Simd, const N: usize, const V: usize>(self, simd: S) {
-        let Self { q, grad, segment, heads, head, start, stride, pattern, scores, column, in_q, .. } = self;
+        let Self {
+            q, grad, segment, heads, head, start, stride, pattern, scores, slopes, column, in_q, ..
+        } = self;
         let (e, across, along) = (heads.d_head, 2 * S::F32_LANES, V * S::F32_LANES);
         let rows: [usize; N] = std::array::from_fn(|i| segment.q.start + start + i);
         let queries: [&[f32]; N] = rows.map(|row| &q.row(row)[head * e..][..e]);
@@ -314,10 +320,11 @@ impl Few<'_> {
         for (i, seen) in seen.iter().enumerate() {
             let pattern = &mut pattern[i * stride + first..][..padded];
             let scores = &mut scores[i * stride + first..][..padded];
-            softmax(pattern, seen.start - first..seen.end - first, heads.scale);
+            let slopes = &mut slopes[..padded];
+            weights_and_slopes(pattern, seen.start - first..seen.end - first, heads, slopes);
             let mean = dot(pattern, scores);
-            for (score, p) in scores.iter_mut().zip(&*pattern) {
-                *score = (*score - mean) * p * heads.scale;
+            for ((score, p), slope) in scores.iter_mut().zip(&*pattern).zip(&*slopes) {
+                *score = (*score - mean) * p * slope;
             }
         }
         let scores: [&[f32]; N] = std::array::from_fn(|i| &scores[i * stride + first..i * stride + end]);

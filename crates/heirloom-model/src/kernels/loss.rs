@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{exp, sum, top};
+use super::{Rows, exp, for_rows, sum, tanh, top};
 
 /// Rows handed to a thread at a time: they are as long as the vocabulary.
 const ROWS: usize = 4;
@@ -27,6 +27,35 @@ pub(crate) fn cross_entropy(logits: &mut [f32], targets: &[u32], weights: &[f32]
         },
     );
     losses.iter().sum()
+}
+
+/// `cap · tanh(x / cap)` in place. `[n, v]`
+pub(crate) fn softcap(x: &mut [f32], v: usize, cap: f32) {
+    for_rows(
+        x,
+        v,
+        #[inline(always)]
+        |_, x| {
+            for x in x {
+                *x = cap * tanh(*x / cap);
+            }
+        },
+    );
+}
+
+/// Gradients in what [`softcap`] made `capped` of, from those in it, in place.
+pub(crate) fn softcap_backward(capped: Rows<'_>, cap: f32, grad: &mut [f32]) {
+    for_rows(
+        grad,
+        capped.width,
+        #[inline(always)]
+        |row, grad| {
+            for (grad, y) in grad.iter_mut().zip(capped.row(row)) {
+                let t = y / cap;
+                *grad *= 1.0 - t * t;
+            }
+        },
+    );
 }
 
 struct Row<'a> {

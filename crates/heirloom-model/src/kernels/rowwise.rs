@@ -1,6 +1,6 @@
 //! Kernels whose output rows come from the same rows of their inputs.
 
-use super::{Rows, dot, exp, for_rows, for_rows_with_sums};
+use super::{Rows, dot, for_rows, for_rows_with_sums};
 
 /// `x / sqrt(mean(x²) + eps)`, times `weight` where given.
 ///
@@ -71,40 +71,6 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
 }
 
-/// `silu(gate) · linear`.
-pub(crate) fn silu_mul(gate: Rows<'_>, linear: Rows<'_>, out: &mut [f32]) {
-    for_rows(
-        out,
-        gate.width,
-        #[inline(always)]
-        |row, out| {
-            for ((out, gate), linear) in out.iter_mut().zip(gate.row(row)).zip(linear.row(row)) {
-                *out = gate / (1.0 + exp(-gate)) * linear;
-            }
-        },
-    );
-}
-
-/// Gradients of [`silu_mul`] in the gate and in the linear part, side by side in `out`. `[t, 2m]`
-pub(crate) fn silu_mul_backward(gate: Rows<'_>, linear: Rows<'_>, grad: Rows<'_>, out: &mut [f32]) {
-    for_rows(
-        out,
-        2 * gate.width,
-        #[inline(always)]
-        |row, out| {
-            let (in_gate, in_linear) = out.split_at_mut(gate.width);
-            let outs = in_gate.iter_mut().zip(in_linear);
-            let ins = gate.row(row).iter().zip(linear.row(row)).zip(grad.row(row));
-            for ((in_gate, in_linear), ((gate, linear), grad)) in outs.zip(ins) {
-                let sigmoid = 1.0 / (1.0 + exp(-gate));
-                let silu = gate * sigmoid;
-                *in_gate = grad * linear * (1.0 - sigmoid).mul_add(silu, sigmoid);
-                *in_linear = grad * silu;
-            }
-        },
-    );
-}
-
 /// `a + b`.
 pub(crate) fn add(a: Rows<'_>, b: Rows<'_>, out: &mut [f32]) {
     for_rows(
@@ -149,20 +115,27 @@ pub(crate) fn sum_rows(x: Rows<'_>, n: usize) -> Vec<f32> {
     )
 }
 
-/// Rotates the two halves of every head: `(a, b) → (a cos − b sin, b cos + a sin)`.
+/// Rotates the two halves of what is rotated of every head: `(a, b) → (a cos − b sin, b cos + a sin)`; the rest of it
+/// stays.
 ///
-/// Shapes: `x` `[t, n_heads · d_head]`, `cos` and `sin` `[t, d_head / 2]`.
+/// Shapes: `x` `[t, n_heads · d_head]`, `cos` and `sin` `[t, d_rotary / 2]`.
 ///
-/// Source: `apply_rotary_pos_emb` of transformers' `modeling_llama.py`.
-pub(crate) fn rotate(x: Rows<'_>, cos: Rows<'_>, sin: Rows<'_>, direction: Turn, out: &mut [f32]) {
+/// Source: `apply_rotary_pos_emb` of transformers' `modeling_llama.py` and `modeling_gpt_neox.py`.
+pub(crate) fn rotate(
+    x: Rows<'_>,
+    (cos, sin): (Rows<'_>, Rows<'_>),
+    d_head: usize,
+    direction: Turn,
+    out: &mut [f32],
+) {
     for_rows(
         out,
         x.width,
         #[inline(always)]
         |row, out| {
             let (cos, sin) = (cos.row(row), sin.row(row));
-            let heads = x.row(row).chunks_exact(2 * cos.len());
-            for (out, x) in out.chunks_exact_mut(2 * cos.len()).zip(heads) {
+            let heads = x.row(row).chunks_exact(d_head);
+            for (out, x) in out.chunks_exact_mut(d_head).zip(heads) {
                 turn(x, cos, sin, direction, out);
             }
         },
@@ -181,6 +154,7 @@ pub(crate) enum Turn {
 pub(super) fn turn(x: &[f32], cos: &[f32], sin: &[f32], direction: Turn, out: &mut [f32]) {
     let half = cos.len();
     let sign = if direction == Turn::Forth { 1.0 } else { -1.0 };
+    out[2 * half..].copy_from_slice(&x[2 * half..]);
     let ((left, right), (a, b)) = (out.split_at_mut(half), x.split_at(half));
     let (b, right, sin) = (&b[..half], &mut right[..half], &sin[..half]);
     for i in 0..half {

@@ -6,12 +6,18 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::backend::BackendStorage;
-use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Shape, Storage, Tensor, bail,
-};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Shape, Storage, Tensor, bail};
 
 use super::Result;
 use crate::kernels::{self, Rows, Segment, Sizes, Turn};
+
+mod activation;
+mod delta;
+mod norm;
+
+pub(super) use activation::{Act, ActMul, ActMulHalves};
+pub(super) use delta::{Convolve, Delta};
+pub(super) use norm::{LayerNorm, Normalize, RmsNorm, Standardize};
 
 /// A tensor on the processor as rows: the first axis may be strided, the rest must be contiguous.
 pub(crate) fn rows<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<(usize, Rows<'a>)> {
@@ -65,72 +71,6 @@ fn make(shape: impl Into<Shape>, f: impl FnOnce(&mut [f32])) -> Result<Tensor> {
     Tensor::from_vec(out, shape, &Device::Cpu)
 }
 
-pub(super) struct Normalize {
-    pub(super) eps: f32,
-}
-
-impl CustomOp1 for Normalize {
-    fn name(&self) -> &'static str {
-        "normalize"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, x) = rows(x, l)?;
-        Ok(run(n, x.width, l.shape(), |out| kernels::rms_norm(x, None, self.eps, out)))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let (held_x, held_grad) = (x.storage_and_layout(), grad.storage_and_layout());
-        let (rows, grad) = (held(&held_x)?, held(&held_grad)?);
-        let dx = make(x.shape(), |out| {
-            kernels::rms_norm_backward(rows, None, self.eps, grad, out);
-        });
-        dx.map(Some)
-    }
-}
-
-pub(super) struct RmsNorm {
-    pub(super) eps: f32,
-}
-
-impl CustomOp2 for RmsNorm {
-    fn name(&self) -> &'static str {
-        "rms-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        l: &Layout,
-        weight: &CpuStorage,
-        lw: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((n, x), (_, weight)) = (rows(x, l)?, rows(weight, lw)?);
-        let weight = &weight.data[..weight.width];
-        Ok(run(n, x.width, l.shape(), |out| kernels::rms_norm(x, Some(weight), self.eps, out)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
-        let holds = (x.storage_and_layout(), weight.storage_and_layout(), grad.storage_and_layout());
-        let (rows, weights, grad) = (held(&holds.0)?, held(&holds.1)?, held(&holds.2)?);
-        let mut dw = Vec::new();
-        let dx = make(x.shape(), |out| {
-            let weights = Some(&weights.data[..weights.width]);
-            dw = kernels::rms_norm_backward(rows, weights, self.eps, grad, out);
-        })?;
-        let dw = weight.track_op().then(|| Tensor::from_vec(dw, weight.shape(), &Device::Cpu));
-        Ok((x.track_op().then_some(dx), dw.transpose()?))
-    }
-}
-
 pub(super) struct Add;
 
 impl CustomOp2 for Add {
@@ -160,64 +100,6 @@ impl CustomOp2 for Add {
     }
 }
 
-pub(super) struct SiluMul;
-
-impl CustomOp2 for SiluMul {
-    fn name(&self) -> &'static str {
-        "silu-mul"
-    }
-
-    fn cpu_fwd(
-        &self,
-        gate: &CpuStorage,
-        l: &Layout,
-        linear: &CpuStorage,
-        ll: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((n, gate), (_, linear)) = (rows(gate, l)?, rows(linear, ll)?);
-        Ok(run(n, gate.width, l.shape(), |out| kernels::silu_mul(gate, linear, out)))
-    }
-
-    fn bwd(
-        &self,
-        gate: &Tensor,
-        linear: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (t, m) = gate.dims2()?;
-        let grad = grad.contiguous()?;
-        let holds = (gate.storage_and_layout(), linear.storage_and_layout(), grad.storage_and_layout());
-        let (gates, linears, grad) = (held(&holds.0)?, held(&holds.1)?, held(&holds.2)?);
-        let both = make((t, 2 * m), |out| kernels::silu_mul_backward(gates, linears, grad, out))?;
-        let half = |of: &Tensor, start| of.track_op().then(|| both.narrow(1, start, m)).transpose();
-        Ok((half(gate, 0)?, half(linear, m)?))
-    }
-}
-
-pub(super) struct SiluMulHalves;
-
-impl CustomOp1 for SiluMulHalves {
-    fn name(&self) -> &'static str {
-        "silu-mul-halves"
-    }
-
-    fn cpu_fwd(&self, gate_up: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, both) = rows(gate_up, l)?;
-        let m = both.width / 2;
-        let shape = Shape::from((n, m));
-        Ok(run(n, m, &shape, |out| kernels::silu_mul(both.columns(0, m), both.columns(m, m), out)))
-    }
-
-    fn bwd(&self, gate_up: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let (held_both, held_grad) = (gate_up.storage_and_layout(), grad.storage_and_layout());
-        let (both, grad) = (held(&held_both)?, held(&held_grad)?);
-        let (gate, linear) = (both.columns(0, grad.width), both.columns(grad.width, grad.width));
-        make(gate_up.shape(), |out| kernels::silu_mul_backward(gate, linear, grad, out)).map(Some)
-    }
-}
-
 pub(super) struct Rotate;
 
 impl CustomOp3 for Rotate {
@@ -235,7 +117,8 @@ impl CustomOp3 for Rotate {
         ls: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let ((n, x), (_, cos), (_, sin)) = (rows(x, l)?, rows(cos, lc)?, rows(sin, ls)?);
-        Ok(run(n, x.width, l.shape(), |out| kernels::rotate(x, cos, sin, Turn::Forth, out)))
+        let d_head = l.dims()[2];
+        Ok(run(n, x.width, l.shape(), |out| kernels::rotate(x, (cos, sin), d_head, Turn::Forth, out)))
     }
 
     fn bwd(
@@ -249,7 +132,8 @@ impl CustomOp3 for Rotate {
         let grad = grad.contiguous()?;
         let holds = (cos.storage_and_layout(), sin.storage_and_layout(), grad.storage_and_layout());
         let (cos, sin, grad) = (held(&holds.0)?, held(&holds.1)?, held(&holds.2)?);
-        let dx = make(x.shape(), |out| kernels::rotate(grad, cos, sin, Turn::Back, out))?;
+        let d_head = x.dim(2)?;
+        let dx = make(x.shape(), |out| kernels::rotate(grad, (cos, sin), d_head, Turn::Back, out))?;
         Ok((Some(dx), None, None))
     }
 }
@@ -312,13 +196,13 @@ impl SelfAttention {
         &self,
         n: usize,
         qkv: Rows<'_>,
-        (cos, sin): (Rows<'_>, Rows<'_>),
+        turns: (Rows<'_>, Rows<'_>),
         f: impl FnOnce(Rows<'_>, Rows<'_>, Rows<'_>) -> R,
     ) -> R {
         let Sizes { n_heads, n_kv_heads, d_head: e, .. } = self.heads;
         let (q, kv) = (n_heads * e, n_kv_heads * e);
         let mut turned = vec![0.0; n * (q + kv)];
-        kernels::rotate(qkv.columns(0, q + kv), cos, sin, Turn::Forth, &mut turned);
+        kernels::rotate(qkv.columns(0, q + kv), turns, e, Turn::Forth, &mut turned);
         let turned = Rows { data: &turned, stride: q + kv, width: q + kv };
         f(turned.columns(0, q), turned.columns(q, kv), qkv.columns(q + kv, kv))
     }
@@ -448,6 +332,8 @@ const CHUNK: usize = 512;
 
 /// Σ weight · cross-entropy of `x · headᵀ`.
 pub(super) struct HeadLoss {
+    /// Logits `x` become `cap · tanh(x / cap)`.
+    softcap: Option<f32>,
     targets: Arc<[u32]>,
     weights: Arc<[f32]>,
     /// Whether a gradient in `x` and in the head will be asked for.
@@ -456,10 +342,16 @@ pub(super) struct HeadLoss {
 }
 
 impl HeadLoss {
-    pub(super) fn new(x: &Tensor, head: &Tensor, targets: &Arc<[u32]>, weights: &Arc<[f32]>) -> Self {
+    pub(super) fn new(
+        (x, head): (&Tensor, &Tensor),
+        softcap: Option<f64>,
+        targets: &Arc<[u32]>,
+        weights: &Arc<[f32]>,
+    ) -> Self {
         let wanted = (x.track_op(), head.track_op());
         let (targets, weights) = (Arc::clone(targets), Arc::clone(weights));
-        Self { targets, weights, wanted, gradients: OnceLock::new() }
+        let softcap = softcap.map(|cap| cap as f32);
+        Self { softcap, targets, weights, wanted, gradients: OnceLock::new() }
     }
 }
 
@@ -496,7 +388,14 @@ impl CustomOp2 for HeadLoss {
                 bail!("logits are not f32");
             };
             let (targets, weights) = (&self.targets[chunk.clone()], &self.weights[chunk.clone()]);
+            let capped = self.softcap.map(|cap| {
+                kernels::softcap(&mut logits, v, cap);
+                (cap, logits.clone())
+            });
             loss += kernels::cross_entropy(&mut logits, targets, weights, self.wanted.0 || self.wanted.1);
+            if let Some((cap, data)) = &capped {
+                kernels::softcap_backward(Rows { data, stride: v, width: v }, *cap, &mut logits);
+            }
             let (logits, flat) = (CpuStorage::F32(logits), Layout::contiguous((chunk.len(), v)));
             if self.wanted.0 {
                 let part = logits.matmul(head, (1, chunk.len(), d, v), &flat, lh)?; // [c d]

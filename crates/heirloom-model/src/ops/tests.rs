@@ -3,7 +3,9 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::*;
-use crate::kernels::Segment;
+use crate::config::Normalization;
+use crate::kernels::{DeltaSizes, Segment};
+use crate::rope::Rotary;
 
 /// Numbers around 0, the same for a seed.
 fn noise(shape: &[usize], seed: u32) -> Tensor {
@@ -76,11 +78,33 @@ fn rowwise_operations_have_the_composed_gradients() {
     for (t, d) in [(1, 1), (3, 17), (70, 64), (100, 5)] {
         let at = |what: &str| format!("{what} {t} {d}");
         let (x, y, w) = (noise(&[t, d], 1), noise(&[t, d], 2), noise(&[d], 3));
-        check(&at("normalize"), std::slice::from_ref(&x), |i| normalize(&i[0], 0.3));
-        check(&at("rms norm"), &[x.clone(), w.clone()], |i| rms_norm(&i[0], &i[1], 0.3));
+        for kind in [Normalization::Rms, Normalization::RmsPlusOne, Normalization::Layer] {
+            // The standardized row of one number is 0, whatever the number.
+            if kind == Normalization::Layer && d == 1 {
+                continue;
+            }
+            let inputs = [x.clone(), w.clone(), noise(&[d], 7)];
+            let norm = |i: &[Tensor]| Norm {
+                kind,
+                eps: 0.3,
+                weight: i[1].clone(),
+                bias: i.get(2).cloned(),
+                late: false,
+            };
+            let n = if kind == Normalization::Layer { 3 } else { 2 };
+            check(&at(&format!("{kind:?}")), &inputs[..n], |i| norm(i).forward(&i[0]));
+            check(&at(&format!("{kind:?} alone")), std::slice::from_ref(&x), |i| {
+                norm(&[&i[..1], &inputs[1..n]].concat()).normalize(&i[0])
+            });
+        }
         check(&at("add"), &[x.clone(), y.clone()], |i| add(&i[0], &i[1]));
-        check(&at("silu"), &[(&x * 9.0).unwrap(), y.clone()], |i| silu_mul(&i[0], &i[1]));
-        check(&at("silu halves"), &[noise(&[t, 2 * d], 4)], |i| silu_mul_halves(&i[0]));
+        for kind in [Activation::Silu, Activation::Gelu, Activation::GeluTanh] {
+            let at = |what: &str| at(&format!("{kind:?} {what}"));
+            let wide = (&x * 5.0).unwrap();
+            check(&at("alone"), std::slice::from_ref(&wide), |i| act(kind, &i[0]));
+            check(&at("gate"), &[wide.clone(), y.clone()], |i| act_mul(kind, &i[0], &i[1]));
+            check(&at("halves"), &[noise(&[t, 2 * d], 4)], |i| act_mul_halves(kind, &i[0]));
+        }
         let ids = Tensor::new((0..90).map(|i| i * i % t as u32).collect::<Vec<_>>(), &Device::Cpu).unwrap();
         check(&at("gather"), std::slice::from_ref(&x), |i| gather(&i[0], &ids));
         for bias in [false, true] {
@@ -95,7 +119,10 @@ fn rowwise_operations_have_the_composed_gradients() {
 #[test]
 fn rotation_has_the_composed_gradient() {
     let batch = batch(&[3, 40], 12);
-    check("rotate", &[noise(&[43, 5, 12], 1)], |i| rotate(&i[0], &batch.cos, &batch.sin));
+    // Whole heads, and heads of which the first coordinates alone are rotated.
+    for e in [12, 20] {
+        check(&format!("rotate {e}"), &[noise(&[43, 5, e], 1)], |i| rotate(&i[0], &batch.turns[0], false));
+    }
 }
 
 #[test]
@@ -104,7 +131,10 @@ fn the_loss_has_the_composed_gradient() {
         let targets: Arc<[u32]> = (0..n as u32).map(|i| i * i % v as u32).collect();
         let weights: Arc<[f32]> = (0..n).map(|i| (i % 3) as f32 / n as f32 + 0.01).collect();
         let inputs = [(noise(&[n, d], 1) * 3.0).unwrap(), noise(&[v, d], 2)];
-        check(&format!("loss {n} {d} {v}"), &inputs, |i| head_loss(&i[0], &i[1], &targets, &weights));
+        for cap in [None, Some(1.5)] {
+            let loss = |i: &[Tensor]| head_loss(&i[0], &i[1], cap, &targets, &weights);
+            check(&format!("loss {n} {d} {v} {cap:?}"), &inputs, loss);
+        }
     }
 }
 
@@ -112,7 +142,7 @@ fn the_loss_has_the_composed_gradient() {
 fn a_loss_of_no_targets_is_zero() {
     let x = Var::from_tensor(&noise(&[0, 4], 1)).unwrap();
     let head = Var::from_tensor(&noise(&[3, 4], 2)).unwrap();
-    let loss = head_loss(&x, &head, &Vec::new().into(), &Vec::new().into()).unwrap();
+    let loss = head_loss(&x, &head, None, &Vec::new().into(), &Vec::new().into()).unwrap();
     assert_eq!(loss.to_scalar::<f32>().unwrap().to_bits(), 0);
     let gradient = loss.backward().unwrap().get(&head).unwrap().to_vec2::<f32>().unwrap();
     assert_eq!(gradient, vec![vec![0.0; 4]; 3]);
@@ -122,7 +152,7 @@ fn batch(lengths: &[usize], e: usize) -> Batch {
     let rows: Vec<Vec<u32>> = lengths.iter().map(|n| vec![0; *n]).collect();
     let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
     let frequencies: Vec<f32> = (0..e / 2).map(|i| 0.5 / (i + 1) as f32).collect();
-    Batch::new(&rows, &frequencies, &Device::Cpu).unwrap()
+    Batch::new(&rows, &[Rotary { frequencies, factor: 1.25 }], &Device::Cpu).unwrap()
 }
 
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor, batch: &Batch, heads: Sizes) -> Result<Tensor> {
@@ -132,19 +162,21 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, batch: &Batch, heads: Sizes) -> Re
     }
 }
 
-const HEADS: [(usize, usize, usize, Option<usize>); 6] = [
-    (2, 2, 8, None),
-    (4, 1, 12, Some(5)),
-    (4, 4, 16, None),
-    (6, 3, 64, Some(33)),
-    (3, 1, 34, Some(40)),
-    (2, 1, 32, Some(2)),
+const HEADS: [(usize, usize, usize, Option<usize>, Option<f32>); 8] = [
+    (2, 2, 8, None, None),
+    (4, 1, 12, Some(5), None),
+    (4, 4, 16, None, None),
+    (6, 3, 64, Some(33), None),
+    (3, 1, 34, Some(40), None),
+    (2, 1, 32, Some(2), None),
+    (4, 2, 12, None, Some(0.9)),
+    (3, 1, 34, Some(7), Some(0.5)),
 ];
 
 #[test]
 fn attention_has_the_composed_gradients() {
-    for (n_heads, n_kv_heads, e, window) in HEADS {
-        let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, window };
+    for (n_heads, n_kv_heads, e, window, softcap) in HEADS {
+        let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, softcap, window };
         let of = |t, seed| {
             let seeds = [(n_heads, seed), (n_kv_heads, seed + 1), (n_kv_heads, seed + 2)];
             seeds.map(|(heads, seed)| noise(&[t, heads, e], seed))
@@ -163,17 +195,17 @@ fn attention_has_the_composed_gradients() {
 
 #[test]
 fn self_attention_is_its_parts() {
-    for (n_heads, n_kv_heads, e, window) in HEADS {
-        let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, window };
+    for (n_heads, n_kv_heads, e, window, softcap) in HEADS {
+        let heads = Sizes { n_heads, n_kv_heads, d_head: e, scale: 0.7, softcap, window };
         let (t, rows) = (112, batch(&[1, 37, 4, 70], e));
         let by_parts = |qkv: &Tensor| {
             let qkv = qkv.reshape((t, n_heads + 2 * n_kv_heads, e))?;
-            let q = rotate(&qkv.narrow(1, 0, n_heads)?, &rows.cos, &rows.sin)?;
-            let k = rotate(&qkv.narrow(1, n_heads, n_kv_heads)?, &rows.cos, &rows.sin)?;
+            let q = rotate(&qkv.narrow(1, 0, n_heads)?, &rows.turns[0], false)?;
+            let k = rotate(&qkv.narrow(1, n_heads, n_kv_heads)?, &rows.turns[0], false)?;
             attend(&q, &k, &qkv.narrow(1, n_heads + n_kv_heads, n_kv_heads)?, &rows, heads)
         };
         let qkv = noise(&[t, (n_heads + 2 * n_kv_heads) * e], 1);
-        let stacked = |i: &[Tensor]| match fused_self_attention(&i[0], &rows, heads)? {
+        let stacked = |i: &[Tensor]| match fused_self_attention(&i[0], &rows, &rows.turns[0], heads)? {
             Some(z) => Ok(z),
             None => by_parts(&i[0]),
         };
@@ -187,10 +219,92 @@ fn self_attention_is_its_parts() {
 #[test]
 fn no_graph_without_a_variable() {
     let (x, w) = (noise(&[5, 8], 1), noise(&[8], 2));
-    let y = rms_norm(&x, &w, 1e-5).unwrap();
-    let y = silu_mul_halves(&add(&y, &x).unwrap()).unwrap();
+    let norm = |weight: &Tensor| {
+        let weight = weight.clone();
+        Norm { kind: Normalization::Rms, eps: 1e-5, weight, bias: None, late: false }.forward(&x).unwrap()
+    };
+    let y = act_mul_halves(Activation::Silu, &add(&norm(&w), &x).unwrap()).unwrap();
     let y = Linear::new(noise(&[3, 4], 3), Some(noise(&[3], 4))).forward(&y).unwrap();
     assert!(!y.track_op());
-    let tracked = rms_norm(&x, Var::from_tensor(&w).unwrap().as_tensor(), 1e-5).unwrap();
+    let tracked = norm(Var::from_tensor(&w).unwrap().as_tensor());
     assert!(tracked.track_op());
+}
+
+/// The delta rule of one row and head by the book; `x` are its query, key, value, decay and β. `[n, _]`
+fn plain_delta([q, k, v, g, beta]: [Tensor; 5]) -> Result<Tensor> {
+    let (n, d_k) = q.dims2()?;
+    let mut state = Tensor::zeros((d_k, v.dim(1)?), q.dtype(), q.device())?;
+    let mut out = Vec::new();
+    for i in 0..n {
+        let at = |x: &Tensor| x.narrow(0, i, 1);
+        state = state.broadcast_mul(&at(&g)?.exp()?)?;
+        let delta = (at(&v)? - at(&k)?.matmul(&state)?)?.broadcast_mul(&at(&beta)?)?;
+        state = (state + at(&k)?.t()?.matmul(&delta)?)?;
+        out.push(at(&q)?.matmul(&state)?);
+    }
+    Tensor::cat(&out, 0)
+}
+
+#[test]
+fn the_delta_rule_has_the_composed_gradients() {
+    let lengths = [3, 9, 1];
+    for (n_k_heads, n_v_heads, d_k, d_v) in [(1, 1, 2, 1), (2, 4, 3, 5), (1, 3, 16, 17)] {
+        let sizes = DeltaSizes { n_k_heads, n_v_heads, d_k, d_v };
+        let (rows, keys, h) = (batch(&lengths, 4), sizes.keys(), n_v_heads);
+        let plain = |i: &[Tensor]| {
+            let mut start = 0;
+            let mut all = Vec::new();
+            for n in lengths {
+                let part = |x: &Tensor, column, width| x.narrow(0, start, n)?.narrow(1, column, width);
+                let head = |head: usize| {
+                    let key = head / (h / n_k_heads) * d_k;
+                    plain_delta([
+                        part(&i[0], key, d_k)?,
+                        part(&i[0], keys + key, d_k)?,
+                        part(&i[0], 2 * keys + head * d_v, d_v)?,
+                        part(&i[1], head, 1)?,
+                        part(&i[1], h + head, 1)?,
+                    ])
+                };
+                all.push(Tensor::cat(&(0..h).map(head).collect::<Result<Vec<_>>>()?, 1)?);
+                start += n;
+            }
+            Tensor::cat(&all, 0)
+        };
+        let inputs = [noise(&[13, 2 * keys + sizes.values()], 1), noise(&[13, 2 * h], 2)];
+        check(&format!("delta {sizes:?}"), &inputs, |i| {
+            if i[0].dtype() == DType::F64 {
+                return plain(i);
+            }
+            delta(&i[0], &i[1], &rows, sizes, None).map_err(candle_core::Error::wrap)
+        });
+    }
+}
+
+#[test]
+fn convolution_has_the_composed_gradients() {
+    let lengths = [3, 9, 1];
+    for (width, taps) in [(1, 1), (5, 4), (17, 3)] {
+        let rows = batch(&lengths, 4);
+        let plain = |i: &[Tensor]| {
+            let mut start = 0;
+            let mut all = Vec::new();
+            for n in lengths {
+                let zeros = Tensor::zeros((taps - 1, width), i[0].dtype(), &Device::Cpu)?;
+                let x = Tensor::cat(&[zeros, i[0].narrow(0, start, n)?], 0)?;
+                let tap = |tap: usize| x.narrow(0, tap, n)?.broadcast_mul(&i[1].narrow(1, tap, 1)?.t()?);
+                let first = tap(0)?;
+                all.push((1..taps).try_fold(first, |sum, next| sum + tap(next)?)?);
+                start += n;
+            }
+            Tensor::cat(&all, 0)
+        };
+        let inputs = [noise(&[13, width], 1), noise(&[width, taps], 2)];
+        check(&format!("convolution {width} {taps}"), &inputs, |i| {
+            if i[0].dtype() == DType::F64 {
+                return plain(i);
+            }
+            convolve(&i[0], &i[1], &rows, None).map_err(candle_core::Error::wrap)
+        });
+    }
 }

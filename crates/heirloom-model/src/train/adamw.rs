@@ -52,7 +52,7 @@ impl AdamW {
         let step = i32::try_from(step).unwrap_or(i32::MAX);
         let [first, second] = self.betas.map(|beta| 1.0 - beta.powi(step));
         for ((weight, gradient), moments) in weights.iter().zip(gradients).zip(&mut self.moments) {
-            let decays = !matches!(weight.slot.role, Role::Norm | Role::Bias);
+            let decays = !matches!(weight.slot.role, Role::Norm | Role::Scale | Role::Bias);
             let rates = Rates {
                 keep: if decays { 1.0 - lr * self.weight_decay } else { 1.0 },
                 clip,
@@ -150,7 +150,7 @@ mod tests {
     use crate::layout::Slot;
 
     fn weight(role: Role, values: &[f32]) -> Weight {
-        let slot = Slot { parts: vec![("w".into(), values.len())], columns: None, role };
+        let slot = Slot::one("w".into(), values.len(), None, role);
         let var = Var::from_slice(values, values.len(), &Device::Cpu).unwrap();
         Weight { slot, tensor: var.as_tensor().clone() }
     }

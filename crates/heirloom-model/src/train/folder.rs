@@ -214,12 +214,5 @@ fn read_tensors(path: &Path, weights: &[Weight], prefix: &str) -> Result<Vec<Vec
 }
 
 fn take(checkpoint: &mut Checkpoint, weights: &[Weight], prefix: &str) -> Result<Vec<Vec<f32>>> {
-    let one = |weight: &Weight| {
-        let mut values = Vec::new();
-        for (name, rows) in &weight.slot.parts {
-            checkpoint.take_into(&mut values, &format!("{prefix}{name}"), &weight.slot.shape_of(*rows))?;
-        }
-        Ok(values)
-    };
-    weights.iter().map(one).collect()
+    weights.iter().map(|weight| checkpoint.take_slot(&weight.slot, prefix)).collect()
 }

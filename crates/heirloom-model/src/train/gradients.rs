@@ -51,10 +51,12 @@ fn gradients(model: &Model, rows: &[TrainRow], hooks: &mut Hooks<'_>) -> Result<
     for weight in model.weights() {
         let gradient = match found.get(&weight.tensor) {
             Some(gradient) => gradient.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?,
+            None if weight.slot.idle => vec![0.0; weight.tensor.elem_count()],
             None => return Err(Error::NoGradient { weight: weight.slot.parts[0].0.clone() }),
         };
         for (name, shape, values) in weight.slot.split(&gradient) {
-            let array = ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many as the shape says");
+            let array =
+                ArrayD::from_shape_vec(shape, values.into_owned()).expect("as many as the shape says");
             by_weight.insert(name.to_owned(), array);
         }
     }
@@ -88,8 +90,7 @@ mod tests {
                     let inside = point.ends_with("hook_attn_scores") || point.ends_with("hook_pattern");
                     if only.is_empty() { !inside } else { point.ends_with(only) }
                 };
-                let points: BTreeSet<HookPoint> =
-                    HookPoint::all(student.config().n_layers).into_iter().filter(of).collect();
+                let points: BTreeSet<HookPoint> = student.config().hooks().into_iter().filter(of).collect();
                 let mut seen = 0;
                 let mut see = |_, _: &Tensor| {
                     seen += 1;

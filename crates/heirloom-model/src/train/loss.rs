@@ -24,8 +24,9 @@ pub(crate) fn loss(model: &Model, rows: &[&TrainRow], n: usize, hooks: &mut Hook
     }
     let weights: Arc<[f32]> = vec![1.0 / n as f32; targets.len()].into();
     let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
-    let batch = Batch::new(&ids, &model.frequencies, &model.device)?;
+    let batch = Batch::new(&ids, &model.rotary, &model.device)?;
     let x = model.to_the_end(&batch, None, hooks)?; // [t d]
     let x = ops::gather(&x, &Tensor::new(before, &model.device)?)?; // [n d]
-    Ok(ops::head_loss(&x, model.head(), &targets.into(), &weights)?)
+    let softcap = model.config().final_softcap;
+    Ok(ops::head_loss(&x, model.head(), softcap, &targets.into(), &weights)?)
 }

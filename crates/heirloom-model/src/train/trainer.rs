@@ -210,6 +210,7 @@ impl<'a> Trainer<'a> {
             let mut store = loss.backward()?;
             let gradient = |weight: &Weight| match store.remove(&weight.tensor) {
                 Some(gradient) => Ok(gradient.contiguous()?),
+                None if weight.slot.idle => Ok(weight.tensor.zeros_like()?.detach()),
                 None => Err(Error::NoGradient { weight: weight.slot.parts[0].0.clone() }),
             };
             let gradients = self.learning.iter().map(gradient).collect::<Result<Vec<_>>>()?;

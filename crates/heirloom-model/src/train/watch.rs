@@ -73,7 +73,7 @@ impl Watcher {
         let unit = |watched: &Watched| unit(watched, config);
         Ok(Self {
             every: watch.every,
-            batch: Batch::new(&ids, &model.frequencies, &model.device)?,
+            batch: Batch::new(&ids, &model.rotary, &model.device)?,
             tokens,
             points: watch.directions.iter().map(|watched| watched.point).collect(),
             directions: watch.directions.iter().map(unit).collect::<Result<_>>()?,

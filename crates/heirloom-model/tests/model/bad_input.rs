@@ -32,7 +32,7 @@ fn edit_config(folder: &Path, key: &str, value: serde_json::Value) {
 }
 
 /// Rewrites the weights through `change`: name → (shape, values).
-fn edit_weights(folder: &Path, change: impl FnOnce(&mut Vec<(String, Vec<usize>, Vec<f32>)>)) {
+pub(crate) fn edit_weights(folder: &Path, change: impl FnOnce(&mut Vec<(String, Vec<usize>, Vec<f32>)>)) {
     let path = folder.join(WEIGHTS);
     let mut all: Vec<_> = crate::support::tensors(&path)
         .into_iter()

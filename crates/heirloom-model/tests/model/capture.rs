@@ -6,7 +6,7 @@ use heirloom_model::{
 use heirloom_record::{Activations, HookPoint, Readout};
 use ndarray::{Axis, Ix2};
 
-use crate::support::{MODELS, block, fixture, rows, see_all, student};
+use crate::support::{all_models, block, fixture, rows, see_all, student};
 
 const EVERYTHING: &[&str] = &["hook_embed", "blocks.*", "ln_final.hook_normalized"];
 
@@ -28,13 +28,16 @@ fn answered(name: &str) -> Vec<TokenRow> {
 
 #[test]
 fn readouts_are_the_positions_they_name() {
-    for name in MODELS {
+    for name in all_models() {
         let rows = answered(name);
         let whole = see_all(&student(name), &rows);
         let last = capture(name, &rows, Readout::LastPrompt, 1024);
         let mean = capture(name, &rows, Readout::ResponseMean, 1024);
         let all = capture(name, &rows, Readout::All, 1024);
-        assert_eq!(last.tensors.len(), 2 + 16 * 2);
+        let config = student(name).config().clone();
+        let chosen = |point: &HookPoint| *point != HookPoint::PosEmbed && config.width(*point).is_some();
+        let vectors = config.hooks().into_iter().filter(chosen);
+        assert_eq!(last.tensors.len(), vectors.count());
         let mut start = 0;
         for (index, (row, whole)) in rows.iter().zip(&whole).enumerate() {
             assert_eq!(last.rows[index].positions, (1, 2));
@@ -65,7 +68,7 @@ fn readouts_are_the_positions_they_name() {
 
 #[test]
 fn batches_and_their_order_do_not_show() {
-    for name in MODELS {
+    for name in all_models() {
         let rows = rows(name);
         let together = capture(name, &rows, Readout::LastPrompt, 1024);
         let alone = capture(name, &rows, Readout::LastPrompt, 1);

@@ -4,12 +4,12 @@ use heirloom_model::{Edit, Error, Intervention, Positions, RowCache, Student, To
 use heirloom_record::HookPoint;
 use ndarray::{Array2, ArrayD, Ix2};
 
-use crate::support::{MODELS, block, gap, rows, scale, student};
+use crate::support::{all_models, block, gap, rows, scale, student};
 
 const NAME: &str = "llama-gqa";
 
 fn points(student: &Student) -> Vec<HookPoint> {
-    let all = HookPoint::all(student.config().n_layers).into_iter();
+    let all = student.config().hooks().into_iter();
     all.filter(|point| student.config().width(*point).is_some()).collect()
 }
 
@@ -36,7 +36,7 @@ fn worst(a: &[RowCache], b: &[RowCache]) -> f32 {
 
 #[test]
 fn adding_nothing_changes_no_bit_and_adding_something_does() {
-    for name in MODELS {
+    for name in all_models() {
         let (student, rows) = (student(name), rows(name));
         let plain = run(&student, &rows, &[]);
         for point in points(&student) {
@@ -138,7 +138,7 @@ fn ablation_removes_the_component_and_nothing_else() {
 
 #[test]
 fn patching_the_first_stream_reproduces_the_other_run() {
-    for name in MODELS {
+    for name in all_models() {
         let (student, all) = (student(name), rows(name));
         // Two rows of one length: the first of the fixture, and its reverse.
         let row = all[1].clone();

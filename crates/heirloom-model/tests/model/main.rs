@@ -6,6 +6,7 @@ mod adapter;
 mod bad_input;
 mod capture;
 mod chat;
+mod families;
 mod generate;
 mod gguf;
 mod gradients;

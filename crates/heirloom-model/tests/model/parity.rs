@@ -6,7 +6,9 @@ use candle_core::{DType, Device, IndexOp, Tensor};
 use heirloom_model::{Dtype, LoadOptions, Student, TokenRow};
 use heirloom_record::HookPoint;
 
-use crate::support::{MODELS, block, fixture, gap, json, options, rows, scale, see_all, student, tensors};
+use crate::support::{
+    FAMILIES, all_models, block, fixture, gap, json, options, rows, scale, see_all, student, tensors,
+};
 
 /// f32, relative to the largest magnitude of the tensor (or to 1).
 const TOLERANCE: f32 = 2e-5;
@@ -15,8 +17,9 @@ const TOLERANCE: f32 = 2e-5;
 fn every_hook_point_and_the_logits_equal_transformers() {
     let mut table = Vec::new();
     let mut failed = false;
-    for name in MODELS {
-        let expected = tensors(&fixture(name).join("expected.safetensors"));
+    for name in all_models() {
+        let mut expected = tensors(&fixture(name).join("expected.safetensors"));
+        expected.retain(|name, _| !name.ends_with("logits_bf16"));
         let (student, rows) = (student(name), rows(name));
         let caches = see_all(&student, &rows);
         let mut seen = 0;
@@ -38,6 +41,7 @@ fn every_hook_point_and_the_logits_equal_transformers() {
             let bad = error.is_nan() || error > TOLERANCE;
             failed |= bad;
             let mark = if bad { "  <-- too far" } else { "" };
+            let name = name.rsplit('/').next().unwrap();
             table.push(format!("{name:18} {kind:24} {error:.1e}{mark}"));
         }
     }
@@ -47,17 +51,22 @@ fn every_hook_point_and_the_logits_equal_transformers() {
 
 #[test]
 fn the_stream_is_the_sum_of_what_is_added() {
-    for name in MODELS {
+    for name in all_models() {
         let (student, rows) = (student(name), rows(name));
+        let parallel = student.config().parallel;
         let (last, norm) = (student.config().n_layers - 1, HookPoint::LnFinalNormalized);
         for cache in see_all(&student, &rows) {
             let at = |layer: usize, hook: &str| cache.activations[&block(layer, hook)].clone();
             for layer in 0..=last {
-                let (pre, mid) = (at(layer, "hook_resid_pre"), at(layer, "hook_resid_mid"));
-                assert_eq!(mid, pre + at(layer, "hook_attn_out"), "{name} {layer}");
+                let mid = at(layer, "hook_resid_pre") + at(layer, "hook_attn_out");
+                let seen = cache.activations.get(&block(layer, "hook_resid_mid"));
+                assert_eq!(seen, (!parallel).then_some(&mid), "{name} {layer}");
                 assert_eq!(at(layer, "hook_resid_post"), mid + at(layer, "hook_mlp_out"), "{name} {layer}");
             }
-            assert_eq!(at(0, "hook_resid_pre"), cache.activations[&HookPoint::Embed]);
+            let embed = cache.activations[&HookPoint::Embed].clone();
+            let positions = cache.activations.get(&HookPoint::PosEmbed);
+            let first = positions.map_or(embed.clone(), |positions| embed + positions);
+            assert_eq!(at(0, "hook_resid_pre"), first, "{name}");
             assert_eq!(at(last, "hook_resid_pre"), at(last - 1, "hook_resid_post"));
             // The last stream is not normed; the norm has its own name.
             assert!(gap(&at(last, "hook_resid_post"), &cache.activations[&norm]) > 0.1);
@@ -67,7 +76,7 @@ fn the_stream_is_the_sum_of_what_is_added() {
 
 #[test]
 fn a_mixed_batch_is_each_row_alone() {
-    for name in MODELS {
+    for name in all_models() {
         let (student, rows) = (student(name), rows(name));
         let logits = |rows: &[TokenRow]| student.run_with_hooks(rows, &[], &[], true).unwrap();
         let together = see_all(&student, &rows);
@@ -85,12 +94,11 @@ fn a_mixed_batch_is_each_row_alone() {
 
 #[test]
 fn what_is_watched_changes_nothing() {
-    for name in MODELS {
+    for name in all_models() {
         let (student, rows) = (student(name), rows(name));
         let blind = student.run_with_hooks(&rows, &[], &[], true).unwrap();
         let pattern = |point: &HookPoint| student.config().width(*point).is_none();
-        let points: Vec<_> =
-            HookPoint::all(student.config().n_layers).into_iter().filter(|point| !pattern(point)).collect();
+        let points: Vec<_> = student.config().hooks().into_iter().filter(|point| !pattern(point)).collect();
         let seeing = student.run_with_hooks(&rows, &points, &[], true).unwrap();
         for (blind, seeing) in blind.iter().zip(&seeing) {
             assert_eq!(blind.logits, seeing.logits, "{name}");
@@ -106,7 +114,9 @@ fn what_is_watched_changes_nothing() {
 #[test]
 fn half_precision_stays_near_f32() {
     for (dtype, tolerance) in [(Dtype::Bf16, 0.05), (Dtype::F16, 0.008)] {
-        for name in MODELS {
+        for name in all_models() {
+            // Soft caps and narrow heads let rounding show more.
+            let tolerance = if FAMILIES.contains(&name) { 2.0 * tolerance } else { tolerance };
             let rows = rows(name);
             let low = Student::load(&fixture(name), &LoadOptions { dtype, ..options() }).unwrap();
             let low = see_all(&low, &rows);
@@ -117,6 +127,34 @@ fn half_precision_stays_near_f32() {
             }
         }
     }
+}
+
+/// bf16, relative: of norms.
+const TOLERANCE_BF16: f32 = 1e-2;
+
+#[test]
+fn logits_in_bf16_equal_those_of_transformers() {
+    let mut table = Vec::new();
+    let mut failed = false;
+    for name in FAMILIES {
+        let expected = tensors(&fixture(name).join("expected.safetensors"));
+        let low = Student::load(&fixture(name), &LoadOptions { dtype: Dtype::Bf16, ..options() }).unwrap();
+        let low = low.run_with_hooks(&rows(name), &[], &[], true).unwrap();
+        let (mut gap, mut size) = (0.0, 0.0);
+        for (row, cache) in low.into_iter().enumerate() {
+            let expected = &expected[&format!("{row}.logits_bf16")];
+            let found = cache.logits.unwrap().into_dyn();
+            gap += (&found - expected).mapv(|x| x * x).sum();
+            size += expected.mapv(|x| x * x).sum();
+        }
+        let error = (gap / size).sqrt();
+        let bad = error.is_nan() || error > TOLERANCE_BF16;
+        failed |= bad;
+        let name = name.rsplit('/').next().unwrap();
+        table.push(format!("{name:18} logits-bf16 {error:.1e}{}", if bad { "  <-- too far" } else { "" }));
+    }
+    assert!(!failed, "\n{}", table.join("\n"));
+    println!("{}", table.join("\n"));
 }
 
 /// The peer reads the same folder by its own loader; biases and windows it does not know.

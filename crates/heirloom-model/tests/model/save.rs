@@ -5,7 +5,7 @@ use std::path::Path;
 use heirloom_model::{Config, Dtype, Init, LoadOptions, Source, Special, Student, Words};
 use heirloom_record::{DataRow, Message};
 
-use crate::support::{MODELS, fixture, json, options, rows, see_all, student};
+use crate::support::{all_models, fixture, json, options, rows, see_all, student};
 
 fn bytes(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
@@ -23,7 +23,7 @@ fn made(seed: u64) -> Student {
 
 #[test]
 fn saved_students_are_read_back_bit_for_bit() {
-    for name in MODELS {
+    for name in all_models() {
         for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
             let options = LoadOptions { dtype, ..options() };
             let student = Student::load(&fixture(name), &options).unwrap();

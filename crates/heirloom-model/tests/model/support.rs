@@ -18,6 +18,44 @@ pub(crate) const MODELS: [&str; 8] = [
     "chat-llama",
 ];
 
+/// One or more of every other family, and rotary embeddings that Llama's fixtures lack.
+pub(crate) const FAMILIES: [&str; 29] = [
+    "families/llama-yarn",
+    "families/llama-yarn-exact",
+    "families/llama-dynamic",
+    "families/qwen2-tied",
+    "families/qwen2-window",
+    "families/qwen3-tied",
+    "families/qwen3-window",
+    "families/smollm3-nope",
+    "families/smollm3-window",
+    "families/olmo2-gqa",
+    "families/olmo2-tied",
+    "families/olmo3-yarn",
+    "families/olmo3-default",
+    "families/gemma2-capped",
+    "families/gemma2-free",
+    "families/gemma3-text",
+    "families/gemma3-old-keys",
+    "families/phi3-partial",
+    "families/phi3-longrope",
+    "families/phi3-window",
+    "families/neox-parallel",
+    "families/neox-sequential",
+    "families/gpt2-tied",
+    "families/gpt2-inner",
+    "families/olmoe",
+    "families/qwen3-moe",
+    "families/qwen3-moe-dense",
+    "families/qwen35",
+    "families/qwen35-tied",
+];
+
+/// All fixtures.
+pub(crate) fn all_models() -> impl Iterator<Item = &'static str> {
+    MODELS.into_iter().chain(FAMILIES)
+}
+
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
@@ -77,8 +115,7 @@ pub(crate) fn scale(a: &ArrayD<f32>) -> f32 {
 
 /// Every hook point of every row, with logits.
 pub(crate) fn see_all(student: &Student, rows: &[TokenRow]) -> Vec<RowCache> {
-    let points = HookPoint::all(student.config().n_layers);
-    student.run_with_hooks(rows, &points, &[], true).unwrap()
+    student.run_with_hooks(rows, &student.config().hooks(), &[], true).unwrap()
 }
 
 pub(crate) fn block(layer: usize, name: &str) -> HookPoint {
@@ -90,7 +127,9 @@ pub(crate) fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(fixture(name)).unwrap() {
         let path = entry.unwrap().path();
-        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        if path.is_file() {
+            std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
     }
     folder
 }

@@ -65,7 +65,7 @@ fn sites(metrics: &[Metric]) -> BTreeSet<Site> {
     swept
         .filter_map(|hook| match hook {
             HookPoint::Block { site, .. } => Some(site),
-            HookPoint::Embed | HookPoint::LnFinalNormalized => None,
+            HookPoint::Embed | HookPoint::PosEmbed | HookPoint::LnFinalNormalized => None,
         })
         .collect()
 }

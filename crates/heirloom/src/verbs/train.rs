@@ -136,6 +136,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut options = options(args, data.ordered);
     options.check().context("could not train with these settings")?;
     let source = args.model.open()?;
+    if let Some(lora) = options.lora.as_mut().filter(|_| args.lora_targets.is_empty()) {
+        lora.targets = source.config().projections();
+    }
     if !args.other_tokenizer {
         let words = source.words().context("could not read the model's tokenizer")?;
         data.check_tokenizer(&source.name(), &words)?;
