@@ -245,6 +245,12 @@ impl Student {
     }
 }
 
+/// `[n, d]` as f32.
+pub(crate) fn to_array2(x: &Tensor) -> Result<Array2<f32>> {
+    let array = to_array(x)?.into_dimensionality();
+    array.map_err(|error| Error::Tensor(Box::new(candle_core::Error::wrap(error))))
+}
+
 fn to_array(x: &Tensor) -> Result<ArrayD<f32>> {
     let dims = x.dims().to_vec();
     let values = x.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?;

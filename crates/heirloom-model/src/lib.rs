@@ -79,6 +79,7 @@ mod ops;
 mod rope;
 
 mod capture;
+mod effect;
 mod generate;
 mod intervene;
 
@@ -96,12 +97,13 @@ pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
 pub use chat::{ChatTemplate, Clock, Rendered};
 pub use config::{Activation, Config, Family, Rope, RopeScaling};
 pub use device::{Device, Dtype};
+pub use effect::LogitChange;
 pub use error::{Error, Result, RowError};
 pub use generate::{GenerateOptions, Generated, GeneratedWithCapture};
 pub use init::Init;
 pub use intervene::{Edit, Intervention, Positions};
 pub use lora::Lora;
-pub use peft::AdapterReport;
+pub use peft::{AdapterReport, PeftAdapter};
 pub use source::{Description, Source};
 pub use student::{LoadOptions, Student};
 pub use threads::{on_one_thread, threads};

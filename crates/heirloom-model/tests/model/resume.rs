@@ -37,7 +37,7 @@ fn settings(lora: bool) -> TrainOptions {
         length: Length::Steps(11),
         lr: 1e-2,
         checkpoints: vec![0, 1, 2, 4, 7],
-        lora: lora.then_some(Lora { rank: 3, alpha: 6.0, targets }),
+        lora: lora.then_some(Lora { rank: 3, alpha: 6.0, targets, ..Lora::default() }),
         ..TrainOptions::default()
     }
 }
