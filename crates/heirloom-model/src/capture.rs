@@ -15,7 +15,7 @@ use ndarray::{Array2, ArrayD, Axis};
 use crate::batch::{Batch, check_row};
 use crate::hooks::{Fired, Hooks};
 use crate::intervene::{Changes, Intervention};
-use crate::{Config, Error, Result, Student, TokenRow, ops};
+use crate::{Config, Device, Error, Result, Student, TokenRow, ops};
 
 /// Which hook points to capture, and which positions feed a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,11 @@ impl CapturePlan {
 pub struct CaptureOptions<'a> {
     /// Most tokens in one batch; a longer row is a batch of its own.
     pub max_tokens: usize,
+    /// Begin again with batches half as large where the device has no memory, as often as rows still share one.
+    ///
+    /// What is captured is then what that budget gives from the start, and the plan stored says it. Captures that
+    /// will be compared should share a budget that is not let shrink.
+    pub may_shrink: bool,
     /// Changes to every forward pass; none cost nothing.
     pub interventions: &'a [Intervention],
     /// Told after every batch.
@@ -77,7 +82,7 @@ pub struct CaptureOptions<'a> {
 
 impl Default for CaptureOptions<'_> {
     fn default() -> Self {
-        Self { max_tokens: 2048, interventions: &[], progress: None }
+        Self { max_tokens: 2048, may_shrink: false, interventions: &[], progress: None }
     }
 }
 
@@ -127,6 +132,32 @@ pub(crate) fn plan_batches(rows: &[TokenRow], max_tokens: usize) -> Vec<Vec<usiz
     batches
 }
 
+/// Runs with `max_tokens`, and from the start with half of it each time `device` has no memory, down to `least`.
+fn within_memory<T>(
+    device: Device,
+    mut max_tokens: usize,
+    least: usize,
+    mut run: impl FnMut(usize) -> Result<T>,
+) -> Result<T> {
+    loop {
+        match run(max_tokens) {
+            Err(Error::Tensor(source)) if no_memory(&source) => {
+                if max_tokens <= least.max(1) {
+                    return Err(Error::OutOfMemory { device, max_tokens, source });
+                }
+                max_tokens = (max_tokens / 2).max(least);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether a device refused an allocation: what the drivers of CUDA, cuBLAS and Metal say.
+fn no_memory(error: &candle_core::Error) -> bool {
+    let said = error.to_string().to_lowercase();
+    ["out of memory", "out_of_memory", "alloc_failed", "outofmemory"].iter().any(|words| said.contains(words))
+}
+
 impl Student {
     /// Captures `plan` over `rows`, whose order the result keeps.
     ///
@@ -134,19 +165,33 @@ impl Student {
     ///
     /// # Errors
     /// Before any work: a row is empty, too long, holds an unknown token or lacks what the readout reads; an
-    /// intervention does not fit. After: a value is not finite, a hook point did not fire once a batch.
+    /// intervention does not fit. Later: the device has no memory for a batch. After: a value is not finite, a hook
+    /// point did not fire once a batch.
     pub fn capture(
         &self,
         rows: &[TokenRow],
         plan: &CapturePlan,
         options: &mut CaptureOptions<'_>,
     ) -> Result<Activations> {
-        let config = self.config();
-        let mut store = Store::new(config, rows, plan)?;
         for intervention in options.interventions {
-            intervention.check(config)?;
+            intervention.check(self.config())?;
         }
-        let batches = plan_batches(rows, options.max_tokens);
+        let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let least = if options.may_shrink { longest } else { options.max_tokens };
+        within_memory(self.device(), options.max_tokens, least, |max_tokens| {
+            self.capture_within(rows, plan, max_tokens, options)
+        })
+    }
+
+    fn capture_within(
+        &self,
+        rows: &[TokenRow],
+        plan: &CapturePlan,
+        max_tokens: usize,
+        options: &mut CaptureOptions<'_>,
+    ) -> Result<Activations> {
+        let mut store = Store::new(self.config(), rows, plan)?;
+        let batches = plan_batches(rows, max_tokens);
         let of_tokens = rows.iter().map(|row| row.ids.len()).sum();
         let mut done = Progress { rows: 0, of_rows: rows.len(), tokens: 0, of_tokens };
         let mut fired = Fired::default();
@@ -168,7 +213,7 @@ impl Student {
         fired.check(&plan.points, batches.len())?;
         let batch_plan = BatchPlan {
             order: "longest first, ties in the order of the data".into(),
-            max_tokens: options.max_tokens,
+            max_tokens,
             batches: batches.len(),
         };
         store.finish(self, batch_plan)
@@ -366,6 +411,41 @@ mod tests {
         let rows: Vec<TokenRow> = [3, 9, 5, 5, 30, 1].map(row).into();
         assert_eq!(plan_batches(&rows, 12), [vec![4], vec![1], vec![2, 3], vec![0, 5]]);
         assert!(plan_batches(&[], 12).is_empty());
+    }
+
+    /// Runs that need `room` tokens at most, and what was tried.
+    fn tried(max_tokens: usize, least: usize, room: usize, words: &str) -> (Result<usize>, Vec<usize>) {
+        let mut tried = Vec::new();
+        let run = |max_tokens| {
+            tried.push(max_tokens);
+            if max_tokens <= room {
+                Ok(max_tokens)
+            } else {
+                Err(candle_core::Error::Msg(words.into()).into())
+            }
+        };
+        (within_memory(Device::Cuda(0), max_tokens, least, run), tried)
+    }
+
+    #[test]
+    fn a_batch_without_memory_is_halved_and_begun_again() {
+        let full = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        for words in [full, "CUBLAS_STATUS_ALLOC_FAILED"] {
+            let (result, all) = tried(4096, 100, 600, words);
+            assert_eq!((result.unwrap(), all), (512, vec![4096, 2048, 1024, 512]));
+        }
+        // As far as rows share a batch, and no further.
+        let (result, all) = tried(4096, 1500, 600, full);
+        assert_eq!(all, [4096, 2048, 1500]);
+        let error = result.unwrap_err();
+        assert_eq!(error.to_string(), "`cuda:0` has no memory for a batch of 1500 tokens");
+        assert!(error.hint().unwrap().contains("--batch-tokens"));
+        // Twins: a budget that may not shrink, another failure, a run that fits.
+        let (result, all) = tried(4096, 4096, 600, full);
+        assert!(matches!(result, Err(Error::OutOfMemory { max_tokens: 4096, .. })) && all == [4096]);
+        let (result, all) = tried(4096, 100, 600, "shape mismatch");
+        assert!(matches!(result, Err(Error::Tensor(_))) && all == [4096]);
+        assert_eq!(tried(4096, 100, 5000, full).1, [4096]);
     }
 
     #[test]

@@ -87,11 +87,14 @@ mod init;
 mod peft;
 mod random;
 mod save;
+mod series;
 mod source;
 mod student;
 mod threads;
 
 mod train;
+
+pub mod doctor;
 
 pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
 pub use chat::{ChatTemplate, Clock, Rendered};
@@ -104,12 +107,14 @@ pub use init::Init;
 pub use intervene::{Edit, Intervention, Positions};
 pub use lora::Lora;
 pub use peft::{AdapterReport, PeftAdapter};
+pub use series::walk::Walk;
+pub use series::{CheckpointAt, Series, checkpoints, in_order, series, step_in};
 pub use source::{Description, Source};
 pub use student::{LoadOptions, Student};
 pub use threads::{on_one_thread, threads};
 pub use tokens::{Shown, ShownToken, TokenRow, Words};
 pub use train::{
-    Gradients, Length, LossOn, Observer, Order, Projections, Schedule, Series, StepLog, Stop, TrainOptions,
-    TrainReport, TrainRow, TrainRows, Watch, Watched, log_spaced_steps, series,
+    Gradients, Length, LossOn, Observer, Order, Projections, Schedule, StepLog, Stop, TrainOptions,
+    TrainReport, TrainRow, TrainRows, Watch, Watched, log_spaced_steps,
 };
 pub use word_level::Special;

@@ -220,6 +220,25 @@ impl Student {
         self.bare.as_deref().unwrap_or(&self.model)
     }
 
+    /// Reads with another's words.
+    pub(crate) fn set_words(&mut self, words: Arc<Words>) {
+        self.words = words;
+    }
+
+    /// Its words, to be shared.
+    pub(crate) fn shared_words(&self) -> Arc<Words> {
+        Arc::clone(&self.words)
+    }
+
+    /// Computes on another device from now on.
+    pub(crate) fn move_to(&mut self, device: Device) -> Result<()> {
+        if device != self.options.device {
+            self.model = self.model.on(&device.open()?)?;
+            self.options.device = device;
+        }
+        Ok(())
+    }
+
     /// Keeps the model as it is for [`Self::bare`], or forgets it.
     pub(crate) fn keep_bare(&mut self, keep: bool) {
         self.bare = keep.then(|| Box::new(self.model.clone()));

@@ -31,6 +31,7 @@ pub mod benchmark;
 pub mod compare;
 pub mod origins;
 pub mod selection;
+pub mod series;
 pub mod steering;
 pub mod streams;
 pub mod tracking;

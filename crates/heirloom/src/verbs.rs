@@ -1,9 +1,11 @@
 //! The verbs of the command line, one file each.
 
+pub(crate) mod adapter;
 pub(crate) mod arm;
 pub(crate) mod arms;
 pub(crate) mod capture;
 pub(crate) mod compare;
+pub(crate) mod doctor;
 pub(crate) mod fit;
 pub(crate) mod grade;
 pub(crate) mod inspect;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use heirloom::prelude::*;
+use heirloom::series::HUB;
 use heirloom_model::Clock;
 use heirloom_record::{Prompt, Rollouts};
 
@@ -40,9 +43,53 @@ pub(crate) struct ModelArgs {
 
 impl ModelArgs {
     fn open(&self) -> anyhow::Result<Source> {
-        must_exist(&self.model, "model", "a model is a Hugging Face folder or a GGUF file")?;
-        Source::open(&self.model)
-            .with_context(|| format!("could not open the model `{}`", self.model.display()))
+        open_model(&self.model)
+    }
+}
+
+fn open_model(model: &Path) -> anyhow::Result<Source> {
+    let context = || format!("could not open the model `{}`", model.display());
+    Source::open(&model_at(model)?).with_context(context)
+}
+
+/// Where a repository of the hub lies on this machine.
+fn fetch(name: &str) -> anyhow::Result<PathBuf> {
+    anyhow::bail!("`{name}`: not yet")
+}
+
+/// Where a model lies on this machine.
+fn model_at(model: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(name) = model.to_str().filter(|name| name.starts_with(HUB)) {
+        return fetch(name);
+    }
+    must_exist(model, "model", "a model is a Hugging Face folder or a GGUF file")?;
+    Ok(model.to_owned())
+}
+
+/// The flags of every verb that may put an adapter on a model.
+#[derive(clap::Args)]
+pub(crate) struct AdapterArgs {
+    /// A PEFT adapter to put on the model
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// Accept an adapter that changes nothing
+    #[arg(long, requires = "adapter")]
+    allow_empty_adapter: bool,
+}
+
+impl AdapterArgs {
+    /// What is not there is said before weights are read.
+    fn check(&self) -> anyhow::Result<()> {
+        let help = "an adapter is a folder in PEFT's format";
+        self.adapter.as_ref().map_or(Ok(()), |adapter| must_exist(adapter, "adapter", help))
+    }
+
+    fn put_on(&self, student: &mut Student) -> anyhow::Result<()> {
+        if let Some(adapter) = &self.adapter {
+            let context = || format!("could not load the adapter `{}`", adapter.display());
+            student.load_adapter(adapter, self.allow_empty_adapter).with_context(context)?;
+        }
+        Ok(())
     }
 }
 
