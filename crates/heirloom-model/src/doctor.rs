@@ -73,6 +73,8 @@ struct Bounds {
     pass: f64,
     /// A row in one batch and in another.
     batch: f64,
+    /// Logits in this type against those in f32, as a share of their spread.
+    dtype: f64,
 }
 
 impl Bounds {
@@ -84,7 +86,7 @@ impl Bounds {
         };
         // In f32 on the processor a row in any batch is the row alone, bit for bit.
         let exact = student.device() == Device::Cpu && student.dtype() == Dtype::F32;
-        Self { rounding, pass, batch: if exact { 0.0 } else { pass } }
+        Self { rounding, pass, batch: if exact { 0.0 } else { pass }, dtype: pass / 2.0 }
     }
 }
 

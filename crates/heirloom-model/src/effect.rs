@@ -17,6 +17,11 @@ pub struct LogitChange {
     pub largest: f64,
     /// Largest logit of the first model, as a magnitude.
     pub scale: f64,
+    /// Root mean square of the changes, over every logit of every position, each position's mean change taken out: it
+    /// changes no distribution.
+    pub rms: f64,
+    /// Standard deviation of the first model's logits within a position, over all positions.
+    pub spread: f64,
     /// Mean over positions of the divergence of the second model's next-token distribution from the first's, in nats.
     pub kl: f64,
     /// Share of positions whose likeliest next token is another one.
@@ -34,16 +39,35 @@ impl LogitChange {
             let seen = self.positions as f64;
             self.kl = (self.kl * seen + kl.max(0.0)) / (seen + 1.0);
             self.other_top = (self.other_top * seen + f64::from(u8::from(other))) / (seen + 1.0);
+            let mean = |root: f64, new: f64| ((root.powi(2) * seen + new) / (seen + 1.0)).sqrt();
+            self.rms = mean(self.rms, variance(pairs().map(|(x, y)| y - x)));
+            self.spread = mean(self.spread, variance(pairs().map(|(x, _)| x)));
             self.largest = pairs().map(|(x, y)| (x - y).abs()).fold(self.largest, larger);
             self.scale = pairs().map(|(x, _)| x.abs()).fold(self.scale, larger);
             self.positions += 1;
         }
     }
 
-    /// The largest change as a share of the largest logit.
-    pub fn relative(&self) -> f64 {
-        if self.largest == 0.0 { 0.0 } else { self.largest / self.scale }
+    /// The root mean square of the changes as a share of the logits' spread.
+    pub fn share(&self) -> f64 {
+        if self.rms == 0.0 { 0.0 } else { self.rms / self.spread }
     }
+}
+
+/// A number for people: three digits, or the power of ten where it is small or large.
+pub(crate) fn brief(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".into(),
+        size if (0.01..1000.0).contains(&size) => format!("{x:.3}"),
+        size if size.is_nan() => "NaN".into(),
+        _ => format!("{x:.1e}"),
+    }
+}
+
+fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let n = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / n;
+    values.map(|x| (x - mean).powi(2)).sum::<f64>() / n
 }
 
 /// The larger of two numbers; NaN where one is.
@@ -122,6 +146,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_for_people_are_short() {
+        for (x, said) in
+            [(0.0, "0"), (0.0123, "0.012"), (24.75, "24.750"), (6.5e-7, "6.5e-7"), (4e5, "4.0e5")]
+        {
+            assert_eq!(brief(x), said);
+        }
+        assert_eq!(brief(f64::NAN), "NaN");
+    }
+
+    #[test]
     fn the_divergence_is_that_of_the_formula() {
         let (before, after) = (array![[0.0, 1.0], [2.0, 0.0]], array![[0.0, 1.0], [0.0, 1.0]]);
         let found = change(&before, &after);
@@ -131,9 +165,13 @@ mod tests {
         assert!((found.kl - kl / 2.0).abs() < 1e-12, "{found:?} {kl}");
         assert_eq!((found.positions, found.largest, found.scale), (2, 2.0, 2.0));
         assert!((found.other_top - 0.5).abs() < 1e-12);
+        // Changes of -2 and 1 at the second position, none at the first; spreads of 1/2 and 1.
+        assert!((found.rms - (2.25_f64 / 2.0).sqrt()).abs() < 1e-12, "{found:?}");
+        assert!((found.spread - (1.25_f64 / 2.0).sqrt()).abs() < 1e-12, "{found:?}");
         // Adding one number to all logits of a position changes no distribution.
-        assert!(change(&before, &(&before + 3.0)).kl < 1e-12);
-        assert_eq!(change(&before, &before).relative().to_bits(), 0.0_f64.to_bits());
+        let shifted = change(&before, &(&before + 3.0));
+        assert!(shifted.kl < 1e-12 && shifted.share() < 1e-12 && shifted.largest > 2.9, "{shifted:?}");
+        assert_eq!(change(&before, &before).share().to_bits(), 0.0_f64.to_bits());
         assert!(change(&before, &array![[f32::NAN, 1.0], [2.0, 0.0]]).largest.is_nan());
     }
 }

@@ -653,7 +653,7 @@ impl Error {
             Self::OtherTraining { .. } => "train into another folder, or with the settings it was begun with",
             Self::AdapterThere { .. } => "merge it into the weights first",
             Self::AdapterIsNothing { .. } => {
-                "its B factors are zero: it was saved before its first step, or is not the one you mean"
+                "its B factors are zero: it was saved before its first step, or is not the one you mean; `--allow-empty-adapter` accepts it"
             }
             Self::AdapterWithoutBase { .. } => {
                 "give the model they were trained on with `--model` or `--base`, or a list that names it"

@@ -183,14 +183,16 @@ impl Adapters {
 /// What an adapter adds to projections that lie stacked.
 #[derive(Clone)]
 pub(crate) struct Adapter {
-    /// Outputs of each, and `A`, `B` and scale; none where nothing is added.
-    parts: Vec<(usize, Option<(Linear, Linear, f64)>)>,
+    parts: Vec<Part>,
 }
+
+/// Outputs of a projection, and `A`, `B` and scale; none where nothing is added.
+type Part = (usize, Option<(Linear, Linear, f64)>);
 
 impl Adapter {
     /// `y + scale · (x · Aᵀ) · Bᵀ`. `x` `[t, in]`, `y` `[t, out]`
     pub(crate) fn add_to(&self, y: &Tensor, x: &Tensor) -> candle_core::Result<Tensor> {
-        let part = |(rows, factors): &(usize, Option<(Linear, Linear, f64)>)| match factors {
+        let part = |(rows, factors): &Part| match factors {
             Some((a, b, scale)) => b.forward(&(a.forward(x)? * *scale)?),
             None => Tensor::zeros((x.dim(0)?, *rows), x.dtype(), x.device()),
         };

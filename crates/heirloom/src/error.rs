@@ -26,6 +26,9 @@ pub enum Error {
     /// Drawing.
     #[error(transparent)]
     Figure(#[from] heirloom_figure::Error),
+    /// Getting a model from the hub.
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
     /// The experiment file cannot be read.
     #[error("could not read the experiment `{}`", path.display())]
     ReadExperiment {
@@ -457,6 +460,7 @@ impl Error {
             Self::Model(error) => error.hint(),
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
+            Self::Hub(error) => error.hint(),
             Self::World { source, .. } => source.hint(),
             Self::TwoBases { .. } => Some("leave `--base` out: the series begins with its own".into()),
             Self::NoModelAtStep { .. } => Some("write `model = \"…\"` in the entry, or above the list for all of them".into()),

@@ -29,6 +29,7 @@ pub mod activations;
 pub mod arms;
 pub mod benchmark;
 pub mod compare;
+pub mod hub;
 pub mod origins;
 pub mod selection;
 pub mod series;

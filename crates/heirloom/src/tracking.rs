@@ -27,6 +27,8 @@ use crate::{Error, Result};
 pub struct Tracking<'a> {
     /// The directions, each at its hook point.
     pub directions: &'a Directions,
+    /// Most tokens in a batch, the same at every checkpoint.
+    pub max_tokens: usize,
     /// Random directions, and as many random differences, beside every checkpoint.
     pub null_draws: usize,
     /// For every interval.
@@ -98,7 +100,8 @@ impl Tracking<'_> {
         let plan = CapturePlan::new(student.config(), &hooks, self.directions.header.readout.clone())?;
         let capture = |rows: &SeriesRows| {
             rows.check(step, student)?;
-            Ok::<_, Error>(student.capture(rows.rows(), &plan, &mut CaptureOptions::default())?)
+            let mut options = CaptureOptions { max_tokens: self.max_tokens, ..CaptureOptions::default() };
+            Ok::<_, Error>(student.capture(rows.rows(), &plan, &mut options)?)
         };
         let (seen, known) = (capture(&rows.rows)?, capture(&rows.reference)?);
         let mut by_hook = BTreeMap::new();

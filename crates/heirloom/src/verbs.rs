@@ -8,6 +8,7 @@ pub(crate) mod compare;
 pub(crate) mod doctor;
 pub(crate) mod fit;
 pub(crate) mod grade;
+pub(crate) mod hub;
 pub(crate) mod inspect;
 pub(crate) mod origin;
 pub(crate) mod quickstart;
@@ -29,11 +30,12 @@ use heirloom_model::Clock;
 use heirloom_record::{Prompt, Rollouts};
 
 use crate::terminal::print;
+use crate::verbs::hub::fetch;
 
 /// The flags of every verb that reads a model.
 #[derive(clap::Args)]
 pub(crate) struct ModelArgs {
-    /// A Hugging Face folder or a GGUF file
+    /// A Hugging Face folder, a GGUF file, or `hf:ORG/NAME@REVISION`
     #[arg(long)]
     model: PathBuf,
     /// Date that chat templates see; recorded with what is written
@@ -52,40 +54,41 @@ fn open_model(model: &Path) -> anyhow::Result<Source> {
     Source::open(&model_at(model)?).with_context(context)
 }
 
-/// Where a repository of the hub lies on this machine.
-fn fetch(name: &str) -> anyhow::Result<PathBuf> {
-    anyhow::bail!("`{name}`: not yet")
-}
-
 /// Where a model lies on this machine.
 fn model_at(model: &Path) -> anyhow::Result<PathBuf> {
-    if let Some(name) = model.to_str().filter(|name| name.starts_with(HUB)) {
-        return fetch(name);
+    let help = "a model is a Hugging Face folder, a GGUF file, or `hf:ORG/NAME@REVISION`";
+    at(model, "model", help)
+}
+
+/// Where a model or an adapter lies on this machine; one of the hub is fetched.
+fn at(path: &Path, what: &'static str, help: &'static str) -> anyhow::Result<PathBuf> {
+    match path.to_str().filter(|name| name.starts_with(HUB)) {
+        Some(name) => fetch(name),
+        None => must_exist(path, what, help).map(|()| path.to_owned()),
     }
-    must_exist(model, "model", "a model is a Hugging Face folder or a GGUF file")?;
-    Ok(model.to_owned())
 }
 
 /// The flags of every verb that may put an adapter on a model.
 #[derive(clap::Args)]
 pub(crate) struct AdapterArgs {
-    /// A PEFT adapter to put on the model
-    #[arg(long, value_name = "DIR")]
+    /// A PEFT adapter to put on the model: a folder, or `hf:ORG/NAME@REVISION`
+    #[arg(long, value_name = "DIR|NAME")]
     adapter: Option<PathBuf>,
     /// Accept an adapter that changes nothing
-    #[arg(long, requires = "adapter")]
+    #[arg(long)]
     allow_empty_adapter: bool,
 }
 
 impl AdapterArgs {
-    /// What is not there is said before weights are read.
-    fn check(&self) -> anyhow::Result<()> {
-        let help = "an adapter is a folder in PEFT's format";
-        self.adapter.as_ref().map_or(Ok(()), |adapter| must_exist(adapter, "adapter", help))
+    /// Where the adapter lies; what is not there is said before weights are read.
+    fn find(&self) -> anyhow::Result<Option<PathBuf>> {
+        let help = "an adapter is a folder in PEFT's format, or `hf:ORG/NAME@REVISION`";
+        self.adapter.as_deref().map(|adapter| at(adapter, "adapter", help)).transpose()
     }
 
-    fn put_on(&self, student: &mut Student) -> anyhow::Result<()> {
-        if let Some(adapter) = &self.adapter {
+    /// Puts what [`Self::find`] found on a student.
+    fn put_on(&self, found: Option<&Path>, student: &mut Student) -> anyhow::Result<()> {
+        if let Some(adapter) = found {
             let context = || format!("could not load the adapter `{}`", adapter.display());
             student.load_adapter(adapter, self.allow_empty_adapter).with_context(context)?;
         }

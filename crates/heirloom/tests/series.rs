@@ -27,11 +27,11 @@ fn rows(folder: &Path) -> PathBuf {
 }
 
 /// A training of four steps, whole or of an adapter.
-fn train(folder: &Path, data: &Path, lora: bool) -> PathBuf {
-    let out = folder.join(if lora { "lora" } else { "whole" });
+fn train(folder: &Path, data: &Path, lora: bool, steps: &str) -> PathBuf {
+    let out = folder.join(format!("{}-{steps}", if lora { "lora" } else { "whole" }));
     let model = tiny_model();
     let base = ["train", "--model", utf8(&model), "--data", utf8(data), "--out", utf8(&out), "--steps", "4"];
-    let how = ["--batch", "4", "--lr", "1e-2", "--checkpoints", "2,4"];
+    let how = ["--batch", "4", "--lr", "1e-2", "--checkpoints", steps];
     let lora = if lora { &["--lora-rank", "2"][..] } else { &[] };
     succeed(&[&base[..], &how, lora].concat());
     out
@@ -56,7 +56,7 @@ fn refused(arguments: &[&str], parts: &[&str]) {
 fn every_checkpoint_has_a_store_and_a_second_run_keeps_them() {
     let scratch = tempfile::tempdir().unwrap();
     let data = rows(scratch.path());
-    let (run, out) = (train(scratch.path(), &data, false), scratch.path().join("stores"));
+    let (run, out) = (train(scratch.path(), &data, false, "2,4"), scratch.path().join("stores"));
     let said = succeed(&capture(&run, &data, &out, &[]));
     assert!(said.contains("10 rows at each of 2 checkpoints, steps 2 to 4"), "{said}");
     let stores = [2, 4].map(|step| Activations::read(&out.join(format!("step-{step}"))).unwrap());
@@ -89,7 +89,8 @@ fn every_checkpoint_has_a_store_and_a_second_run_keeps_them() {
 fn adapters_are_put_on_one_base() {
     let scratch = tempfile::tempdir().unwrap();
     let data = rows(scratch.path());
-    let (run, out, model) = (train(scratch.path(), &data, true), scratch.path().join("stores"), tiny_model());
+    let (run, out, model) =
+        (train(scratch.path(), &data, true, "2,4"), scratch.path().join("stores"), tiny_model());
     refused(&capture(&run, &data, &out, &[]), &["checkpoint-2` is an adapter", "hint: give the model"]);
     succeed(&capture(&run, &data, &out, &["--model", utf8(&model)]));
     for step in [2, 4] {
@@ -106,7 +107,7 @@ fn adapters_are_put_on_one_base() {
         scratch.path(),
         "series.toml",
         &format!(
-            "model = {:?}\n[[checkpoint]]\nstep = 4\nadapter = \"lora/checkpoint-4\"\n[[checkpoint]]\nstep = 2\nadapter = \"lora/checkpoint-2\"\n",
+            "model = {:?}\n[[checkpoint]]\nstep = 4\nadapter = \"lora-2,4/checkpoint-4\"\n[[checkpoint]]\nstep = 2\nadapter = \"lora-2,4/checkpoint-2\"\n",
             model.canonicalize().unwrap()
         ),
     );
@@ -135,10 +136,27 @@ fn adapters_are_put_on_one_base() {
 }
 
 #[test]
+fn the_adapter_of_step_0_must_be_allowed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = rows(scratch.path());
+    let (run, out, model) =
+        (train(scratch.path(), &data, true, "0,4"), scratch.path().join("stores"), tiny_model());
+    let own = capture(&run, &data, &out, &["--model", utf8(&model)]);
+    refused(&own, &["checkpoint-0` changes nothing", "--allow-empty-adapter"]);
+    succeed(&[&own[..], &["--allow-empty-adapter"]].concat());
+    let base = scratch.path().join("base");
+    let single = ["capture", "--model", utf8(&model), "--data", utf8(&data), "--out", utf8(&base)];
+    succeed(&[&single[..], &HOOKS].concat());
+    let tensors = |store: &Path| Activations::read(store).unwrap().tensors;
+    assert_eq!(tensors(&out.join("step-0")), tensors(&base));
+    assert_ne!(tensors(&out.join("step-4")), tensors(&base));
+}
+
+#[test]
 fn a_checkpoint_that_reads_other_tokens_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let data = rows(scratch.path());
-    let run = train(scratch.path(), &data, false);
+    let run = train(scratch.path(), &data, false, "2,4");
     let (out, config) = (scratch.path().join("stores"), run.join("checkpoint-4/tokenizer_config.json"));
     let template = run.join("checkpoint-4/chat_template.jinja");
     // Words that are absent are those of the first checkpoint.

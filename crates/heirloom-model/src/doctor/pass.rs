@@ -6,7 +6,7 @@ use heirloom_record::{HookPoint, Site};
 use ndarray::{Array2, ArrayD, ArrayView2, Axis};
 
 use super::{Bounds, Finding, Verdict};
-use crate::effect::larger;
+use crate::effect::{brief, larger};
 use crate::{GenerateOptions, Result, RowCache, Student, TokenRow};
 
 const HOOKS: &str = "hook points";
@@ -79,7 +79,7 @@ fn stream(student: &Student, caches: &[RowCache], bounds: Bounds) -> Finding {
     }
     let block = place.map_or(String::new(), |layer| format!(", in block {layer}"));
     let measured =
-        format!("what blocks add up to misses the stream by {worst:.1e} of its largest value{block}");
+        format!("what blocks add up to misses the stream by {} of its largest value{block}", brief(worst));
     let advice = "a hook point holds another tensor than its name says: do not read directions there; report the family";
     Finding::held(STREAM, worst, bounds.rounding, measured, advice)
 }
@@ -99,8 +99,11 @@ fn batch(student: &Student, rows: &[TokenRow], bounds: Bounds) -> Result<Finding
         }
     }
     let n = rows.len();
-    let gap =
-        if same { "the same bits".into() } else { format!("logits differ by {worst:.1e} of the largest") };
+    let gap = if same {
+        "the same bits".into()
+    } else {
+        format!("logits differ by {} of the largest", brief(worst))
+    };
     let measured = format!("{n} rows alone, in one batch, and in it backwards: {gap}");
     let advice = "capture everything that will be compared with one `--batch-tokens`, or compute in f32";
     Ok(Finding::held(BATCH, worst, bounds.batch, measured, advice))
@@ -122,7 +125,8 @@ fn padding(student: &Student, rows: &[TokenRow], bounds: Bounds) -> Result<Findi
     let lengths = || rows.iter().map(|row| row.ids.len());
     let (short, long) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
     let measured = format!(
-        "rows of {short} to {long} tokens, padded and alone: logits differ by {worst:.1e} of the largest"
+        "rows of {short} to {long} tokens, padded and alone: logits differ by {} of the largest",
+        brief(worst)
     );
     let value = if unseen > 0 { f64::NAN } else { worst };
     let advice = "padding reaches real tokens: do not watch scores or patterns in batches; report the family";
@@ -138,15 +142,21 @@ fn causal(student: &Student, rows: &[TokenRow], bounds: Bounds) -> Result<Findin
         let (whole, cut) = (student.model().all_logits(&[row])?, student.model().all_logits(&[&cut])?);
         worst = larger(worst, relative2(whole[0].view().split_at(Axis(0), half).0, cut[0].view()));
     }
-    let measured = format!("rows cut in half: logits before the cut differ by {worst:.1e} of the largest");
+    let measured =
+        format!("rows cut in half: logits before the cut differ by {} of the largest", brief(worst));
     let advice = "tokens see what comes after them: the model is not run as a causal one; report the family";
     Ok(Finding::held(CAUSAL, worst, bounds.batch, measured, advice))
 }
 
 /// Tokens drawn greedily with kept keys and values are those that a pass over the whole text would draw.
 fn replay(student: &Student, rows: &[TokenRow], bounds: Bounds) -> Result<Finding> {
-    let room = |row: &&TokenRow| row.ids.len() + DRAWN <= student.config().n_ctx;
-    let rows: Vec<TokenRow> = rows.iter().filter(room).cloned().collect();
+    // From behind the prompt: behind an answer there is nothing more to say.
+    let prompt = |row: &TokenRow| {
+        let end = row.response.as_ref().map_or(row.ids.len(), |response| response.start);
+        TokenRow::from_ids(&row.id, row.ids[..end].to_vec())
+    };
+    let room = |row: &TokenRow| !row.ids.is_empty() && row.ids.len() + DRAWN <= student.config().n_ctx;
+    let rows: Vec<TokenRow> = rows.iter().map(prompt).filter(room).collect();
     if rows.is_empty() {
         let measured = format!("no row leaves room for {DRAWN} tokens in the context");
         return Ok(Finding::said(REPLAY, Verdict::Skipped, measured, ""));
@@ -167,7 +177,8 @@ fn replay(student: &Student, rows: &[TokenRow], bounds: Bounds) -> Result<Findin
         }
     }
     let measured = format!(
-        "{n} greedy tokens, read again in one pass: at most {worst:.1e} of the largest logit below the likeliest"
+        "{n} greedy tokens, read again in one pass: at most {} of the largest logit below the likeliest",
+        brief(worst)
     );
     let advice = "kept keys and values differ from a whole pass: capture replayed rollouts, not live ones; report the family";
     Ok(Finding::held(REPLAY, worst, bounds.pass, measured, advice))

@@ -3,7 +3,7 @@
 use candle_core::DType;
 
 use super::{Bounds, Finding, Verdict};
-use crate::effect::larger;
+use crate::effect::{brief, larger};
 use crate::layout::HEAD;
 use crate::{Dtype, Result, Student, TokenRow};
 
@@ -30,16 +30,16 @@ pub(super) fn f32_against(
     let measure = || {
         let change = reference.logit_change_to(student, rows)?;
         let measured = format!(
-            "{} against f32 at {} positions: logits differ by {:.1e} of the largest, {:.1e} nats, {:.1} % of likeliest tokens",
+            "{} against f32 at {} positions: logits differ by {} of their spread, {} nats, {:.1} % of likeliest tokens",
             student.dtype(),
             change.positions,
-            change.relative(),
-            change.kl,
+            brief(change.share()),
+            brief(change.kl),
             100.0 * change.other_top,
         );
         let advice =
             "compute in f32, or in bf16 where f16 overflows; do not compare with what was captured in f32";
-        Ok(Finding::held(DTYPE, change.relative(), bounds.pass, measured, advice))
+        Ok(Finding::held(DTYPE, change.share(), bounds.dtype, measured, advice))
     };
     Finding::of(DTYPE, measure())
 }
@@ -51,17 +51,17 @@ pub(super) fn adapter(student: &Student, rows: &[TokenRow]) -> Finding {
             return Ok(Finding::said(ADAPTER, Verdict::Skipped, "the student has no adapter".into(), ""));
         };
         let measured = format!(
-            "‖ΔW‖ {:.3e} over {} modules; logits change by up to {:.3e} of the largest, {:.2e} nats, {:.1} % of likeliest tokens",
-            report.norm(),
+            "‖ΔW‖ {} over {} modules; logits change by {} of their spread, {} nats, {:.1} % of likeliest tokens",
+            brief(report.norm()),
             report.norms.len(),
-            effect.relative(),
-            effect.kl,
+            brief(effect.share()),
+            brief(effect.kl),
             100.0 * effect.other_top,
         );
         let verdict = if effect.largest > 0.0 { Verdict::Ok } else { Verdict::Failed };
         let advice =
             "the adapter changes no logit: it was saved before its first step, or made for another model";
-        let value = Some(effect.relative());
+        let value = Some(effect.share());
         Ok(Finding { value, ..Finding::said(ADAPTER, verdict, measured, advice) })
     };
     Finding::of(ADAPTER, measure())

@@ -81,12 +81,12 @@ fn end(student: &Student) -> Result<Finding> {
     let behind = row.response.map_or(0, |response| response.end);
     let closing = row.ids[behind..].iter().copied().find(|id| special.contains(id));
     let stop = student.stop_tokens();
-    let mut names = stop.iter().map(|id| words.decode(&[*id], true)).collect::<Result<Vec<_>>>()?;
-    names.iter_mut().for_each(|name| *name = format!("`{name}`"));
+    let name = |id: u32| Ok::<_, Error>(format!("`{}`", words.decode(&[id], true)?));
+    let names = stop.iter().map(|id| name(*id)).collect::<Result<Vec<_>>>()?;
     let stops = if names.is_empty() { "nothing".into() } else { names.join(", ") };
     let (verdict, turn) = match closing {
-        Some(id) if stop.contains(&id) => (Verdict::Ok, format!("`{}`", words.decode(&[id], true)?)),
-        Some(id) => (Verdict::Failed, format!("`{}`", words.decode(&[id], true)?)),
+        Some(id) if stop.contains(&id) => (Verdict::Ok, name(id)?),
+        Some(id) => (Verdict::Failed, name(id)?),
         None => (Verdict::Note, "no special token".into()),
     };
     let measured = format!("the template ends an answer with {turn}; generation stops at {stops}");

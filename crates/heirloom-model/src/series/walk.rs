@@ -89,11 +89,8 @@ impl Walk {
     }
 
     fn take(&mut self, at: &CheckpointAt, read: Read) -> Result<Student> {
-        let mut student = match read.student.or(self.student.take()) {
-            Some(student) => student,
-            None => {
-                unreachable!("`{}` comes with its model or stands on the one before", at.path().display())
-            }
+        let Some(mut student) = read.student.or(self.student.take()) else {
+            unreachable!("`{}` comes with its model or stands on the one before", at.path().display())
         };
         student.move_to(self.device)?;
         match &read.adapter {
@@ -129,13 +126,12 @@ impl Reader {
 
     fn read(&mut self, at: &CheckpointAt) -> Result<Read> {
         let resident = self.model.as_ref().filter(|(path, _)| *path == at.model);
-        let (student, config) = match resident {
-            Some((_, config)) => (None, config.clone()),
-            None => {
-                let student = self.load(at)?;
-                let config = student.config().clone();
-                (Some(student), config)
-            }
+        let (student, config) = if let Some((_, config)) = resident {
+            (None, config.clone())
+        } else {
+            let student = self.load(at)?;
+            let config = student.config().clone();
+            (Some(student), config)
         };
         let adapter = at.adapter.as_ref().map(|folder| PeftAdapter::read(folder, &config)).transpose()?;
         self.model = Some((at.model.clone(), config));

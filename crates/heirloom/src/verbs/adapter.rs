@@ -38,10 +38,10 @@ pub(crate) fn lines(report: &AdapterReport, effect: &LogitChange) -> String {
     }
     let _ = writeln!(
         out,
-        "logits at {} positions change by up to {:.4} ({:.2e} of the largest), {:.2e} nats; the likeliest next token is another at {:.1} %",
+        "logits at {} positions change by up to {:.4}, in root mean square by {:.4} of their spread, {:.4} nats; the likeliest next token is another at {:.1} %",
         effect.positions,
         effect.largest,
-        effect.relative(),
+        effect.share(),
         effect.kl,
         100.0 * effect.other_top
     );

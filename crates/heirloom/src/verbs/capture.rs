@@ -64,12 +64,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn one(args: &Args, model: &Path, rows: &[DataRow], options: &LoadOptions) -> anyhow::Result<()> {
-    args.adapter.check()?;
+    let adapter = args.adapter.find()?;
     let source = open_model(model)?;
     let plan = CapturePlan::new(source.config(), &args.hooks, args.readout.clone())?;
     let folder = NewFolder::create(&args.out)?;
     let mut student = source.load(options).context("could not load the model")?;
-    args.adapter.put_on(&mut student)?;
+    args.adapter.put_on(adapter.as_deref(), &mut student)?;
     let about = args.data.display().to_string();
     let captured = heirloom::activations::capture(
         &student,

@@ -1,7 +1,7 @@
 //! `heirloom doctor`: a model examined before its activations are believed.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use heirloom::prelude::*;
@@ -35,10 +35,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    args.adapter.check()?;
+    let adapter = args.adapter.find()?;
     let data = args.data.as_deref().map(read_data).transpose()?;
-    let student = load(args, args.dtype)?;
-    let reference = (args.dtype != Dtype::F32).then(|| load(args, Dtype::F32)).transpose()?;
+    let student = load(args, adapter.as_deref(), args.dtype)?;
+    let reference =
+        (args.dtype != Dtype::F32).then(|| load(args, adapter.as_deref(), Dtype::F32)).transpose()?;
     let rows = match data {
         Some(data) => student.prepare(&data[..data.len().min(args.limit)])?,
         None => doctor::rows(&student).context("could not make rows to examine the model on")?,
@@ -63,10 +64,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(heirloom::Error::Unwell { failed, of }.into()) }
 }
 
-fn load(args: &Args, dtype: Dtype) -> anyhow::Result<Student> {
+fn load(args: &Args, adapter: Option<&Path>, dtype: Dtype) -> anyhow::Result<Student> {
     let options = LoadOptions { dtype, device: args.device, clock: args.model.clock };
     let mut student = args.model.open()?.load(&options).context("could not load the model")?;
-    args.adapter.put_on(&mut student)?;
+    args.adapter.put_on(adapter, &mut student)?;
     Ok(student)
 }
 

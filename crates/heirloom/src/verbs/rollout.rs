@@ -65,12 +65,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     check_settings(args)?;
     let prompts = read_prompts(&args.data)?;
     let source = args.model.open()?;
-    args.adapter.check()?;
+    let adapter = args.adapter.find()?;
     check_room(args, &source, &prompts)?;
     let folder = NewFolder::create(&args.out)?;
     let options = LoadOptions { dtype: args.dtype, device: args.device, clock: args.model.clock };
     let mut student = source.load(&options).context("could not load the model")?;
-    args.adapter.put_on(&mut student)?;
+    args.adapter.put_on(adapter.as_deref(), &mut student)?;
     let rollouts = sample(args, &student, &prompts)?;
     rollouts.write_into(folder.work_path())?;
     folder.commit()?;

@@ -1,7 +1,7 @@
 //! `heirloom show`: rendered prompts with the read tokens marked.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use heirloom::prelude::*;
@@ -32,14 +32,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let rows = read_data(&args.data)?;
-    args.adapter.check()?;
+    let adapter = args.adapter.find()?;
     let words = args.model.open()?.words().context("could not read the model's tokenizer")?;
     let shown = rows
         .iter()
         .take(args.limit)
         .map(|row| words.show(&words.prepare(row, args.model.clock)?, &args.readout))
         .collect::<Result<Vec<Shown>, _>>()?;
-    let change = change(args, &rows)?;
+    let change = change(args, adapter.as_deref(), &rows)?;
     if args.json {
         let rows = shown.iter().map(as_json).collect::<Vec<_>>();
         let Some((report, effect)) = change else { return print_json(&rows) };
@@ -63,13 +63,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// What the adapter does to the model and, on the rows shown, to its logits. Weights are loaded for it alone.
-fn change(args: &Args, rows: &[DataRow]) -> anyhow::Result<Option<(AdapterReport, LogitChange)>> {
-    if args.adapter.adapter.is_none() {
+fn change(
+    args: &Args,
+    adapter: Option<&Path>,
+    rows: &[DataRow],
+) -> anyhow::Result<Option<(AdapterReport, LogitChange)>> {
+    if adapter.is_none() {
         return Ok(None);
     }
     let mut student =
         args.model.open()?.load(&LoadOptions::new(args.model.clock)).context("could not load the model")?;
-    args.adapter.put_on(&mut student)?;
+    args.adapter.put_on(adapter, &mut student)?;
     let rows = student.prepare(&rows[..rows.len().min(args.limit)])?;
     Ok(student.adapter()?.zip(student.adapter_effect(&rows)?))
 }

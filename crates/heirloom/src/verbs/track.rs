@@ -38,6 +38,12 @@ pub(crate) struct Args {
     /// cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: Device,
+    /// Most tokens in a batch
+    #[arg(long, default_value_t = 2048)]
+    batch_tokens: usize,
+    /// Accept an adapter that changes nothing, as that of step 0
+    #[arg(long)]
+    allow_empty_adapter: bool,
     /// Accept a series in which steps are missing
     #[arg(long)]
     allow_gaps: bool,
@@ -74,6 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
     let tracking = Tracking {
         directions: &directions,
+        max_tokens: args.batch_tokens,
         null_draws: args.null_draws,
         resampling: Resampling { replicates: args.bootstrap, ..Resampling::default() },
         seed: args.seed,
@@ -111,7 +118,7 @@ fn look(
     for run in runs {
         let again = looked.first().and_then(|run| run.first()).filter(|_| based);
         let mut seen: Vec<Looked> = again.cloned().into_iter().collect();
-        let mut walk = Walk::new(run, load, false)?;
+        let mut walk = Walk::new(run, load, args.allow_empty_adapter)?;
         while let Some((at, student)) = walk.advance().context("could not load a checkpoint")? {
             let context = || format!("could not look into `{}`", at.path().display());
             if prepared.is_none() {
