@@ -82,6 +82,7 @@ mod capture;
 mod effect;
 mod generate;
 mod intervene;
+mod memory;
 
 mod init;
 mod peft;

@@ -262,10 +262,12 @@ mod tests {
         let (q, k) = ("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj");
         let plain = Lora { rank: 4, alpha: 6.0, ..Lora::default() };
         let own = Lora { ranks: [(q.into(), 9)].into(), alphas: [(k.into(), 2.0)].into(), ..plain.clone() };
-        let scales = |lora: &Lora| [q, k].map(|path| lora.scale_of(path));
-        assert_eq!(scales(&plain), [1.5, 1.5]);
-        assert_eq!(scales(&own), [6.0 / 9.0, 0.5]);
-        assert_eq!(scales(&Lora { rslora: true, ..own }), [2.0, 1.0]);
+        let root = Lora { rslora: true, ..own.clone() };
+        for (lora, expected) in [(plain, [1.5, 1.5]), (own, [6.0 / 9.0, 0.5]), (root, [2.0, 1.0])] {
+            for (path, expected) in [q, k].into_iter().zip(expected) {
+                assert!((lora.scale_of(path) - expected).abs() < 1e-12, "{lora:?} {path}");
+            }
+        }
     }
 
     #[test]

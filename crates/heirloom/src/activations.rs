@@ -133,16 +133,15 @@ pub fn capture(
     progress: &mut dyn crate::Progress,
     about: &str,
 ) -> Result<Activations> {
-    let options = CaptureOptions { max_tokens, may_shrink: true, ..CaptureOptions::default() };
-    capture_rows(student, &student.prepare(rows)?, plan, options, progress, about)
+    capture_rows(student, &student.prepare(rows)?, plan, (max_tokens, true), progress, about)
 }
 
-/// [`capture`] of rows that are tokenized, by `options`.
+/// [`capture`] of rows that are tokenized, in batches of so many tokens, which may shrink or not.
 pub fn capture_rows(
     student: &Student,
     rows: &[TokenRow],
     plan: &CapturePlan,
-    options: CaptureOptions<'_>,
+    (max_tokens, may_shrink): (usize, bool),
     progress: &mut dyn crate::Progress,
     about: &str,
 ) -> Result<Activations> {
@@ -152,8 +151,9 @@ pub fn capture_rows(
     let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
     progress.begin("capture", about, tokens as u64, "tokens");
     let mut advance = |done: heirloom_model::Progress| progress.advance(done.tokens as u64);
-    let captured =
-        student.capture(rows, plan, &mut CaptureOptions { progress: Some(&mut advance), ..options });
+    let mut options =
+        CaptureOptions { max_tokens, may_shrink, interventions: &[], progress: Some(&mut advance) };
+    let captured = student.capture(rows, plan, &mut options);
     progress.end();
     Ok(captured?)
 }

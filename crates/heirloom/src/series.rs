@@ -157,6 +157,7 @@ impl SeriesRows {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for one that can fail")]
     fn fetch(name: &str) -> Result<PathBuf> {
         Ok(Path::new("cache").join(name.replace([':', '/', '@'], "-")))
     }

@@ -165,7 +165,9 @@ fn a_checkpoint_that_reads_other_tokens_is_refused() {
         .into_iter()
         .map(|path| (path.clone(), std::fs::read(path).unwrap()))
         .collect();
-    taken.iter().for_each(|(path, _)| std::fs::remove_file(path).unwrap());
+    for (path, _) in &taken {
+        std::fs::remove_file(path).unwrap();
+    }
     succeed(&capture(&run, &data, &out, &[]));
     // Twin: another template is another text.
     for (path, bytes) in &taken {

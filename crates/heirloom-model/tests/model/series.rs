@@ -38,6 +38,24 @@ fn every_checkpoint_is_what_it_is_alone() {
 }
 
 #[test]
+fn the_next_checkpoint_is_read_while_this_one_works() {
+    // Gone from the disk before it is asked for; the reader may be slow to begin, so there are three tries.
+    let read_ahead = |wait: u64| {
+        let next = copy("llama-gqa");
+        let series = vec![
+            at(0, "llama-tied-mha", None),
+            CheckpointAt { step: 1, model: next.path().into(), adapter: None },
+        ];
+        let mut walk = Walk::new(series, options(), false).unwrap();
+        walk.advance().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        drop(next);
+        walk.advance().is_ok()
+    };
+    assert!([200, 1000, 5000].into_iter().any(read_ahead));
+}
+
+#[test]
 fn a_checkpoint_that_cannot_be_read_ends_the_walk_and_is_named() {
     let damaged = copy("llama-gqa");
     std::fs::write(damaged.path().join("model.safetensors"), "short").unwrap();

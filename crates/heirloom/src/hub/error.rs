@@ -144,7 +144,7 @@ impl HubError {
             Self::Unreachable { .. } => {
                 "check the connection and HF_ENDPOINT, and run it again: a broken download goes on where it broke; with HF_HUB_OFFLINE=1 what is in the cache is used"
             }
-            Self::Nothing { there, .. } if there.iter().any(|file| file.ends_with(".bin")) => {
+            Self::Nothing { there, .. } if there.iter().any(|file| file.starts_with("pytorch_model")) => {
                 "its weights are pickled: load it with transformers and save it again with `save_pretrained(…, safe_serialization=True)`"
             }
             Self::Nothing { .. } => {

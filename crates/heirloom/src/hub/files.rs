@@ -48,13 +48,11 @@ pub(super) fn weights(name: &Name, there: &[String], folder: &Path) -> Result<Ve
     }
     let gguf: Vec<&String> =
         there.iter().filter(|file| file.to_lowercase().ends_with(".gguf") && !file.contains('/')).collect();
-    match &gguf[..] {
-        [one] => Ok(vec![(*one).clone()]),
-        _ => {
-            let missing = format!("`{WEIGHTS}`, `{INDEX}` or one `.gguf` file");
-            Err(HubError::Nothing { name: name.to_string(), missing, there: there.to_vec() })
-        }
+    if let [one] = &gguf[..] {
+        return Ok(vec![(*one).clone()]);
     }
+    let missing = format!("`{WEIGHTS}`, `{INDEX}` or one `.gguf` file");
+    Err(HubError::Nothing { name: name.to_string(), missing, there: there.to_vec() })
 }
 
 /// What a snapshot lacks to be loaded.
@@ -101,4 +99,62 @@ pub(super) fn check(path: &Path) -> Result<()> {
     }
     std::fs::remove_file(&blob).and_then(|()| std::fs::remove_file(path)).map_err(cache)?;
     Err(HubError::Damaged { path: path.to_owned(), expected: name, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(there: &[&str], index: &str) -> Result<Vec<String>, String> {
+        let scratch = tempfile::tempdir().unwrap();
+        heirloom_record::write_file(&scratch.path().join(INDEX), index.as_bytes()).unwrap();
+        let there: Vec<String> = there.iter().map(|name| (*name).to_owned()).collect();
+        let name = Name { repo: "org/name".into(), revision: "main".into() };
+        weights(&name, &there, scratch.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn weights_are_those_that_the_loader_reads() {
+        let index = r#"{"weight_map":{"a":"s-2.safetensors","b":"s-1.safetensors","c":"s-2.safetensors"}}"#;
+        for (there, expected) in [
+            (&["config.json", WEIGHTS, "onnx/model.onnx"][..], &[WEIGHTS][..]),
+            (
+                &[INDEX, "s-1.safetensors", "s-2.safetensors", "s-3.safetensors"],
+                &["s-1.safetensors", "s-2.safetensors"],
+            ),
+            (&["adapter_config.json", ADAPTER[1]], &[ADAPTER[1]]),
+            (&["README.md", "tiny-Q4.gguf", "old/tiny-Q8.gguf"], &["tiny-Q4.gguf"]),
+        ] {
+            assert_eq!(chosen(there, index).unwrap(), expected, "{there:?}");
+        }
+        for (there, text) in [
+            (&["a.gguf", "b.gguf"][..], "or one `.gguf` file; it has a.gguf, b.gguf"),
+            (&["pytorch_model.bin"], "it has pytorch_model.bin"),
+            (&[INDEX, "s-1.safetensors"], "has no `s-2.safetensors`"),
+        ] {
+            let error = chosen(there, index).unwrap_err();
+            assert!(error.contains(text), "{error}");
+        }
+        assert!(chosen(&[INDEX], "{").unwrap_err().contains("could not be read as JSON"));
+    }
+
+    #[test]
+    fn a_snapshot_says_what_it_lacks() {
+        let scratch = tempfile::tempdir().unwrap();
+        let index = r#"{"weight_map":{"a":"s-1.safetensors"}}"#;
+        for (name, text, lacks) in [
+            ("README.md", "", Some("`config.json`")),
+            ("config.json", "{}", Some("`model.safetensors`")),
+            (INDEX, index, Some("`s-1.safetensors`")),
+            ("s-1.safetensors", "", None),
+        ] {
+            heirloom_record::write_file(&scratch.path().join(name), text.as_bytes()).unwrap();
+            assert_eq!(missing(scratch.path()).as_deref(), lacks, "{name}");
+        }
+        let adapter = tempfile::tempdir().unwrap();
+        for (name, lacks) in [(ADAPTER[0], Some("`adapter_model.safetensors`")), (ADAPTER[1], None)] {
+            heirloom_record::write_file(&adapter.path().join(name), b"{}").unwrap();
+            assert_eq!(missing(adapter.path()).as_deref(), lacks, "{name}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use heirloom_model::{CaptureOptions, CapturePlan, Student};
+use heirloom_model::{CapturePlan, Student};
 use heirloom_record::{ActivationHeader, Activations, DataRow, HookPoint, Readout};
 
 use super::SeriesRows;
@@ -77,12 +77,8 @@ impl SeriesStores {
             progress.reuse("capture", &about);
             return Ok(header);
         }
-        let options = CaptureOptions {
-            max_tokens: self.max_tokens,
-            may_shrink: !self.settled,
-            ..CaptureOptions::default()
-        };
-        let captured = capture_rows(student, rows.rows(), plan, options, progress, &about)?;
+        let batches = (self.max_tokens, !self.settled);
+        let captured = capture_rows(student, rows.rows(), plan, batches, progress, &about)?;
         captured.write(&place)?;
         Ok(captured.header)
     }

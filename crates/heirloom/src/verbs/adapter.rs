@@ -21,17 +21,17 @@ pub(crate) fn lines(report: &AdapterReport, effect: &LogitChange) -> String {
         }
     }
     let kinds: BTreeSet<&str> = blocks.values().flat_map(BTreeMap::keys).copied().collect();
+    let line = |cell: &dyn Fn(&str) -> String| {
+        kinds.iter().fold(String::new(), |line, kind| {
+            line + &format!(" {:>width$}", cell(kind), width = kind.len().max(9))
+        })
+    };
     if !kinds.is_empty() {
-        let heads: String =
-            kinds.iter().map(|kind| format!(" {kind:>width$}", width = width(kind))).collect();
-        let _ = writeln!(out, "  {:<11}{heads}", "");
+        let _ = writeln!(out, "  {:<11}{}", "", line(&|kind| kind.to_owned()));
     }
     for (layer, norms) in &blocks {
-        let cell = |kind: &&str| {
-            let norm = norms.get(kind).map_or("–".into(), |norm| format!("{norm:.4}"));
-            format!(" {norm:>width$}", width = width(kind))
-        };
-        let _ = writeln!(out, "  blocks.{layer:<4}{}", kinds.iter().map(cell).collect::<String>());
+        let cell = |kind: &str| norms.get(kind).map_or("–".into(), |norm| format!("{norm:.4}"));
+        let _ = writeln!(out, "  blocks.{layer:<4}{}", line(&cell));
     }
     for (path, norm) in others {
         let _ = writeln!(out, "  {path} {norm:.4}");
@@ -56,8 +56,4 @@ pub(crate) fn as_json(report: &AdapterReport, effect: &LogitChange) -> Value {
 fn in_block(path: &str) -> Option<(usize, &str)> {
     let (layer, module) = path.strip_prefix("model.layers.")?.split_once('.')?;
     Some((layer.parse().ok()?, module.rsplit('.').next()?))
-}
-
-fn width(kind: &str) -> usize {
-    kind.len().max(9)
 }

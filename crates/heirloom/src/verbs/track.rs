@@ -19,7 +19,8 @@ pub(crate) struct Args {
     /// A file that `heirloom fit` wrote
     #[arg(long)]
     direction: PathBuf,
-    /// A folder with `checkpoint-N` folders in it, a glob, or a TOML list of checkpoints; once for each seed
+    /// A folder with `checkpoint-N` folders in it, a glob, a TOML list, or `hf:ORG/NAME@step1000,step2000`; once for each
+    /// seed
     #[arg(long, required = true, value_name = "DIR|GLOB|FILE")]
     checkpoints: Vec<String>,
     /// The model that the trainings began with, as the first checkpoint of each; else that is the lowest step. Adapters
