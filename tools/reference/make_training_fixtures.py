@@ -2,7 +2,7 @@
 
 `training/steps.json`: ten AdamW steps of PyTorch on the models of `make_model_fixtures.py`: every row alone, no padding, the loss
 a mean over all tokens that carry it in the batches of a step. Checked here against the loss of transformers on the same tokens.
-`peft-llama-gqa/`: a PEFT adapter with random factors on `llama-gqa`, and the logits it gives.
+`peft-*/`: PEFT adapters with random factors on the models that `ADAPTERS` names, and the logits they give.
 """
 
 import math
@@ -88,30 +88,57 @@ def train(name, c):
     return dict(model=name, options=c, rows=rows, steps=steps, ends=ends)
 
 
-def make_adapter():
-    base = AutoModelForCausalLM.from_pretrained(MODEL_FIXTURES / "llama-gqa", attn_implementation="eager")
-    torch.manual_seed(0)
+ADAPTERS = {
     # All but k_proj and o_proj: some of a stacked projection and all of it.
-    targets = ["q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"]
-    config = LoraConfig(r=4, lora_alpha=6, target_modules=targets, init_lora_weights=False, task_type="CAUSAL_LM")
-    model = get_peft_model(base, config).eval()
-    folder = MODEL_FIXTURES / "peft-llama-gqa"
+    "peft-llama-gqa": ("llama-gqa", dict(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"])),
+    # Everything that is linear, with ranks and scales of their own, whole modules beside it, `alpha / sqrt(rank)`.
+    "peft-patterns": (
+        "llama-gqa",
+        dict(
+            r=4,
+            lora_alpha=6,
+            target_modules="all-linear",
+            use_rslora=True,
+            rank_pattern={"q_proj": 2, r"layers\.1\.mlp\.(up|down)_proj": 6},
+            alpha_pattern={r"0\.self_attn\.[kv]_proj": 3, "down_proj": 11},
+            modules_to_save=["lm_head", "post_attention_layernorm"],
+        ),
+    ),
+    # An embedding of its own on a model whose head is the embedding.
+    "peft-untied": ("llama-tied-mha", dict(r=3, lora_alpha=4, target_modules=["o_proj"], modules_to_save=["embed_tokens"])),
+}
+
+
+def make_adapter(name, model_name, options):
+    base = AutoModelForCausalLM.from_pretrained(MODEL_FIXTURES / model_name, attn_implementation="eager")
+    torch.manual_seed(0)
+    model = get_peft_model(base, LoraConfig(init_lora_weights=False, task_type="CAUSAL_LM", **options)).eval()
+    config = model.peft_config["default"]
+    folder = MODEL_FIXTURES / name
     shutil.rmtree(folder, ignore_errors=True)
-    model.peft_config["default"].base_model_name_or_path = "llama-gqa"
+    config.base_model_name_or_path = model_name
     # As a list, so that the file is the same each time.
-    model.peft_config["default"].target_modules = targets
+    targets = options["target_modules"]
+    config.target_modules = sorted(config.target_modules) if isinstance(targets, str) else targets
+    norms = {}
+    for key, parameter in model.named_parameters():
+        if ".modules_to_save.default." in key:
+            change = 0.1 * torch.randn_like(parameter)
+            parameter.data += change
+            path = key.removeprefix("base_model.model.").replace(".modules_to_save.default", "").removesuffix(".weight")
+            original = model.get_submodule(key.split(".modules_to_save.")[0]).original_module.weight
+            norms[path] = (parameter.double() - original.double()).norm().item()
     model.save_pretrained(folder)
     (folder / "README.md").unlink()
     rows = [[22, 52, 82, 7], [59, 79, 47, 22, 22, 50, 52]]
     logits = {f"{i}.logits": model(torch.tensor([ids])).logits[0].detach().contiguous() for i, ids in enumerate(rows)}
     save_file(logits, folder / "expected.safetensors")
-    norms = {}
     for key, module in model.named_modules():
         if hasattr(module, "get_delta_weight"):
             norms[key.removeprefix("base_model.model.")] = module.get_delta_weight("default").double().norm().item()
     head = dict(made_by="tools/reference/make_training_fixtures.py", versions=versions("torch", "transformers", "peft"))
     write_json(folder / "inputs.json", head | dict(input_ids=rows, norms=norms))
-    again = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(MODEL_FIXTURES / "llama-gqa"), folder).eval()
+    again = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(MODEL_FIXTURES / model_name), folder).eval()
     assert torch.allclose(again(torch.tensor([rows[0]])).logits[0], logits["0.logits"], atol=1e-5)
 
 
@@ -121,4 +148,5 @@ if __name__ == "__main__":
     cases = [train(name, c) for name, c in CASES.items()]
     head = dict(made_by="tools/reference/make_training_fixtures.py", versions=versions("torch", "transformers"))
     write_json(MODEL_FIXTURES / "training/steps.json", head | {case["model"]: case for case in cases})
-    make_adapter()
+    for name, (model_name, options) in ADAPTERS.items():
+        make_adapter(name, model_name, options)

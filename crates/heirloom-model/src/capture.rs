@@ -15,6 +15,7 @@ use ndarray::{Array2, ArrayD, Axis};
 use crate::batch::{Batch, check_row};
 use crate::hooks::{Fired, Hooks};
 use crate::intervene::{Changes, Intervention, check_point};
+use crate::memory::within_memory;
 use crate::{Config, Error, Result, Student, TokenRow, ops};
 
 /// Which hook points to capture, and which positions feed a row.
@@ -69,6 +70,11 @@ impl CapturePlan {
 pub struct CaptureOptions<'a> {
     /// Most tokens in one batch; a longer row is a batch of its own.
     pub max_tokens: usize,
+    /// Begin again with batches half as large where the device has no memory, as often as rows still share one.
+    ///
+    /// What is captured is then what that budget gives from the start, and the plan stored says it. Captures that
+    /// will be compared should share a budget that is not let shrink.
+    pub may_shrink: bool,
     /// Changes to every forward pass; none cost nothing.
     pub interventions: &'a [Intervention],
     /// Told after every batch.
@@ -77,7 +83,7 @@ pub struct CaptureOptions<'a> {
 
 impl Default for CaptureOptions<'_> {
     fn default() -> Self {
-        Self { max_tokens: 2048, interventions: &[], progress: None }
+        Self { max_tokens: 2048, may_shrink: false, interventions: &[], progress: None }
     }
 }
 
@@ -134,19 +140,33 @@ impl Student {
     ///
     /// # Errors
     /// Before any work: a row is empty, too long, holds an unknown token or lacks what the readout reads; an
-    /// intervention does not fit. After: a value is not finite, a hook point did not fire once a batch.
+    /// intervention does not fit. Later: the device has no memory for a batch. After: a value is not finite, a hook
+    /// point did not fire once a batch.
     pub fn capture(
         &self,
         rows: &[TokenRow],
         plan: &CapturePlan,
         options: &mut CaptureOptions<'_>,
     ) -> Result<Activations> {
-        let config = self.config();
-        let mut store = Store::new(config, rows, plan)?;
         for intervention in options.interventions {
-            intervention.check(config)?;
+            intervention.check(self.config())?;
         }
-        let batches = plan_batches(rows, options.max_tokens);
+        let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let least = if options.may_shrink { longest } else { options.max_tokens };
+        within_memory(self.device(), options.max_tokens, least, |max_tokens| {
+            self.capture_within(rows, plan, max_tokens, options)
+        })
+    }
+
+    fn capture_within(
+        &self,
+        rows: &[TokenRow],
+        plan: &CapturePlan,
+        max_tokens: usize,
+        options: &mut CaptureOptions<'_>,
+    ) -> Result<Activations> {
+        let mut store = Store::new(self.config(), rows, plan)?;
+        let batches = plan_batches(rows, max_tokens);
         let of_tokens = rows.iter().map(|row| row.ids.len()).sum();
         let mut done = Progress { rows: 0, of_rows: rows.len(), tokens: 0, of_tokens };
         let mut fired = Fired::default();
@@ -168,7 +188,7 @@ impl Student {
         fired.check(&plan.points, batches.len())?;
         let batch_plan = BatchPlan {
             order: "longest first, ties in the order of the data".into(),
-            max_tokens: options.max_tokens,
+            max_tokens,
             batches: batches.len(),
         };
         store.finish(self, batch_plan)
@@ -240,6 +260,12 @@ impl Student {
             .transpose()?;
         Ok((batch, changes))
     }
+}
+
+/// `[n, d]` as f32.
+pub(crate) fn to_array2(x: &Tensor) -> Result<Array2<f32>> {
+    let array = to_array(x)?.into_dimensionality();
+    array.map_err(|error| Error::Tensor(Box::new(candle_core::Error::wrap(error))))
 }
 
 fn to_array(x: &Tensor) -> Result<ArrayD<f32>> {

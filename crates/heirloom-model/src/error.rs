@@ -485,14 +485,20 @@ pub enum Error {
         /// The last parts of its projections' names.
         known: Vec<String>,
     },
+    /// A series has adapters, and no model they belong on was given.
+    #[error("`{}` is an adapter, and the series names no model to put it on", path.display())]
+    AdapterWithoutBase {
+        /// The adapter.
+        path: PathBuf,
+    },
     /// No checkpoints are where they were looked for.
-    #[error("`{place}` holds no folders `checkpoint-N`")]
+    #[error("`{place}` holds no checkpoints: no names such as `checkpoint-400` or `step1000`")]
     NoCheckpoints {
         /// The folder, pattern or list.
         place: String,
     },
     /// A path of a series does not say its step.
-    #[error("`{}` is not called `checkpoint-N`", path.display())]
+    #[error("`{}` says no step: expected a name such as `checkpoint-400` or `step1000`", path.display())]
     NotACheckpoint {
         /// The path.
         path: PathBuf,
@@ -514,6 +520,16 @@ pub enum Error {
         spacing: usize,
         /// Steps that are not there.
         missing: Vec<usize>,
+    },
+    /// The device has no memory for a batch.
+    #[error("`{device}` has no memory for a batch of {max_tokens} tokens")]
+    OutOfMemory {
+        /// The device.
+        device: crate::Device,
+        /// Most tokens of a batch.
+        max_tokens: usize,
+        /// The driver's reason.
+        source: Box<candle_core::Error>,
     },
     /// The tensor library refused.
     #[error("the forward pass failed")]
@@ -664,7 +680,13 @@ impl Error {
             Self::OtherTraining { .. } => "train into another folder, or with the settings it was begun with",
             Self::AdapterThere { .. } => "merge it into the weights first",
             Self::AdapterIsNothing { .. } => {
-                "its B factors are zero: it was saved before its first step, or is not the one you mean"
+                "its B factors are zero: it was saved before its first step, or is not the one you mean; `--allow-empty-adapter` accepts it"
+            }
+            Self::AdapterWithoutBase { .. } => {
+                "give the model they were trained on with `--model` or `--base`, or a list that names it"
+            }
+            Self::OutOfMemory { .. } => {
+                "lower `--batch-tokens` for everything that will be compared, shorten the longest row, or load in bf16"
             }
             Self::StepTwice { .. } => "name one of them",
             Self::MissingSteps { .. } => "fetch them, or allow gaps",

@@ -61,7 +61,11 @@ impl Slot {
 
     /// Shape of the whole tensor.
     pub(crate) fn shape(&self) -> Vec<usize> {
-        let rows = self.parts.iter().map(|(_, rows)| rows).sum();
+        self.shape_of(self.parts.iter().map(|(_, rows)| rows).sum())
+    }
+
+    /// Shape of a part with `rows` rows.
+    pub(crate) fn shape_of(&self, rows: usize) -> Vec<usize> {
         std::iter::once(rows).chain(self.columns).collect()
     }
 
@@ -70,7 +74,7 @@ impl Slot {
         match (self.order, self.columns) {
             (Order::Columns, Some(columns)) => vec![columns, rows],
             (Order::Filters, Some(columns)) => vec![rows, 1, columns],
-            _ => std::iter::once(rows).chain(self.columns).collect(),
+            _ => self.shape_of(rows),
         }
     }
 

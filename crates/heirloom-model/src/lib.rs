@@ -79,19 +79,24 @@ mod ops;
 mod rope;
 
 mod capture;
+mod effect;
 mod generate;
 mod intervene;
 mod log_probs;
+mod memory;
 
 mod init;
 mod peft;
 mod random;
 mod save;
+mod series;
 mod source;
 mod student;
 mod threads;
 
 mod train;
+
+pub mod doctor;
 
 pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
 pub use chat::{ChatTemplate, Clock, Rendered};
@@ -100,18 +105,21 @@ pub use config::{
     RopeScaling, Yarn,
 };
 pub use device::{Device, Dtype};
+pub use effect::LogitChange;
 pub use error::{Error, Result, RowError};
 pub use generate::{GenerateOptions, Generated, GeneratedWithCapture};
 pub use init::Init;
 pub use intervene::{Edit, Intervention, Positions};
 pub use lora::Lora;
-pub use peft::AdapterReport;
+pub use peft::{AdapterReport, PeftAdapter};
+pub use series::walk::Walk;
+pub use series::{CheckpointAt, Series, checkpoints, in_order, series, step_in};
 pub use source::{Description, Source};
 pub use student::{LoadOptions, Student};
 pub use threads::{on_one_thread, threads};
 pub use tokens::{Shown, ShownToken, TokenRow, Words};
 pub use train::{
-    Gradients, Length, LossOn, Observer, Order, Projections, Schedule, Series, StepLog, Stop, TrainOptions,
-    TrainReport, TrainRow, TrainRows, Watch, Watched, log_spaced_steps, series,
+    Gradients, Length, LossOn, Observer, Order, Projections, Schedule, StepLog, Stop, TrainOptions,
+    TrainReport, TrainRow, TrainRows, Watch, Watched, log_spaced_steps,
 };
 pub use word_level::Special;

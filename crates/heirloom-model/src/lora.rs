@@ -1,6 +1,7 @@
 //! Low-rank adapters: `y = x · Wᵀ + alpha / rank · (x · Aᵀ) · Bᵀ`, with `W` left as it is.
 //!
-//! Source: arXiv 2106.09685, equation 3; initialization and files as PEFT's.
+//! Source: arXiv 2106.09685, equation 3; scaled by the root of the rank, arXiv 2312.03732; initialization and files
+//! as PEFT's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,13 +17,40 @@ use crate::{Error, Result, random};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lora {
-    /// Rank of every change.
+    /// Rank of every change that `ranks` does not name.
     pub rank: usize,
-    /// Changes are multiplied by `alpha / rank`.
+    /// Changes that `alphas` does not name are multiplied by `alpha / rank`.
     pub alpha: f64,
     /// Projections it changes in every block, by the last part of their Hugging Face names; see
     /// [`Lora::TARGETS`].
     pub targets: Vec<String>,
+    /// Changes are multiplied by `alpha / √rank`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rslora: bool,
+    /// Ranks of projections that have one of their own, by their paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranks: BTreeMap<String, usize>,
+    /// Alphas of projections that have one of their own, by their paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alphas: BTreeMap<String, f64>,
+    /// Weights that the adapter brings as a whole, by their names; PEFT's `modules_to_save`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
+}
+
+impl Default for Lora {
+    /// Rank 8, alpha 16, every projection.
+    fn default() -> Self {
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            targets: Self::TARGETS.map(String::from).to_vec(),
+            rslora: false,
+            ranks: BTreeMap::new(),
+            alphas: BTreeMap::new(),
+            replaced: Vec::new(),
+        }
+    }
 }
 
 impl Lora {
@@ -37,6 +65,10 @@ impl Lora {
         if !(self.alpha.is_finite() && self.alpha != 0.0) {
             let found = self.alpha.to_string();
             return Err(Error::Setting { key: "lora.alpha", expected: "a number other than 0", found });
+        }
+        if let Some(found) = self.replaced.first() {
+            let (expected, found) = ("empty: only low-rank changes are trained", format!("`{found}`"));
+            return Err(Error::Setting { key: "lora.replaced", expected, found });
         }
         let expected = "the last parts of projections' names, at least one, such as q_proj and down_proj";
         let unknown = self.targets.iter().find(|target| !Self::TARGETS.contains(&target.as_str()));
@@ -57,15 +89,26 @@ impl Lora {
         Err(Error::NoProjection { target: target.clone(), known: known.into_iter().collect() })
     }
 
-    /// What changes are multiplied by.
-    pub(crate) fn scale(&self) -> f64 {
-        self.alpha / self.rank as f64
+    /// The rank of the change to a projection.
+    pub(crate) fn rank_of(&self, path: &str) -> usize {
+        self.ranks.get(path).copied().unwrap_or(self.rank)
+    }
+
+    /// What the change to a projection is multiplied by.
+    pub(crate) fn scale_of(&self, path: &str) -> f64 {
+        let alpha = self.alphas.get(path).copied().unwrap_or(self.alpha);
+        let rank = self.rank_of(path) as f64;
+        alpha / if self.rslora { rank.sqrt() } else { rank }
     }
 
     /// Slots of the two factors for every projection that `changes` says yes to, by its path.
-    pub(crate) fn slots(&self, base: &[Weight], changes: impl Fn(&str) -> bool) -> Vec<Slot> {
+    pub(crate) fn slots<'a>(
+        &self,
+        base: impl IntoIterator<Item = &'a Slot>,
+        changes: impl Fn(&str) -> bool,
+    ) -> Vec<Slot> {
         let mut all = Vec::new();
-        for slot in base.iter().map(|weight| &weight.slot) {
+        for slot in base {
             // PEFT's factors are rows of outputs whatever the projection's file says.
             let order = if slot.order == Order::Columns { Order::Rows } else { slot.order };
             for (path, rows, columns) in projections(slot).filter(|(path, ..)| changes(path)) {
@@ -73,8 +116,9 @@ impl Lora {
                     let name = format!("{path}.lora_{letter}.weight");
                     Slot { order, idle: slot.idle, ..Slot::one(name, rows, Some(columns), Role::Adapter) }
                 };
-                all.push(factor('A', self.rank, columns, Order::Rows));
-                all.push(factor('B', rows, self.rank, order));
+                let rank = self.rank_of(path);
+                all.push(factor('A', rank, columns, Order::Rows));
+                all.push(factor('B', rows, rank, order));
             }
         }
         all
@@ -89,7 +133,7 @@ impl Lora {
         self.check_against(model)?;
         let target = |path: &str| self.targets.iter().any(|target| is_named(path, target));
         let mut weights = model.weights().to_vec();
-        for slot in self.slots(model.weights(), target) {
+        for slot in self.slots(model.weights().iter().map(|weight| &weight.slot), target) {
             let (shape, name) = (slot.shape(), &slot.parts[0].0);
             let n = shape.iter().product();
             let values = if name.ends_with("lora_A.weight") {
@@ -111,14 +155,19 @@ fn is_named(path: &str, target: &str) -> bool {
 }
 
 /// Paths, outputs and inputs of the projections in a slot.
-fn projections(slot: &Slot) -> impl Iterator<Item = (&str, usize, usize)> {
+pub(crate) fn projections(slot: &Slot) -> impl Iterator<Item = (&str, usize, usize)> {
     let columns = slot.columns.filter(|_| matches!(slot.role, Role::Inner | Role::Output));
     slot.parts.iter().filter_map(move |(name, rows)| Some((name.strip_suffix(".weight")?, *rows, columns?)))
 }
 
 /// An adapter's factors by the path of their projection.
-pub(crate) struct Adapters {
-    factors: BTreeMap<String, (Tensor, Tensor)>,
+pub(crate) struct Adapters(BTreeMap<String, Factors>);
+
+/// `scale · B · A`
+#[derive(Clone)]
+struct Factors {
+    a: Tensor,
+    b: Tensor,
     scale: f64,
 }
 
@@ -128,9 +177,11 @@ impl Adapters {
         let mut factors = BTreeMap::new();
         for pair in weights.chunks_exact(2) {
             let path = pair[0].slot.parts[0].0.trim_end_matches(".lora_A.weight").to_owned();
-            factors.insert(path, (pair[0].tensor.to_dtype(dtype)?, pair[1].tensor.to_dtype(dtype)?));
+            let (a, b) = (pair[0].tensor.to_dtype(dtype)?, pair[1].tensor.to_dtype(dtype)?);
+            let scale = lora.map_or(0.0, |lora| lora.scale_of(&path));
+            factors.insert(path, Factors { a, b, scale });
         }
-        Ok(Self { factors, scale: lora.map_or(0.0, Lora::scale) })
+        Ok(Self(factors))
     }
 
     /// What is added to the projections stacked in `slot`.
@@ -138,26 +189,28 @@ impl Adapters {
         let parts: Vec<_> = projections(slot)
             .map(|(path, rows, _)| {
                 let linear = |weight: &Tensor| Linear::new(weight.clone(), None);
-                (rows, self.factors.get(path).map(|(a, b)| (linear(a), linear(b))))
+                let part = |Factors { a, b, scale }: &Factors| (linear(a), linear(b), *scale);
+                (rows, self.0.get(path).map(part))
             })
             .collect();
-        parts.iter().any(|(_, factors)| factors.is_some()).then_some(Adapter { parts, scale: self.scale })
+        parts.iter().any(|(_, factors)| factors.is_some()).then_some(Adapter { parts })
     }
 }
 
 /// What an adapter adds to projections that lie stacked.
 #[derive(Clone)]
 pub(crate) struct Adapter {
-    /// Outputs and factors of each; none where nothing is added.
-    parts: Vec<(usize, Option<(Linear, Linear)>)>,
-    scale: f64,
+    parts: Vec<Part>,
 }
+
+/// Outputs of a projection, and `A`, `B` and scale; none where nothing is added.
+type Part = (usize, Option<(Linear, Linear, f64)>);
 
 impl Adapter {
     /// `y + scale · (x · Aᵀ) · Bᵀ`. `x` `[t, in]`, `y` `[t, out]`
     pub(crate) fn add_to(&self, y: &Tensor, x: &Tensor) -> candle_core::Result<Tensor> {
-        let part = |(rows, factors): &(usize, Option<(Linear, Linear)>)| match factors {
-            Some((a, b)) => b.forward(&(a.forward(x)? * self.scale)?),
+        let part = |(rows, factors): &Part| match factors {
+            Some((a, b, scale)) => b.forward(&(a.forward(x)? * *scale)?),
             None => Tensor::zeros((x.dim(0)?, *rows), x.dtype(), x.device()),
         };
         let parts = self.parts.iter().map(part).collect::<candle_core::Result<Vec<_>>>()?;
@@ -176,8 +229,8 @@ impl Model {
         let fold = |weight: &Weight| {
             let mut rows = Vec::new();
             for (path, outputs, inputs) in projections(&weight.slot) {
-                rows.push(match adapters.factors.get(path) {
-                    Some((a, b)) => (b.matmul(a)? * adapters.scale)?,
+                rows.push(match adapters.0.get(path) {
+                    Some(Factors { a, b, scale }) => (b.matmul(a)? * *scale)?,
                     None => Tensor::zeros((outputs, inputs), DType::F32, &self.device)?,
                 });
             }
@@ -207,13 +260,13 @@ impl Model {
     /// ‖B · A‖² is the sum of products of the entries of Bᵀ · B and A · Aᵀ, so no change is ever multiplied out.
     pub(crate) fn adapter_norms(&self) -> Result<BTreeMap<String, f64>> {
         let adapters = Adapters::new(self.adapter_weights(), self.lora(), DType::F32)?;
-        let norm = |(path, (a, b)): (String, (Tensor, Tensor))| {
+        let norm = |(path, Factors { a, b, scale }): (String, Factors)| {
             let a = a.matmul(&a.t()?)?.flatten_all()?.to_vec1::<f32>()?;
             let b = b.t()?.matmul(&b)?.flatten_all()?.to_vec1::<f32>()?;
             let squares: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(b)).sum();
-            Ok((path, adapters.scale.abs() * squares.max(0.0).sqrt()))
+            Ok((path, scale.abs() * squares.max(0.0).sqrt()))
         };
-        adapters.factors.into_iter().map(norm).collect()
+        adapters.0.into_iter().map(norm).collect()
     }
 }
 
@@ -222,11 +275,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_projection_may_have_a_rank_and_a_scale_of_its_own() {
+        let (q, k) = ("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj");
+        let plain = Lora { rank: 4, alpha: 6.0, ..Lora::default() };
+        let own = Lora { ranks: [(q.into(), 9)].into(), alphas: [(k.into(), 2.0)].into(), ..plain.clone() };
+        let root = Lora { rslora: true, ..own.clone() };
+        for (lora, expected) in [(plain, [1.5, 1.5]), (own, [6.0 / 9.0, 0.5]), (root, [2.0, 1.0])] {
+            for (path, expected) in [q, k].into_iter().zip(expected) {
+                assert!((lora.scale_of(path) - expected).abs() < 1e-12, "{lora:?} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_as_usual_is_not_written_down() {
+        let json = serde_json::to_value(Lora { rank: 4, alpha: 6.0, ..Lora::default() }).unwrap();
+        assert_eq!(json.as_object().unwrap().keys().collect::<Vec<_>>(), ["rank", "alpha", "targets"]);
+        assert_eq!(serde_json::from_value::<Lora>(json).unwrap().rank, 4);
+    }
+
+    #[test]
     fn settings_outside_their_range_are_named() {
         let lora = |rank, alpha, targets: &[&str]| Lora {
             rank,
             alpha,
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+            ..Lora::default()
         };
         lora(4, 8.0, &["q_proj", "down_proj"]).check().unwrap();
         for (lora, text) in [
@@ -234,6 +308,7 @@ mod tests {
             (lora(4, f64::NAN, &["q_proj"]), "found NaN"),
             (lora(4, 8.0, &["q_proj", "query"]), "found `query`"),
             (lora(4, 8.0, &[]), "found none"),
+            (Lora { replaced: vec!["lm_head.weight".into()], ..Lora::default() }, "found `lm_head.weight`"),
         ] {
             let error = lora.check().unwrap_err().to_string();
             assert!(error.ends_with(text), "{error}");

@@ -1,56 +1,126 @@
 //! Adapters in the folder format of PEFT.
 
+mod settings;
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use heirloom_record::{NewFolder, write_file};
-use serde_json::{Value, json};
 
-use crate::layout::{Names, Order, Weight};
+use crate::forward::Model;
+use crate::layout::{Names, Order, Role, Slot, Weight, slots};
 use crate::lora::Lora;
 use crate::save::{pretty, weights_bytes};
 use crate::weights::Checkpoint;
-use crate::{Error, Result, Student};
+use crate::{Config, Error, Result, Student};
 
 const CONFIG: &str = "adapter_config.json";
 pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
 /// What PEFT writes before a model's own names.
 pub(crate) const PREFIX: &str = "base_model.model.";
 
-/// Settings that would change numbers, each with the values that mean "not used".
-const NEUTRAL: [(&str, &[&str]); 16] = [
-    ("alora_invocation_tokens", &["null"]),
-    ("alpha_pattern", &["null", "{}"]),
-    ("arrow_config", &["null"]),
-    ("bias", &["null", "\"none\""]),
-    ("kasa_config", &["null"]),
-    ("layer_replication", &["null"]),
-    ("lora_bias", &["null", "false"]),
-    ("modules_to_save", &["null", "[]"]),
-    ("monteclora_config", &["null"]),
-    ("rank_pattern", &["null", "{}"]),
-    ("target_parameters", &["null", "[]"]),
-    ("trainable_token_indices", &["null"]),
-    ("use_bdlora", &["null", "false"]),
-    ("use_dora", &["null", "false"]),
-    ("use_qalora", &["null", "false"]),
-    ("use_rslora", &["null", "false"]),
-];
-
 /// What an adapter does to a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterReport {
     /// Its shape.
     pub lora: Lora,
-    /// ‖ΔW‖ of every projection it changes, by the projection's path.
+    /// ‖ΔW‖ of every projection it changes and of every weight it replaces, by the module's path.
     pub norms: BTreeMap<String, f64>,
 }
 
 impl AdapterReport {
-    /// ‖ΔW‖ of all projections together.
+    /// ‖ΔW‖ of everything together.
     pub fn norm(&self) -> f64 {
         self.norms.values().map(|norm| norm.powi(2)).sum::<f64>().sqrt()
+    }
+}
+
+/// A PEFT adapter that was read from disk and is on no model yet.
+pub struct PeftAdapter {
+    folder: PathBuf,
+    lora: Lora,
+    /// Factors as [`Lora::slots`] lists them.
+    factors: Vec<(Slot, Vec<f32>)>,
+    /// Numbers of the weights that are replaced, by their names.
+    replaced: BTreeMap<String, Vec<f32>>,
+}
+
+impl PeftAdapter {
+    /// Whether `folder` looks like one: `adapter_config.json` and no model beside it.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join(CONFIG).is_file() && !folder.join("config.json").is_file()
+    }
+
+    /// Reads `adapter_config.json` and `adapter_model.safetensors` for a model of these sizes.
+    ///
+    /// # Errors
+    /// A tensor of the file has no place in the model or another shape, a tensor is missing, a setting would change
+    /// numbers in a way that heirloom does not compute.
+    pub fn read(folder: &Path, config: &Config) -> Result<Self> {
+        let base = slots(&Config { tied: false, ..config.clone() });
+        let settings = settings::read(&folder.join(CONFIG), is_transposed(config))?;
+        let mut checkpoint = Checkpoint::of_file(&folder.join(WEIGHTS))?;
+        let mut lora = settings.lora(&base)?;
+        let in_file = |path: &str| checkpoint.has(&format!("{PREFIX}{path}.lora_A.weight"));
+        let mut factors = Vec::new();
+        for slot in lora.slots(&base, in_file) {
+            let values = checkpoint.take_slot(&slot, PREFIX)?;
+            factors.push((slot, values));
+        }
+        let mut replaced = BTreeMap::new();
+        for slot in &base {
+            for (name, rows) in &slot.parts {
+                let stored = format!("{PREFIX}{name}");
+                // PEFT writes tables unasked where tokens were added, and reads them back.
+                let unasked = slot.role == Role::Table && checkpoint.has(&stored);
+                if settings.saves(name) || unasked {
+                    let part = Slot { parts: vec![(name.clone(), *rows)], ..slot.clone() };
+                    replaced.insert(name.clone(), checkpoint.take_slot(&part, PREFIX)?);
+                }
+            }
+        }
+        checkpoint.finish()?;
+        lora.replaced = replaced.keys().cloned().collect();
+        Ok(Self { folder: folder.to_owned(), lora, factors, replaced })
+    }
+
+    /// The folder it was read from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `bare` with the adapter on it.
+    fn on(&self, bare: &Model) -> Result<Model> {
+        let names = Names::of(bare.config().family);
+        let tables = self.replaced.keys().any(|name| name == names.head || name == names.embed);
+        let base = if tables { bare.untied()? } else { bare.clone() };
+        let mut weights =
+            base.weights().iter().map(|weight| self.replace(weight)).collect::<Result<Vec<_>>>()?;
+        for (slot, values) in &self.factors {
+            let tensor = Tensor::from_slice(values, slot.shape(), &Device::Cpu)?;
+            weights.push(Weight { tensor: tensor.to_device(&bare.device)?, slot: slot.clone() });
+        }
+        base.with(weights, Some(self.lora.clone()))
+    }
+
+    /// The same weight with the rows that the adapter brings.
+    fn replace(&self, weight: &Weight) -> Result<Weight> {
+        let slot = &weight.slot;
+        if !slot.parts.iter().any(|(name, _)| self.replaced.contains_key(name)) {
+            return Ok(weight.clone());
+        }
+        let (mut rows, mut start) = (Vec::new(), 0);
+        for (name, n) in &slot.parts {
+            rows.push(match self.replaced.get(name) {
+                Some(values) => Tensor::from_slice(values, slot.shape_of(*n), &Device::Cpu)?
+                    .to_dtype(weight.tensor.dtype())?
+                    .to_device(weight.tensor.device())?,
+                None => weight.tensor.narrow(0, start, *n)?,
+            });
+            start += n;
+        }
+        Ok(Weight { tensor: Tensor::cat(&rows, 0)?, slot: slot.clone() })
     }
 }
 
@@ -60,46 +130,67 @@ impl Student {
     /// Its factors are kept in f32 and beside the weights, so a small change is not rounded away in bf16.
     ///
     /// # Errors
-    /// A tensor of the file has no place in the model or another shape, a setting would change numbers in a way
-    /// that heirloom does not compute, the model has an adapter already. An adapter that changes no weight is an
-    /// error unless `may_be_nothing`.
+    /// Those of [`PeftAdapter::read`] and [`Student::put_on`].
     pub fn load_adapter(&mut self, folder: &Path, may_be_nothing: bool) -> Result<AdapterReport> {
         if self.model().lora().is_some() {
             return Err(Error::AdapterThere { model: self.name() });
         }
-        let lora = read_config(&folder.join(CONFIG), self.is_transposed())?;
-        let mut checkpoint = Checkpoint::of_file(&folder.join(WEIGHTS))?;
-        let in_file = |path: &str| checkpoint.has(&format!("{PREFIX}{path}.lora_A.weight"));
-        let mut weights = self.model().weights().to_vec();
-        let slots = lora.slots(&weights, in_file);
-        for slot in slots {
-            let values = checkpoint.take_slot(&slot, PREFIX)?;
-            let tensor = Tensor::from_vec(values, slot.shape(), &Device::Cpu)?;
-            weights.push(Weight { tensor: tensor.to_device(&self.model().device)?, slot });
-        }
-        checkpoint.finish()?;
-        let model = self.model().with(weights, Some(lora.clone()))?;
-        let report = AdapterReport { lora, norms: model.adapter_norms()? };
+        self.put_on(&PeftAdapter::read(folder, self.config())?, may_be_nothing)
+    }
+
+    /// Puts an adapter on the model in place of the one it has, if any; the base's weights stay where they are.
+    ///
+    /// # Errors
+    /// The adapter was read for a model of other sizes; it changes no weight and not `may_be_nothing`. The student
+    /// is then as it was.
+    pub fn put_on(&mut self, adapter: &PeftAdapter, may_be_nothing: bool) -> Result<AdapterReport> {
+        let bare = self.without_adapter()?;
+        let model = adapter.on(&bare)?;
+        let report = AdapterReport { lora: adapter.lora.clone(), norms: norms(&model, &bare)? };
         if report.norm() == 0.0 && !may_be_nothing {
-            return Err(Error::AdapterIsNothing { path: folder.to_owned(), projections: report.norms.len() });
+            let (path, projections) = (adapter.folder.clone(), report.norms.len());
+            return Err(Error::AdapterIsNothing { path, projections });
         }
+        self.set_model(bare);
+        self.keep_bare(true);
         self.set_model(model);
         Ok(report)
+    }
+
+    /// Takes the adapter off; the model is the base again, bit for bit. Nothing where there is none.
+    pub fn take_off_adapter(&mut self) -> Result<()> {
+        self.set_model(self.without_adapter()?);
+        self.keep_bare(false);
+        Ok(())
+    }
+
+    pub(crate) fn without_adapter(&self) -> Result<Model> {
+        let bare = self.bare();
+        if bare.lora().is_some() { bare.with(bare.base_weights().to_vec(), None) } else { Ok(bare.clone()) }
     }
 
     /// What the model's adapter does to it; none where it has none.
     pub fn adapter(&self) -> Result<Option<AdapterReport>> {
         let Some(lora) = self.model().lora() else { return Ok(None) };
-        Ok(Some(AdapterReport { lora: lora.clone(), norms: self.model().adapter_norms()? }))
+        Ok(Some(AdapterReport { lora: lora.clone(), norms: norms(self.model(), self.bare())? }))
     }
 
-    /// SHA-256 over the adapter's shape and factors; none where the model has none. [`Student::sha256`] is that
-    /// of the model without it.
+    /// SHA-256 over the adapter's shape, its factors and the weights it replaces; none where the model has none.
+    /// [`Student::sha256`] is that of the model without it.
     pub fn adapter_sha256(&self) -> Result<Option<String>> {
         let Some(lora) = self.model().lora() else { return Ok(None) };
         let factors = weights_bytes(self.model().adapter_weights(), PREFIX)?;
-        let hasher = heirloom_record::Hasher::default().part("scale", lora.scale().to_le_bytes());
-        Ok(Some(hasher.part("factors", factors).finish()))
+        let scale = Lora { ranks: BTreeMap::new(), alphas: BTreeMap::new(), ..lora.clone() }.scale_of("");
+        let mut hasher = heirloom_record::Hasher::default().part("scale", scale.to_le_bytes());
+        for (path, alpha) in &lora.alphas {
+            hasher = hasher.part(path, alpha.to_le_bytes());
+        }
+        hasher = hasher.part("factors", factors);
+        let replaced = named(self.model(), &lora.replaced)?;
+        if !replaced.is_empty() {
+            hasher = hasher.part("replaced", weights_bytes(&replaced, PREFIX)?);
+        }
+        Ok(Some(hasher.finish()))
     }
 
     /// Writes the adapter as PEFT does: `adapter_config.json` and `adapter_model.safetensors`.
@@ -115,85 +206,59 @@ impl Student {
     /// Writes the files of [`Student::save_adapter`] into a folder that is being made.
     pub(crate) fn save_adapter_into(&self, folder: &Path) -> Result<()> {
         let Some(lora) = self.model().lora() else { return Err(Error::NoAdapter { model: self.name() }) };
-        write_file(
-            &folder.join(CONFIG),
-            &pretty(&config_json(lora, &self.path_or_name(), self.is_transposed())),
-        )?;
-        let bytes = weights_bytes(self.model().adapter_weights(), PREFIX)?;
-        Ok(write_file(&folder.join(WEIGHTS), &bytes)?)
-    }
-
-    /// Whether files keep the model's projections column by column.
-    fn is_transposed(&self) -> bool {
-        Names::of(self.config().family).order == Order::Columns
+        let settings = settings::json(lora, &self.path_or_name(), is_transposed(self.config()));
+        write_file(&folder.join(CONFIG), &pretty(&settings))?;
+        let weights = [self.model().adapter_weights(), &named(self.model(), &lora.replaced)?].concat();
+        Ok(write_file(&folder.join(WEIGHTS), &weights_bytes(&weights, PREFIX)?)?)
     }
 
     /// Folds the adapter into the weights, which are then in no file; nothing where there is none.
     pub fn merge_adapter(&mut self) -> Result<()> {
         if self.model().lora().is_some() {
             self.set_model(self.model().merged()?);
+            self.keep_bare(false);
             self.weights_changed();
         }
         Ok(())
     }
 }
 
-/// Source: `LoraConfig` of PEFT 0.21.
-fn config_json(lora: &Lora, base: &str, transposed: bool) -> Value {
-    json!({
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "r": lora.rank,
-        "lora_alpha": number(lora.alpha),
-        "lora_dropout": 0.0,
-        "target_modules": lora.targets,
-        "bias": "none",
-        "fan_in_fan_out": transposed,
-        "use_rslora": false,
-        "use_dora": false,
-        "init_lora_weights": true,
-        "modules_to_save": null,
-        "inference_mode": true,
-    })
+/// Whether files keep a model's projections column by column.
+fn is_transposed(config: &Config) -> bool {
+    Names::of(config.family).order == Order::Columns
 }
 
-/// A whole number as PEFT writes it.
-#[expect(clippy::cast_possible_truncation, reason = "only where the number is whole and small")]
-fn number(x: f64) -> Value {
-    if x.fract() == 0.0 && x.abs() < 1e15 { json!(x as i64) } else { json!(x) }
+/// The weights of these names, each under its own.
+fn named(model: &Model, names: &[String]) -> Result<Vec<Weight>> {
+    let mut found = Vec::new();
+    for weight in model.base_weights() {
+        let mut start = 0;
+        for (name, rows) in &weight.slot.parts {
+            if names.contains(name) {
+                let slot = Slot { parts: vec![(name.clone(), *rows)], ..weight.slot.clone() };
+                found.push(Weight { slot, tensor: weight.tensor.narrow(0, start, *rows)? });
+            }
+            start += rows;
+        }
+    }
+    Ok(found)
 }
 
-fn read_config(path: &Path, transposed: bool) -> Result<Lora> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let value: Value =
-        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), source })?;
-    let unsupported = |key: &str| Error::AdapterSetting {
-        path: path.to_owned(),
-        key: key.into(),
-        value: value[key].to_string(),
-    };
-    if value["peft_type"] != "LORA" {
-        return Err(unsupported("peft_type"));
+/// ‖ΔW‖ by module: of low-rank changes, and of weights that were replaced.
+fn norms(model: &Model, bare: &Model) -> Result<BTreeMap<String, f64>> {
+    let mut norms = model.adapter_norms()?;
+    let names = model.lora().map(|lora| lora.replaced.as_slice()).unwrap_or_default();
+    let bare = if model.config().tied { bare.clone() } else { bare.untied()? };
+    for (new, old) in named(model, names)?.iter().zip(named(&bare, names)?) {
+        let change = wide(&new.tensor)?.into_iter().zip(wide(&old.tensor)?).map(|(new, old)| new - old);
+        let squares = change.map(|x| x.powi(2)).sum::<f64>();
+        let path = new.slot.parts[0].0.trim_end_matches(".weight").to_owned();
+        let low_rank = norms.get(&path).copied().unwrap_or(0.0);
+        norms.insert(path, (low_rank.powi(2) + squares).sqrt());
     }
-    if let Some((key, _)) =
-        NEUTRAL.iter().find(|(key, values)| !values.contains(&value[*key].to_string().as_str()))
-    {
-        return Err(unsupported(key));
-    }
-    // PEFT itself mends a missing one.
-    if value["fan_in_fan_out"] == true && !transposed {
-        return Err(unsupported("fan_in_fan_out"));
-    }
-    let rank = value["r"].as_u64().and_then(|rank| usize::try_from(rank).ok()).filter(|rank| *rank > 0);
-    let (Some(rank), Some(alpha)) = (rank, value["lora_alpha"].as_f64()) else {
-        return Err(unsupported(if rank.is_none() { "r" } else { "lora_alpha" }));
-    };
-    // Which projections are changed is read from the tensors; this list may be a pattern.
-    let targets = match &value["target_modules"] {
-        Value::Array(names) => names.iter().filter_map(Value::as_str).map(String::from).collect(),
-        Value::String(pattern) => vec![pattern.clone()],
-        _ => Vec::new(),
-    };
-    Ok(Lora { rank, alpha, targets })
+    Ok(norms)
+}
+
+fn wide(x: &Tensor) -> Result<Vec<f64>> {
+    Ok(x.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
 }

@@ -10,6 +10,7 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
+use crate::forward::Model;
 use crate::layout::{Slot, Weight};
 use crate::weights::HASHED;
 use crate::{Config, Result, Student};
@@ -37,14 +38,13 @@ impl Student {
 
     /// Writes the files of [`Student::save`] into a folder that is being made.
     pub(crate) fn save_into(&self, folder: &Path) -> Result<()> {
-        let model = self.model().merged()?;
-        let files = self.files(model.weights())?;
+        let files = self.files(&self.model().merged()?)?;
         files.into_iter().try_for_each(|(name, bytes)| Ok(write_file(&folder.join(name), &bytes)?))
     }
 
     /// [`crate::Source::sha256`] of the folder that [`Student::save`] would write without an adapter.
     pub(crate) fn saved_sha256(&self) -> Result<String> {
-        let files = self.files(self.model().base_weights())?;
+        let files = self.files(self.bare())?;
         let mut hasher = Hasher::default();
         for name in HASHED.into_iter().chain([WEIGHTS]) {
             if let Some((_, bytes)) = files.iter().find(|(found, _)| *found == name) {
@@ -54,8 +54,9 @@ impl Student {
         Ok(hasher.finish())
     }
 
-    fn files(&self, weights: &[Weight]) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        let config = config_json(self.config(), &self.dtype_name(), self);
+    /// The files of `model` with the student's words.
+    fn files(&self, model: &Model) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let config = config_json(model.config(), &self.dtype_name(), self);
         let mut files = vec![("config.json", pretty(&config))];
         files.push(("generation_config.json", pretty(&generation_json(self))));
         if let Some(tokenizer) = self.words().tokenizer_json()? {
@@ -73,7 +74,7 @@ impl Student {
             }
             files.push(("tokenizer_config.json", pretty(&Value::Object(config))));
         }
-        files.push((WEIGHTS, weights_bytes(weights, "")?));
+        files.push((WEIGHTS, weights_bytes(model.base_weights(), "")?));
         Ok(files)
     }
 

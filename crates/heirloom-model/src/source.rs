@@ -97,10 +97,13 @@ impl Source {
         }
     }
 
-    /// The folder's or file's name.
+    /// The folder's or file's name; of a snapshot in the hub's cache, repository and commit.
     pub fn name(&self) -> String {
         let path = self.files.path();
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if let Some(name) = name_of_snapshot(&path) {
+            return name;
+        }
         path.file_name()
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
     }
@@ -153,5 +156,31 @@ impl Source {
         stop.sort_unstable();
         stop.dedup();
         Ok(stop)
+    }
+}
+
+/// `org/name@0123456789ab` of `models--org--name/snapshots/0123456789ab…`.
+fn name_of_snapshot(path: &Path) -> Option<String> {
+    let mut names = path.ancestors().filter_map(|path| path.file_name()?.to_str());
+    let (commit, snapshots, repo) = (names.next()?, names.next()?, names.next()?);
+    let repo = repo.strip_prefix("models--").filter(|_| snapshots == "snapshots")?;
+    Some(format!("{}@{}", repo.replacen("--", "/", 1), commit.get(..12).unwrap_or(commit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_are_called_by_their_repository() {
+        for (path, name) in [
+            ("hub/models--org--name/snapshots/0123456789abcdef", Some("org/name@0123456789ab")),
+            ("hub/models--org--a--b/snapshots/0123", Some("org/a--b@0123")),
+            ("hub/models--gpt/snapshots/0123", Some("gpt@0123")),
+            ("hub/models--org--name/blobs/0123", None),
+            ("snapshots/0123", None),
+        ] {
+            assert_eq!(name_of_snapshot(Path::new(path)).as_deref(), name, "{path}");
+        }
     }
 }

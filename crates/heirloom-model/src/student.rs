@@ -45,6 +45,8 @@ pub struct Student {
     name: String,
     origin: Origin,
     model: Model,
+    /// The model before an adapter was put on it; they share what the adapter does not replace.
+    bare: Option<Box<Model>>,
     words: Arc<Words>,
     stop: Vec<u32>,
     options: LoadOptions,
@@ -66,7 +68,7 @@ impl Student {
         options: LoadOptions,
     ) -> Self {
         let (name, origin, sha256) = (source.name(), Origin::Files(Arc::new(source)), OnceLock::new());
-        Self { name, origin, model, words: Arc::new(words), stop, options, sha256 }
+        Self { name, origin, model, bare: None, words: Arc::new(words), stop, options, sha256 }
     }
 
     /// A student that was never trained: fresh weights by the rule of `init`.
@@ -112,7 +114,7 @@ impl Student {
         stop.dedup();
         let model = init.model(config.clone(), options.dtype.candle(), options.device.open()?)?;
         let (name, origin, sha256) = (name.into(), Origin::Memory, OnceLock::new());
-        Ok(Self { name, origin, model, words, stop, options: *options, sha256 })
+        Ok(Self { name, origin, model, bare: None, words, stop, options: *options, sha256 })
     }
 
     /// A student of its own with the same weights, copied in memory, under another name.
@@ -121,6 +123,7 @@ impl Student {
             name: name.into(),
             origin: self.origin.clone(),
             model: self.model.map(|weight| Ok(weight.tensor.copy()?))?,
+            bare: self.bare.clone(),
             words: Arc::clone(&self.words),
             stop: self.stop.clone(),
             options: self.options,
@@ -210,6 +213,35 @@ impl Student {
     /// Looks at other tensors from now on; [`Self::weights_changed`] says that their numbers are others, too.
     pub(crate) fn set_model(&mut self, model: Model) {
         self.model = model;
+    }
+
+    /// The model without its adapter, where one was put on it; else the model.
+    pub(crate) fn bare(&self) -> &Model {
+        self.bare.as_deref().unwrap_or(&self.model)
+    }
+
+    /// Reads with another's words.
+    pub(crate) fn set_words(&mut self, words: Arc<Words>) {
+        self.words = words;
+    }
+
+    /// Its words, to be shared.
+    pub(crate) fn shared_words(&self) -> Arc<Words> {
+        Arc::clone(&self.words)
+    }
+
+    /// Computes on another device from now on.
+    pub(crate) fn move_to(&mut self, device: Device) -> Result<()> {
+        if device != self.options.device {
+            self.model = self.model.on(&device.open()?)?;
+            self.options.device = device;
+        }
+        Ok(())
+    }
+
+    /// Keeps the model as it is for [`Self::bare`], or forgets it.
+    pub(crate) fn keep_bare(&mut self, keep: bool) {
+        self.bare = keep.then(|| Box::new(self.model.clone()));
     }
 
     /// The weights are no longer those of any file, nor those hashed before.

@@ -2,8 +2,8 @@
 //!
 //! [`Student::training_rows`] turns data into tokens and says which of them are learned; [`Student::train`]
 //! trains in memory and shows the student to an [`Observer`] at checkpoints; [`Student::train_to`] does the same
-//! into a folder, where a killed training is resumed to the same bytes. [`series`] finds the checkpoints that
-//! somebody else's training left.
+//! into a folder, where a killed training is resumed to the same bytes. [`crate::series()`] finds the checkpoints
+//! that somebody else's training left.
 
 mod adamw;
 mod folder;
@@ -13,7 +13,6 @@ mod loss;
 mod options;
 mod plan;
 mod rows;
-mod series;
 mod trainer;
 mod watch;
 
@@ -21,7 +20,6 @@ pub use gradients::Gradients;
 pub use log::{Observer, StepLog, Stop, TrainReport};
 pub use options::{Length, Order, Schedule, TrainOptions, log_spaced_steps};
 pub use rows::{LossOn, TrainRow, TrainRows};
-pub use series::{Series, series};
 pub use watch::{Projections, Watch, Watched};
 
 use crate::{Result, Student};

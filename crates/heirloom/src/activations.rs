@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use heirloom_model::Student;
+use heirloom_model::{CaptureOptions, CapturePlan, Student, TokenRow};
 use heirloom_probe::{Dataset, Probe};
 use heirloom_record::{ActivationHeader, Activations, Direction, DirectionHeader, Directions, HookPoint};
 
@@ -123,28 +123,37 @@ pub fn directions<'a>(
     Directions { header, by_hook: probes.into_iter().map(|(hook, probe)| (hook, direction(probe))).collect() }
 }
 
-/// Captures data rows in one call; what `heirloom capture` does once its flags are read.
+/// Captures data rows in one call; what `heirloom capture` does once its flags are read. Batches shrink where the
+/// device has no memory for them.
 pub fn capture(
     student: &Student,
     rows: &[heirloom_record::DataRow],
-    plan: &heirloom_model::CapturePlan,
+    plan: &CapturePlan,
     max_tokens: usize,
     progress: &mut dyn crate::Progress,
     about: &str,
 ) -> Result<Activations> {
-    let rows = student.prepare(rows)?;
-    for row in &rows {
+    capture_rows(student, &student.prepare(rows)?, plan, (max_tokens, true), progress, about)
+}
+
+/// [`capture`] of rows that are tokenized, in batches of so many tokens, which may shrink or not.
+pub fn capture_rows(
+    student: &Student,
+    rows: &[TokenRow],
+    plan: &CapturePlan,
+    (max_tokens, may_shrink): (usize, bool),
+    progress: &mut dyn crate::Progress,
+    about: &str,
+) -> Result<Activations> {
+    for row in rows {
         row.read(plan.readout())?;
     }
     let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
     progress.begin("capture", about, tokens as u64, "tokens");
     let mut advance = |done: heirloom_model::Progress| progress.advance(done.tokens as u64);
-    let mut options = heirloom_model::CaptureOptions {
-        max_tokens,
-        progress: Some(&mut advance),
-        ..heirloom_model::CaptureOptions::default()
-    };
-    let captured = student.capture(&rows, plan, &mut options);
+    let mut options =
+        CaptureOptions { max_tokens, may_shrink, interventions: &[], progress: Some(&mut advance) };
+    let captured = student.capture(rows, plan, &mut options);
     progress.end();
     Ok(captured?)
 }

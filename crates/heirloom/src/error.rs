@@ -26,6 +26,9 @@ pub enum Error {
     /// Drawing.
     #[error(transparent)]
     Figure(#[from] heirloom_figure::Error),
+    /// Getting a model from the hub.
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
     /// The experiment file cannot be read.
     #[error("could not read the experiment `{}`", path.display())]
     ReadExperiment {
@@ -127,11 +130,57 @@ pub enum Error {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// A model did not stand its examination.
+    #[error("{} of {of} checks failed: {}", failed.len(), failed.join(", "))]
+    Unwell {
+        /// Checks beyond their bounds.
+        failed: Vec<&'static str>,
+        /// Checks in all.
+        of: usize,
+    },
     /// Checkpoints of a series tokenize the same rows differently.
-    #[error("at step {step} the rows have other token ids than at the first checkpoint")]
+    #[error(
+        "at step {step} the row `{row}` has other tokens than at the first checkpoint: {found} of them instead of {expected}, the first {at} alike"
+    )]
     OtherTokens {
         /// The step.
         step: usize,
+        /// The first row that differs.
+        row: String,
+        /// Tokens before the first that differs.
+        at: usize,
+        /// Tokens at the first checkpoint.
+        expected: usize,
+        /// Tokens at this one.
+        found: usize,
+    },
+    /// A list of checkpoints is not what it should be.
+    #[error("could not understand the list of checkpoints `{}`", path.display())]
+    SeriesFile {
+        /// The file.
+        path: PathBuf,
+        /// The parser's reason, with line and column.
+        source: Box<toml::de::Error>,
+    },
+    /// An entry of a list of checkpoints has no model.
+    #[error("`{}`: step {step} has no model", path.display())]
+    NoModelAtStep {
+        /// The file.
+        path: PathBuf,
+        /// The entry's step.
+        step: usize,
+    },
+    /// A folder of stores holds another capture than the one to be continued.
+    #[error("`{}` holds another capture: its {what} is {found}, not {expected}", path.display())]
+    OtherCapture {
+        /// The store.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What it is here.
+        expected: String,
+        /// What it is in the store.
+        found: String,
     },
     /// A file of parts names no behavior.
     #[error("`{}` names no behavior", path.display())]
@@ -417,13 +466,17 @@ impl Error {
             Self::Model(error) => error.hint(),
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
+            Self::Hub(error) => error.hint(),
             Self::World { source, .. } => source.hint(),
             Self::WorldAlone { path } => {
                 Some(format!("name it in an experiment, as in `world = \"{}\"`, and run that", path.display()))
             }
             Self::TwoBases { .. } => Some("leave `--base` out: the series begins with its own".into()),
+            Self::NoModelAtStep { .. } => Some("write `model = \"…\"` in the entry, or above the list for all of them".into()),
+            Self::OtherCapture { .. } => Some("choose another `--out`, or capture as it was begun".into()),
+            Self::Unwell { .. } => Some("symptoms, causes and checks stand in docs/divergence.md".into()),
             Self::OtherTokens { .. } => {
-                Some("checkpoints that are compared need one tokenizer and one chat template".into())
+                Some("checkpoints that are compared need one tokenizer and one chat template: leave out the checkpoint, or put the first one's `tokenizer.json` and `tokenizer_config.json` beside its weights".into())
             }
             Self::NoParts { .. } | Self::OnePart { .. } => Some(
                 "under a table such as `[blackmail]`, give `full` and at least one more, such as `other-teacher` or `drop-flagged`; FILES.md of heirloom-record lists them".into(),

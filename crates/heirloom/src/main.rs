@@ -53,6 +53,8 @@ enum Verb {
     Select(verbs::select::Args),
     /// Say what is in a model or a file that heirloom wrote
     Inspect(verbs::inspect::Args),
+    /// Examine a model before its activations are believed: batches, padding, numbers, adapter, words
+    Doctor(verbs::doctor::Args),
 }
 
 /// What the environment should say before the first thread and the first allocation.
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         Verb::Compare(args) => verbs::compare::run(args),
         Verb::Select(args) => verbs::select::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
+        Verb::Doctor(args) => verbs::doctor::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

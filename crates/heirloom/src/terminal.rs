@@ -51,6 +51,7 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     cause
         .downcast_ref::<heirloom::Error>()
         .and_then(heirloom::Error::hint)
+        .or_else(|| cause.downcast_ref::<heirloom::hub::HubError>().and_then(heirloom::hub::HubError::hint))
         .or_else(|| cause.downcast_ref::<heirloom_record::Error>().and_then(heirloom_record::Error::hint))
         .or_else(|| cause.downcast_ref::<heirloom_model::Error>().and_then(heirloom_model::Error::hint))
         .or_else(|| cause.downcast_ref::<heirloom_rollout::Error>().and_then(heirloom_rollout::Error::hint))

@@ -12,11 +12,12 @@ use heirloom_probe::score::Reference;
 use heirloom_probe::subspace::cosine;
 use heirloom_probe::track::{Emergence, Track, emergence, shift_band};
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
-use heirloom_record::{DataRow, Directions, Hasher, HookPoint, Metric};
+use heirloom_record::{DataRow, Directions, HookPoint, Metric};
 use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
 use crate::arms::moved;
+use crate::series::SeriesRows;
 use crate::streams::stream;
 use crate::words::number;
 use crate::{Error, Result};
@@ -26,10 +27,8 @@ use crate::{Error, Result};
 pub struct Tracking<'a> {
     /// The directions, each at its hook point.
     pub directions: &'a Directions,
-    /// Rows that are projected.
-    pub rows: &'a [DataRow],
-    /// Labelled rows that define the units, and on which directions are fit anew.
-    pub reference: &'a [DataRow],
+    /// Most tokens in a batch, the same at every checkpoint.
+    pub max_tokens: usize,
     /// Random directions, and as many random differences, beside every checkpoint.
     pub null_draws: usize,
     /// For every interval.
@@ -38,12 +37,28 @@ pub struct Tracking<'a> {
     pub seed: u64,
 }
 
+/// What is read at every checkpoint.
+pub struct TrackedRows {
+    /// Rows that are projected.
+    pub rows: SeriesRows,
+    /// Labelled rows that define the units, and on which directions are fit anew.
+    pub reference: SeriesRows,
+}
+
+impl TrackedRows {
+    /// Tokenizes both as `first` does.
+    ///
+    /// # Errors
+    /// Those of [`Student::prepare`].
+    pub fn new(first: &Student, rows: &[DataRow], reference: &[DataRow]) -> Result<Self> {
+        Ok(Self { rows: SeriesRows::new(first, rows)?, reference: SeriesRows::new(first, reference)? })
+    }
+}
+
 /// One checkpoint, looked into.
 #[derive(Clone, Debug)]
 pub struct Looked {
     step: usize,
-    /// Over the token ids of all rows: checkpoints with other ids cannot be compared.
-    tokens: String,
     by_hook: BTreeMap<HookPoint, Reading>,
 }
 
@@ -70,25 +85,25 @@ pub struct Tracked {
 }
 
 impl Tracking<'_> {
-    /// Looks into one checkpoint; `first` is the first one of all, whose units and tokens the others have.
+    /// Looks into one checkpoint; `first` is the first one of all, whose units the others have.
     ///
     /// # Errors
-    /// Other token ids or another width than the first checkpoint's, rows without a label, activations that are not finite.
-    pub fn look(&self, step: usize, student: &Student, first: Option<&Looked>) -> Result<Looked> {
+    /// Other token ids than the first checkpoint's, another width, rows without a label, activations that are not finite.
+    pub fn look(
+        &self,
+        step: usize,
+        student: &Student,
+        rows: &TrackedRows,
+        first: Option<&Looked>,
+    ) -> Result<Looked> {
         let hooks: Vec<String> = self.directions.by_hook.keys().map(ToString::to_string).collect();
         let plan = CapturePlan::new(student.config(), &hooks, self.directions.header.readout.clone())?;
-        let capture = |rows: &[DataRow]| {
-            let prepared = student.prepare(rows)?;
-            let ids = prepared
-                .iter()
-                .flat_map(|row| row.ids.iter().flat_map(|id| id.to_le_bytes()).chain([0xff; 5]));
-            let tokens = Hasher::default().part("ids", ids.collect::<Vec<u8>>()).finish();
-            Ok::<_, Error>((student.capture(&prepared, &plan, &mut CaptureOptions::default())?, tokens))
+        let capture = |rows: &SeriesRows| {
+            rows.check(step, student)?;
+            let mut options = CaptureOptions { max_tokens: self.max_tokens, ..CaptureOptions::default() };
+            Ok::<_, Error>(student.capture(rows.rows(), &plan, &mut options)?)
         };
-        let ((seen, tokens), (known, _)) = (capture(self.rows)?, capture(self.reference)?);
-        if first.is_some_and(|first| first.tokens != tokens) {
-            return Err(Error::OtherTokens { step });
-        }
+        let (seen, known) = (capture(&rows.rows)?, capture(&rows.reference)?);
         let mut by_hook = BTreeMap::new();
         for (hook, direction) in &self.directions.by_hook {
             let known = dataset(&known, *hook, &[], Path::new("the reference rows"))?;
@@ -97,7 +112,7 @@ impl Tracking<'_> {
                 self.read(&seen.tensors[hook], &known, &vector, first.map(|first| &first.by_hook[hook]))?;
             by_hook.insert(*hook, reading);
         }
-        Ok(Looked { step, tokens, by_hook })
+        Ok(Looked { step, by_hook })
     }
 
     fn read(

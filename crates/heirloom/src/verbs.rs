@@ -1,11 +1,14 @@
 //! The verbs of the command line, one file each.
 
+pub(crate) mod adapter;
 pub(crate) mod arm;
 pub(crate) mod arms;
 pub(crate) mod capture;
 pub(crate) mod compare;
+pub(crate) mod doctor;
 pub(crate) mod fit;
 pub(crate) mod grade;
+pub(crate) mod hub;
 pub(crate) mod inspect;
 pub(crate) mod origin;
 pub(crate) mod quickstart;
@@ -22,16 +25,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use heirloom::prelude::*;
+use heirloom::series::HUB;
 use heirloom_model::Clock;
 use heirloom_record::{Message, Prompt, Rollouts};
 use heirloom_rollout::Behavior;
 
 use crate::terminal::print;
+use crate::verbs::hub::fetch;
 
 /// The flags of every verb that reads a model.
 #[derive(clap::Args)]
 pub(crate) struct ModelArgs {
-    /// A Hugging Face folder or a GGUF file
+    /// A Hugging Face folder, a GGUF file, or `hf:ORG/NAME@REVISION`
     #[arg(long)]
     model: PathBuf,
     /// Date that chat templates see; recorded with what is written
@@ -41,9 +46,54 @@ pub(crate) struct ModelArgs {
 
 impl ModelArgs {
     fn open(&self) -> anyhow::Result<Source> {
-        must_exist(&self.model, "model", "a model is a Hugging Face folder or a GGUF file")?;
-        Source::open(&self.model)
-            .with_context(|| format!("could not open the model `{}`", self.model.display()))
+        open_model(&self.model)
+    }
+}
+
+fn open_model(model: &Path) -> anyhow::Result<Source> {
+    let context = || format!("could not open the model `{}`", model.display());
+    Source::open(&model_at(model)?).with_context(context)
+}
+
+/// Where a model lies on this machine.
+fn model_at(model: &Path) -> anyhow::Result<PathBuf> {
+    let help = "a model is a Hugging Face folder, a GGUF file, or `hf:ORG/NAME@REVISION`";
+    at(model, "model", help)
+}
+
+/// Where a model or an adapter lies on this machine; one of the hub is fetched.
+fn at(path: &Path, what: &'static str, help: &'static str) -> anyhow::Result<PathBuf> {
+    match path.to_str().filter(|name| name.starts_with(HUB)) {
+        Some(name) => fetch(name),
+        None => must_exist(path, what, help).map(|()| path.to_owned()),
+    }
+}
+
+/// The flags of every verb that may put an adapter on a model.
+#[derive(clap::Args)]
+pub(crate) struct AdapterArgs {
+    /// A PEFT adapter to put on the model: a folder, or `hf:ORG/NAME@REVISION`
+    #[arg(long, value_name = "DIR|NAME")]
+    adapter: Option<PathBuf>,
+    /// Accept an adapter that changes nothing
+    #[arg(long)]
+    allow_empty_adapter: bool,
+}
+
+impl AdapterArgs {
+    /// Where the adapter lies; what is not there is said before weights are read.
+    fn find(&self) -> anyhow::Result<Option<PathBuf>> {
+        let help = "an adapter is a folder in PEFT's format, or `hf:ORG/NAME@REVISION`";
+        self.adapter.as_deref().map(|adapter| at(adapter, "adapter", help)).transpose()
+    }
+
+    /// Puts what [`Self::find`] found on a student.
+    fn put_on(&self, found: Option<&Path>, student: &mut Student) -> anyhow::Result<()> {
+        if let Some(adapter) = found {
+            let context = || format!("could not load the adapter `{}`", adapter.display());
+            student.load_adapter(adapter, self.allow_empty_adapter).with_context(context)?;
+        }
+        Ok(())
     }
 }
 

@@ -32,6 +32,8 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "heirloom-figure",
             "ndarray",
             "clap",
+            "hf-hub",
+            "ureq",
         ],
     ),
 ];
@@ -86,6 +88,7 @@ fn a_trespass_is_found_in_every_table() {
         ("dev-dependencies", "heirloom-probe", true),
         ("target.'cfg(unix)'.dependencies", "candle-core", true),
         ("dependencies", "ureq", true),
+        ("dependencies", "hf-hub", true),
         ("target.'cfg(unix)'.dev-dependencies", "heirloom-model", true),
         // Free: its own medium, what marks none, and another's medium in tests alone.
         ("dependencies", "plotters", false),

@@ -57,6 +57,27 @@ impl Model {
         Self::assemble(self.config.clone(), weights, lora, self.dtype, self.device.clone())
     }
 
+    /// The same model with a head of its own where it was the embedding, both the same numbers still.
+    pub(crate) fn untied(&self) -> Result<Self> {
+        if !self.config.tied {
+            return Ok(self.clone());
+        }
+        let config = Config { tied: false, ..self.config.clone() };
+        let slot = slots(&config).pop().expect("a model has a head");
+        let head = Weight { slot, tensor: self.weights[0].tensor.clone() };
+        let weights = self.weights.iter().cloned().chain([head]).collect();
+        Self::assemble(config, weights, None, self.dtype, self.device.clone())
+    }
+
+    /// The same model on another device.
+    pub(crate) fn on(&self, device: &Device) -> Result<Self> {
+        let weight = |weight: &Weight| {
+            Ok(Weight { tensor: weight.tensor.to_device(device)?, slot: weight.slot.clone() })
+        };
+        let weights = self.weights.iter().map(weight).collect::<Result<_>>()?;
+        Self::assemble(self.config.clone(), weights, self.lora.clone(), self.dtype, device.clone())
+    }
+
     /// The same weights, computing in other numbers.
     pub(crate) fn computing_in(&self, dtype: DType) -> Result<Self> {
         let (config, weights, lora) = (self.config.clone(), self.weights.clone(), self.lora.clone());

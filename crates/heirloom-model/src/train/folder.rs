@@ -147,7 +147,7 @@ impl Folder {
         let mut last = None;
         for entry in std::fs::read_dir(self.run.path()).map_err(Error::io(self.run.path()))? {
             let path = entry.map_err(Error::io(self.run.path()))?.path();
-            let step = super::series::step_of(&path);
+            let step = crate::series::step_of(&path);
             last = last.max(step.map(|step| (step, path)));
         }
         Ok(last)

@@ -2,13 +2,18 @@
 
 use std::path::Path;
 
-use heirloom_model::{CaptureOptions, CapturePlan, Length, Lora, Student, TokenRow, TrainOptions};
+use heirloom_model::{
+    CaptureOptions, CapturePlan, Length, Lora, PeftAdapter, Student, TokenRow, TrainOptions,
+};
 use heirloom_record::{HookPoint, Readout};
 
 use crate::support::{fixture, gap, json, rows, scale, see_all, student, tensors};
 use crate::train::{Notes, random_rows, weights};
 
 const PEFT: &str = "peft-llama-gqa";
+/// Adapters that PEFT wrote, each with the model it was made on.
+const ADAPTERS: [(&str, &str); 3] =
+    [(PEFT, "llama-gqa"), ("peft-patterns", "llama-gqa"), ("peft-untied", "llama-tied-mha")];
 
 fn adapted() -> Student {
     let mut student = student("llama-gqa");
@@ -27,36 +32,91 @@ fn logits(student: &Student) -> Vec<ndarray::ArrayD<f32>> {
     caches.into_iter().map(|cache| cache.logits.unwrap().into_dyn()).collect()
 }
 
-#[test]
-fn an_adapter_gives_pefts_logits() {
-    let expected = tensors(&fixture(PEFT).join("expected.safetensors"));
-    let mut student = adapted();
-    let plain = logits(&crate::support::student("llama-gqa"));
-    for (row, found) in logits(&student).iter().enumerate() {
+/// The student's logits are those that PEFT computed with this adapter.
+fn gives_pefts_logits(adapter: &str, student: &Student) {
+    let expected = tensors(&fixture(adapter).join("expected.safetensors"));
+    for (row, found) in logits(student).iter().enumerate() {
         let expected = &expected[&format!("{row}.logits")];
-        assert!(gap(found, expected) / scale(expected) < 2e-5, "{row}");
-        assert!(gap(&plain[row], expected) / scale(expected) > 0.01, "the adapter does something");
-    }
-    student.merge_adapter().unwrap();
-    assert!(student.adapter().unwrap().is_none());
-    for (row, found) in logits(&student).iter().enumerate() {
-        let expected = &expected[&format!("{row}.logits")];
-        assert!(gap(found, expected) / scale(expected) < 2e-5, "merged {row}");
+        assert!(gap(found, expected) / scale(expected) < 2e-5, "{adapter} row {row}");
     }
 }
 
 #[test]
+fn an_adapter_gives_pefts_logits() {
+    for (adapter, model) in ADAPTERS {
+        let mut student = student(model);
+        let plain = logits(&student);
+        student.load_adapter(&fixture(adapter), false).unwrap();
+        gives_pefts_logits(adapter, &student);
+        for (before, after) in plain.iter().zip(logits(&student)) {
+            assert!(gap(before, &after) / scale(before) > 0.01, "{adapter} does something");
+        }
+        let effect = student.adapter_effect(&peft_rows()).unwrap().unwrap();
+        let largest = plain.iter().zip(logits(&student)).map(|(a, b)| gap(a, &b)).fold(0.0, f32::max);
+        assert!((effect.largest - f64::from(largest)).abs() < 1e-6, "{effect:?} {largest}");
+        assert!(effect.positions == 11 && effect.kl > 1e-4, "{effect:?}");
+        student.merge_adapter().unwrap();
+        assert!(student.adapter().unwrap().is_none());
+        assert!(student.adapter_effect(&peft_rows()).unwrap().is_none());
+        gives_pefts_logits(adapter, &student);
+    }
+}
+
+#[test]
+fn adapters_are_swapped_on_one_base() {
+    let mut student = student("llama-gqa");
+    let (plain, base) = (logits(&student), student.sha256().unwrap().to_owned());
+    let read = |name: &str| PeftAdapter::read(&fixture(name), student.config()).unwrap();
+    let (one, other) = (read(PEFT), read("peft-patterns"));
+    for _ in 0..2 {
+        student.put_on(&one, false).unwrap();
+        gives_pefts_logits(PEFT, &student);
+        let first = student.adapter_sha256().unwrap();
+        student.put_on(&other, false).unwrap();
+        gives_pefts_logits("peft-patterns", &student);
+        assert_ne!(student.adapter_sha256().unwrap(), first);
+        assert_eq!(student.sha256().unwrap(), base, "the base is the same file");
+    }
+    student.take_off_adapter().unwrap();
+    assert_eq!(logits(&student), plain, "bit for bit");
+    assert!(student.adapter().unwrap().is_none());
+    // A head of its own goes with the adapter.
+    let mut tied = crate::support::student("llama-tied-mha");
+    tied.load_adapter(&fixture("peft-untied"), false).unwrap();
+    assert!(!tied.config().tied);
+    tied.take_off_adapter().unwrap();
+    assert!(tied.config().tied);
+}
+
+#[test]
+fn an_adapter_that_does_not_go_on_leaves_the_student_as_it_was() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut fresh = student("llama-gqa");
+    let folder = scratch.path().join("run");
+    fresh.train_to(&folder, &random_rows(8, 97), &lora(&["q_proj"]), &mut ()).unwrap();
+    let mut student = adapted();
+    let nothing = PeftAdapter::read(&folder.join("checkpoint-0"), student.config()).unwrap();
+    assert!(student.put_on(&nothing, false).unwrap_err().to_string().contains("changes nothing"));
+    gives_pefts_logits(PEFT, &student);
+    student.put_on(&nothing, true).unwrap();
+    assert_eq!(logits(&student), logits(&crate::support::student("llama-gqa")));
+}
+
+#[test]
 fn an_adapter_says_what_it_changes() {
+    for (adapter, model) in ADAPTERS {
+        let report = student(model).load_adapter(&fixture(adapter), false).unwrap();
+        let expected = json(&fixture(adapter).join("inputs.json"))["norms"].clone();
+        assert_eq!(report.norms.len(), expected.as_object().unwrap().len(), "{adapter}");
+        for (path, norm) in &report.norms {
+            let expected = expected[path].as_f64().unwrap();
+            assert!((norm / expected - 1.0).abs() < 1e-5, "{adapter} {path}: {norm} {expected}");
+        }
+    }
     let mut student = student("llama-gqa");
     assert!(student.adapter().unwrap().is_none() && student.adapter_sha256().unwrap().is_none());
     let base = student.sha256().unwrap().to_owned();
     let report = student.load_adapter(&fixture(PEFT), false).unwrap();
-    let expected = json(&fixture(PEFT).join("inputs.json"))["norms"].clone();
-    assert_eq!(report.norms.len(), expected.as_object().unwrap().len());
-    for (path, norm) in &report.norms {
-        let expected = expected[path].as_f64().unwrap();
-        assert!((norm / expected - 1.0).abs() < 1e-5, "{path}: {norm} {expected}");
-    }
     assert_eq!(student.adapter().unwrap(), Some(report));
     assert_eq!(student.sha256().unwrap(), base, "the model without it is the same");
     assert!(student.adapter_sha256().unwrap().is_some());
@@ -70,14 +130,22 @@ fn an_adapter_says_what_it_changes() {
 #[test]
 fn an_adapter_written_again_is_the_same() {
     let scratch = tempfile::tempdir().unwrap();
-    let folder = scratch.path().join("adapter");
-    adapted().save_adapter(&folder).unwrap();
-    let file = "adapter_model.safetensors";
-    assert_eq!(tensors(&folder.join(file)), tensors(&fixture(PEFT).join(file)));
-    let mut again = student("llama-gqa");
-    again.load_adapter(&folder, false).unwrap();
-    assert_eq!(logits(&again), logits(&adapted()));
-    assert_eq!(again.adapter_sha256().unwrap(), adapted().adapter_sha256().unwrap());
+    for (adapter, model) in ADAPTERS {
+        let folder = scratch.path().join(adapter);
+        let on = |from: &Path| {
+            let mut student = student(model);
+            student.load_adapter(from, false).unwrap();
+            student
+        };
+        let first = on(&fixture(adapter));
+        first.save_adapter(&folder).unwrap();
+        let file = "adapter_model.safetensors";
+        assert_eq!(tensors(&folder.join(file)), tensors(&fixture(adapter).join(file)), "{adapter}");
+        let again = on(&folder);
+        assert_eq!(logits(&again), logits(&first), "{adapter}");
+        assert_eq!(again.adapter_sha256().unwrap(), first.adapter_sha256().unwrap(), "{adapter}");
+        assert_eq!(again.adapter().unwrap().unwrap().lora, first.adapter().unwrap().unwrap().lora);
+    }
     let error = student("llama-gqa").save_adapter(&scratch.path().join("none")).unwrap_err().to_string();
     assert_eq!(error, "`llama-gqa` has no adapter");
 }
@@ -103,7 +171,16 @@ fn adapters_that_do_not_fit() {
         ("use_dora", true.into(), "`use_dora` = true, which heirloom does not compute"),
         ("peft_type", "IA3".into(), "`peft_type` = \"IA3\""),
         ("r", 5.into(), "expected shape [5, 32], found [4, 32]"),
-        ("rank_pattern", serde_json::json!({"q_proj": 8}), "`rank_pattern`"),
+        (
+            "rank_pattern",
+            serde_json::json!({"q_proj": 8}),
+            "lora_A.weight`: expected shape [8, 32], found [4, 32]",
+        ),
+        ("rank_pattern", serde_json::json!({"q_(proj": 8}), "`rank_pattern` = {\"q_(proj\":8}"),
+        ("alpha_pattern", serde_json::json!({"q_proj": "8"}), "`alpha_pattern` = {\"q_proj\":\"8\"}"),
+        ("modules_to_save", serde_json::json!(["lm_head"]), "no tensor `base_model.model.lm_head.weight`"),
+        ("modules_to_save", serde_json::json!(["classifier"]), "`modules_to_save` = \"classifier\""),
+        ("ensure_weight_tying", true.into(), "`ensure_weight_tying` = true"),
         ("bias", "all".into(), "`bias` = \"all\""),
     ] {
         refuse("llama-gqa", changed(key, value).path(), text);
@@ -114,6 +191,17 @@ fn adapters_that_do_not_fit() {
         "`base_model.model.model.layers.0.self_attn.v_proj.lora_B.weight`",
     );
     refuse("llama-gqa", &fixture("llama-gqa"), "could not read");
+    // What the adapter brings but its settings do not name has no place.
+    let unnamed = crate::support::copy("peft-patterns");
+    let path = unnamed.path().join("adapter_config.json");
+    let mut config = json(&path);
+    config["modules_to_save"] = serde_json::json!(["lm_head"]);
+    std::fs::write(&path, config.to_string()).unwrap();
+    refuse(
+        "llama-gqa",
+        unnamed.path(),
+        "does not use: `base_model.model.model.layers.0.post_attention_layernorm.weight`",
+    );
     // The last block's factors have no place in a model without it.
     let shallow = crate::support::copy("llama-gqa");
     let path = shallow.path().join("config.json");
@@ -141,7 +229,7 @@ fn lora(targets: &[&str]) -> TrainOptions {
         batch_rows: 4,
         length: Length::Epochs(4),
         lr: 2e-2,
-        lora: Some(Lora { rank: 2, alpha: 4.0, targets }),
+        lora: Some(Lora { rank: 2, alpha: 4.0, targets, ..Lora::default() }),
         checkpoints: vec![0],
         ..TrainOptions::default()
     }

@@ -98,6 +98,7 @@ fn the_pass_ends_at_the_deepest_point() {
     let mut options = CaptureOptions {
         interventions: std::slice::from_ref(&after),
         max_tokens: 20,
+        may_shrink: false,
         progress: Some(&mut progress),
     };
     let early = student.capture(&rows, &plan, &mut options).unwrap();

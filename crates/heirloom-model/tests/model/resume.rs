@@ -37,7 +37,7 @@ fn settings(lora: bool) -> TrainOptions {
         length: Length::Steps(11),
         lr: 1e-2,
         checkpoints: vec![0, 1, 2, 4, 7],
-        lora: lora.then_some(Lora { rank: 3, alpha: 6.0, targets }),
+        lora: lora.then_some(Lora { rank: 3, alpha: 6.0, targets, ..Lora::default() }),
         ..TrainOptions::default()
     }
 }
@@ -188,7 +188,7 @@ fn a_series_is_found_sorted_and_whole() {
     let error = steps(Series::List(twice)).unwrap_err().to_string();
     assert!(error.starts_with("step 100 is there twice: `"), "{error}");
     let error = steps(Series::List(vec![even.join("logs")])).unwrap_err().to_string();
-    assert!(error.ends_with("logs` is not called `checkpoint-N`"), "{error}");
+    assert!(error.contains("logs` says no step: expected a name such as"), "{error}");
     let error = steps(Series::Glob(format!("{}/nothing-*", even.display()))).unwrap_err().to_string();
-    assert!(error.ends_with("holds no folders `checkpoint-N`"), "{error}");
+    assert!(error.contains("holds no checkpoints"), "{error}");
 }

@@ -10,7 +10,7 @@ use heirloom_record::Histogram;
 use serde_json::{Value, json};
 
 use crate::terminal::print;
-use crate::verbs::{must_exist, print_json};
+use crate::verbs::{at, print_json};
 
 /// What `inspect` takes, for people who gave something else.
 const KNOWN: &str = "a Hugging Face folder, a GGUF file, a folder that `heirloom capture` wrote, \
@@ -20,7 +20,7 @@ const MOST_HEADER: u64 = 100_000_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A model's folder or GGUF file, a store of activations, a file of directions, a run or a table
+    /// A model's folder, GGUF file or name on the hub, a store of activations, a file of directions, a run or a table
     what: PathBuf,
     /// Print it as JSON
     #[arg(long)]
@@ -28,12 +28,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    must_exist(
-        &args.what,
-        "model or artifact",
-        "inspect takes what a model or another verb of heirloom left",
-    )?;
-    let value = described(&args.what)?;
+    let what =
+        at(&args.what, "model or artifact", "inspect takes what a model or another verb of heirloom left")?;
+    let value = described(&what)?;
     if args.json {
         return print_json(&value);
     }

@@ -10,7 +10,7 @@ use heirloom_model::GenerateOptions;
 use heirloom_record::{Message, NewFolder, Prompt, Rollout, Rollouts, Sampling, sha256_hex};
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{ModelArgs, must_exist, print_json, read_hidden, read_prompts};
+use crate::verbs::{AdapterArgs, ModelArgs, print_json, read_hidden, read_prompts};
 
 /// Rollouts between two looks at the bar, at least.
 const GROUP: usize = 256;
@@ -33,9 +33,8 @@ pub(crate) struct Args {
     /// What the model is told before every prompt and the rollouts do not hold: JSON with `messages`
     #[arg(long, value_name = "FILE")]
     hidden: Option<PathBuf>,
-    /// A PEFT adapter to put on the model
-    #[arg(long, value_name = "DIR")]
-    adapter: Option<PathBuf>,
+    #[command(flatten)]
+    adapter: AdapterArgs,
     /// Answers to each prompt
     #[arg(long, default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     samples: usize,
@@ -70,17 +69,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let prompts = read_prompts(&args.data)?;
     let hidden = args.hidden.as_deref().map(read_hidden).transpose()?.unwrap_or_default();
     let source = args.model.open()?;
-    if let Some(adapter) = &args.adapter {
-        must_exist(adapter, "adapter", "an adapter is a folder in PEFT's format")?;
-    }
+    let adapter = args.adapter.find()?;
     check_room(args, &source, &prompts, &hidden)?;
     let folder = NewFolder::create(&args.out)?;
     let options = LoadOptions { dtype: args.dtype, device: args.device, clock: args.model.clock };
     let mut student = source.load(&options).context("could not load the model")?;
-    if let Some(adapter) = &args.adapter {
-        let context = || format!("could not load the adapter `{}`", adapter.display());
-        student.load_adapter(adapter, false).with_context(context)?;
-    }
+    args.adapter.put_on(adapter.as_deref(), &mut student)?;
     let rollouts = sample(args, &student, &prompts, hidden)?;
     rollouts.write_into(folder.work_path())?;
     folder.commit()?;
@@ -181,7 +175,7 @@ fn sample(
 }
 
 fn default_teacher(args: &Args, model: &str) -> String {
-    let adapter = args.adapter.as_deref().and_then(Path::file_name);
+    let adapter = args.adapter.adapter.as_deref().and_then(Path::file_name);
     adapter.map_or_else(|| model.to_owned(), |adapter| format!("{model}+{}", adapter.to_string_lossy()))
 }
 

@@ -1,27 +1,30 @@
 //! `heirloom track`: a fixed direction followed across the checkpoints of trainings that were done here or elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
 use heirloom::Progress as _;
 use heirloom::prelude::*;
-use heirloom::tracking::{Looked, Tracking};
-use heirloom_model::{Series, series};
+use heirloom::series::find;
+use heirloom::tracking::{Looked, TrackedRows, Tracking};
+use heirloom_model::{CheckpointAt, Walk};
 use heirloom_record::NewFolder;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{must_exist, print_json, read_data};
+use crate::verbs::{fetch, model_at, must_exist, print_json, read_data};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A file that `heirloom fit` wrote
     #[arg(long)]
     direction: PathBuf,
-    /// A folder with `checkpoint-N` folders in it, or a glob; once for each seed
-    #[arg(long, required = true, value_name = "DIR|GLOB")]
+    /// A folder with `checkpoint-N` folders in it, a glob, a TOML list, or `hf:ORG/NAME@step1000,step2000`; once for each
+    /// seed
+    #[arg(long, required = true, value_name = "DIR|GLOB|FILE")]
     checkpoints: Vec<String>,
-    /// The model that the trainings began with, as the first checkpoint of each; else that is the lowest step
+    /// The model that the trainings began with, as the first checkpoint of each; else that is the lowest step. Adapters
+    /// are put on it
     #[arg(long, value_name = "MODEL")]
     base: Option<PathBuf>,
     /// Rows that are projected, as JSONL
@@ -36,6 +39,12 @@ pub(crate) struct Args {
     /// cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: Device,
+    /// Most tokens in a batch
+    #[arg(long, default_value_t = 2048)]
+    batch_tokens: usize,
+    /// Accept an adapter that changes nothing, as that of step 0
+    #[arg(long)]
+    allow_empty_adapter: bool,
     /// Accept a series in which steps are missing
     #[arg(long)]
     allow_gaps: bool,
@@ -63,55 +72,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let rows = read_data(&args.data)?;
     let reference = args.reference.as_deref().map_or_else(|| Ok(rows.clone()), read_data)?;
     // Every series is looked at before the first weight is read.
-    let runs: Vec<Vec<(usize, PathBuf)>> = args
-        .checkpoints
-        .iter()
-        .map(|place| {
-            let place = if Path::new(place).is_dir() {
-                Series::Folder(place.into())
-            } else {
-                Series::Glob(place.clone())
-            };
-            Ok(series(&place, args.allow_gaps)?)
-        })
-        .collect::<anyhow::Result<_>>()?;
-    if let Some(first) = args.base.as_ref().and(runs.iter().flatten().find(|(step, _)| *step == 0)) {
-        return Err(heirloom::Error::TwoBases { path: first.1.clone() }.into());
+    let base = args.base.as_deref().map(model_at).transpose()?;
+    let runs = args.checkpoints.iter().map(|place| find(place, base.as_deref(), args.allow_gaps, &mut fetch));
+    let runs: Vec<Vec<CheckpointAt>> = runs.collect::<anyhow::Result<_>>()?;
+    if let Some(first) = base.as_ref().and(runs.iter().flatten().find(|at| at.step == 0)) {
+        return Err(heirloom::Error::TwoBases { path: first.path().to_owned() }.into());
     }
     let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
-    let load = LoadOptions { device: args.device, ..LoadOptions::new(args.clock) };
     let tracking = Tracking {
         directions: &directions,
-        rows: &rows,
-        reference: &reference,
+        max_tokens: args.batch_tokens,
         null_draws: args.null_draws,
         resampling: Resampling { replicates: args.bootstrap, ..Resampling::default() },
         seed: args.seed,
     };
-    let mut bars = Bars::default();
-    let total = runs.iter().map(Vec::len).sum::<usize>() + usize::from(args.base.is_some());
-    bars.begin("track", &directions.header.behavior, total as u64, "checkpoints");
-    let mut done = 0;
-    let mut look = |step: usize, path: &Path, first: Option<&Looked>| -> anyhow::Result<Looked> {
-        let student =
-            Student::load(path, &load).with_context(|| format!("could not load `{}`", path.display()))?;
-        let seen = tracking.look(step, &student, first);
-        done += 1;
-        bars.advance(done);
-        seen.with_context(|| format!("could not look into `{}`", path.display()))
-    };
-    let base = args.base.as_ref().map(|path| look(0, path, None)).transpose()?;
-    let mut looked: Vec<Vec<Looked>> = vec![];
-    for run in &runs {
-        let mut seen: Vec<Looked> = base.iter().cloned().collect();
-        for (step, path) in run {
-            let first = looked.first().and_then(|run| run.first()).or(seen.first());
-            let one = look(*step, path, first)?;
-            seen.push(one);
-        }
-        looked.push(seen);
-    }
-    bars.end();
+    let looked = look(args, &tracking, base, runs, [&rows, &reference])?;
     let tracked = tracking.tracks(&looked)?;
     if let Some(folder) = folder {
         Table(tracked.metrics.clone()).write(&folder.work_path().join("table"))?;
@@ -121,4 +96,43 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return print_json(&tracked.metrics);
     }
     print(tracked.summary)
+}
+
+/// What is seen at every checkpoint of every run. The base is looked into once, whatever the number of runs.
+fn look(
+    args: &Args,
+    tracking: &Tracking<'_>,
+    base: Option<PathBuf>,
+    mut runs: Vec<Vec<CheckpointAt>>,
+    [rows, reference]: [&[DataRow]; 2],
+) -> anyhow::Result<Vec<Vec<Looked>>> {
+    let based = base.is_some();
+    if let (Some(model), Some(run)) = (base, runs.first_mut()) {
+        run.insert(0, CheckpointAt { step: 0, model, adapter: None });
+    }
+    let load = LoadOptions { device: args.device, ..LoadOptions::new(args.clock) };
+    let mut bars = Bars::default();
+    let total = runs.iter().map(Vec::len).sum::<usize>();
+    bars.begin("track", &tracking.directions.header.behavior, total as u64, "checkpoints");
+    let (mut done, mut prepared) = (0, None);
+    let mut looked: Vec<Vec<Looked>> = vec![];
+    for run in runs {
+        let again = looked.first().and_then(|run| run.first()).filter(|_| based);
+        let mut seen: Vec<Looked> = again.cloned().into_iter().collect();
+        let mut walk = Walk::new(run, load, args.allow_empty_adapter)?;
+        while let Some((at, student)) = walk.advance().context("could not load a checkpoint")? {
+            let context = || format!("could not look into `{}`", at.path().display());
+            if prepared.is_none() {
+                prepared = Some(TrackedRows::new(student, rows, reference).with_context(context)?);
+            }
+            let Some(rows) = &prepared else { unreachable!("made above") };
+            let first = looked.first().and_then(|run| run.first()).or(seen.first());
+            seen.push(tracking.look(at.step, student, rows, first).with_context(context)?);
+            done += 1;
+            bars.advance(done);
+        }
+        looked.push(seen);
+    }
+    bars.end();
+    Ok(looked)
 }

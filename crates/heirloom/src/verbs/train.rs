@@ -243,6 +243,7 @@ fn options(args: &Args, ordered: bool) -> TrainOptions {
         } else {
             args.lora_targets.clone()
         },
+        ..Lora::default()
     });
     TrainOptions {
         seed: args.seed,
