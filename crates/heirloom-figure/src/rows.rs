@@ -66,7 +66,7 @@ impl FigureSpec {
         match self {
             Self::Emergence(spec) => {
                 let quantities = spec.tracks.iter().any(|quantity| takes(quantity, row));
-                quantities && in_columns(&spec.columns, &spec.base, row)
+                quantities && in_columns(&spec.columns, spec.base.as_slice(), row)
             }
             Self::ArmBars(spec) => {
                 takes(&spec.quantity, row) && in_columns(&spec.panels, &spec.references, row)
@@ -104,7 +104,7 @@ impl FigureSpec {
             }
             Self::Trajectories(spec) => {
                 let quantities = takes(&spec.x, row) || takes(&spec.y, row);
-                quantities && in_columns(&spec.columns, &None, row)
+                quantities && in_columns(&spec.columns, &[], row)
             }
             Self::Cosines(spec) => {
                 let prefix = if spec.against == Against::Arms { "arm:" } else { "checkpoint:" };
@@ -159,13 +159,9 @@ fn named(behaviors: &[Behavior], row: &Metric) -> bool {
 }
 
 /// Whether a row is of an arm of its behavior's column, or of one that every column shows.
-fn in_columns<'a>(
-    columns: &[BehaviorArms],
-    everywhere: impl IntoIterator<Item = &'a Arm> + Clone,
-    row: &Metric,
-) -> bool {
+fn in_columns(columns: &[BehaviorArms], everywhere: &[Arm], row: &Metric) -> bool {
     let mut own = columns.iter().filter(|column| column.behavior.name == row.behavior);
-    own.any(|column| is_one_of(&column.arms, row) || is_one_of(everywhere.clone(), row))
+    own.any(|column| is_one_of(column.arms.iter().chain(everywhere), row))
 }
 
 fn is_one_of<'a>(arms: impl IntoIterator<Item = &'a Arm>, row: &Metric) -> bool {

@@ -384,6 +384,19 @@ impl<R: Row> Table<R> {
         frame.csv().map_err(|source| Error::Csv { action: "write", path: path.into(), source })
     }
 
+    /// Reads `path.parquet`, or `path.csv` where that stands alone.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_either(path: &Path) -> Result<Self> {
+        if with(path, "parquet").is_file() { Self::read(path) } else { Self::read_csv(path) }
+    }
+
+    /// Whether `path.parquet` or `path.csv` is there.
+    pub fn stands_at(path: &Path) -> bool {
+        ["parquet", "csv"].iter().any(|extension| with(path, extension).is_file())
+    }
+
     /// Reads `path.csv`.
     ///
     /// # Errors
@@ -502,9 +515,9 @@ mod tests {
         assert_eq!(std::fs::read(&csv).unwrap(), rows.csv(&path).unwrap());
         let text = std::fs::read_to_string(&csv).unwrap();
         for (from, to, problem) in [
-            ("0.25", "a quarter", "column `low`: holds `a quarter`"),
-            ("low,high", "lower,high", "column `low`: is missing"),
-            ("0.25", "NaN", "column `low`: holds `NaN` in row 1"),
+            ("0.25", "a quarter", "column `low` holds `a quarter`"),
+            ("low,high", "lower,high", "column `low` is missing"),
+            ("0.25", "NaN", "column `low` holds `NaN` in row 1"),
         ] {
             write_file(&csv, text.replacen(from, to, 1).as_bytes()).unwrap();
             let error = Table::<Metric>::read_csv(&path).unwrap_err().to_string();

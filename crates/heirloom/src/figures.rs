@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heirloom_figure::{Checked, Drawing, Format, Made, Provenance, TableName, Tables};
-use heirloom_record::{Table, sha256_file};
+use heirloom_record::{Case, Row, Table, sha256_file};
 use serde::Deserialize;
 
 use crate::arms::{ArmsSpec, drawings as arms};
@@ -47,27 +47,35 @@ struct Figures {
 /// # Errors
 /// The folder holds neither a run nor figures; a table lacks what a figure shows; a file cannot be written.
 pub fn redraw(request: &Redraw) -> Result<Vec<PathBuf>> {
-    let mut ready = ready(&request.run)?;
-    if let Some(path) = &request.spec {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::ReadExperiment { path: path.clone(), source })?;
-        let asked: Figures = toml::from_str(&text)
-            .map_err(|source| Error::Toml { path: path.clone(), source: Box::new(source) })?;
-        let (tables, made) = match ready.first() {
-            Some(first) => {
-                (tables(&request.run)?.unwrap_or_else(|| first.tables.clone()), first.made.clone())
-            }
-            None => return Err(Error::NoFigures { path: request.run.clone() }),
-        };
-        ready = asked
-            .figure
-            .into_iter()
-            .map(|drawing| Ready { drawing, tables: tables.clone(), made: made.clone() })
-            .collect();
-    }
+    let ready = match &request.spec {
+        Some(spec) => asked(&request.run, spec)?,
+        None => ready(&request.run)?,
+    };
     let out = request.out.clone().unwrap_or_else(|| home(&request.run));
     let draw = |one: &Ready| Ok(one.drawing.write(&one.tables, &one.made, &out, &request.formats)?);
     ready.iter().map(draw).collect()
+}
+
+/// The figures of a file, of the tables of a run.
+fn asked(run: &Path, spec: &Path) -> Result<Vec<Ready>> {
+    let text = std::fs::read_to_string(spec)
+        .map_err(|source| Error::ReadExperiment { path: spec.into(), source })?;
+    let asked: Figures = toml::from_str(&text)
+        .map_err(|source| Error::Toml { path: spec.into(), source: Box::new(source) })?;
+    let tables = tables(run)?.ok_or_else(|| Error::NoFigures { path: run.into() })?;
+    let known = match kind(run)? {
+        Some(_) => ready(run)?.into_iter().next().map(|one| one.made),
+        None => known(run).into_iter().next().map(|record| record.made),
+    };
+    let ready = |drawing: Drawing| {
+        let file = format!("{}.csv", drawing.draw.table().stem());
+        let made = match &known {
+            Some(made) => made.clone(),
+            None => made(&name_of(run), None, &[], run, &[&file])?,
+        };
+        Ok(Ready { drawing, tables: tables.clone(), made })
+    };
+    asked.figure.into_iter().map(ready).collect()
 }
 
 /// Holds every figure of a folder, of a run or of folders of figures against its own table, and that against the run's
@@ -181,11 +189,10 @@ pub(crate) fn kind(path: &Path) -> Result<Option<Kind>> {
         return Ok(Some(Kind::Arms(json(&file)?)));
     }
     let file = path.join("made-from.json");
-    // A folder of figures may keep the record of its run beside them; its tables tell a run.
-    if file.is_file() && path.join("table.parquet").is_file() {
+    if file.is_file() {
         return Ok(Some(Kind::Probes(json(&file)?)));
     }
-    Ok(path.join("cases.parquet").is_file().then_some(Kind::Worlds))
+    Ok(Table::<Case>::stands_at(&path.join("cases")).then_some(Kind::Worlds))
 }
 
 fn json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T> {
@@ -196,21 +203,17 @@ fn json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T> {
 
 /// The tables of the run at `path`; nothing where none stands.
 pub(crate) fn tables(path: &Path) -> Result<Option<Arc<Tables>>> {
-    let has = |name: &str| path.join(format!("{name}.parquet")).is_file();
-    if !has("table") && !has("doses") {
-        return Ok(None);
+    fn read<R: Row>(path: &Path, table: TableName) -> Result<Vec<R>> {
+        let path = path.join(table.stem());
+        if Table::<R>::stands_at(&path) { Ok(Table::read_either(&path)?.0) } else { Ok(vec![]) }
     }
-    let mut tables = Tables::default();
-    if has("table") {
-        tables.metrics = Table::read(&path.join("table"))?.0;
-    }
-    if has("histograms") {
-        tables.histograms = Table::read(&path.join("histograms"))?.0;
-    }
-    if has("doses") {
-        tables.doses = Table::read(&path.join("doses"))?.0;
-    }
-    Ok(Some(Arc::new(tables)))
+    let tables = Tables {
+        metrics: read(path, TableName::Metrics)?,
+        histograms: read(path, TableName::Histograms)?,
+        doses: read(path, TableName::Doses)?,
+    };
+    let is_empty = tables == Tables::default();
+    Ok((!is_empty).then(|| Arc::new(tables)))
 }
 
 /// Every figure of a run or a folder of figures.
@@ -231,10 +234,11 @@ pub(crate) fn ready(path: &Path) -> Result<Vec<Ready>> {
             (stages::figures::drawings(&spec, &tables.metrics), tables, made)
         }
         Kind::Worlds => {
-            let record: heirloom_record::RunRecord = json(&path.join("run.json"))?;
-            let cases = Table::read(&path.join("cases"))?.0;
-            let seeds = known.first().map(|record| record.made.seeds.clone()).unwrap_or_default();
-            let made = made(&record.experiment, command, &seeds, path, &OF_WORLDS)?;
+            let cases: Vec<Case> = Table::read_either(&path.join("cases"))?.0;
+            let mut seeds: Vec<u64> = cases.iter().filter_map(|case| u64::try_from(case.seed).ok()).collect();
+            seeds.sort_unstable();
+            seeds.dedup();
+            let made = made(&name_of(path), command, &seeds, path, &OF_WORLDS)?;
             let (drawing, rows) = benchmark::drawing(&cases);
             (vec![drawing], Arc::new(Tables::of(&rows)), made)
         }
@@ -266,7 +270,7 @@ fn known(path: &Path) -> Vec<Provenance> {
 /// Where the figures of a run stand; a folder without `figures/` is one of figures.
 fn home(path: &Path) -> PathBuf {
     let inner = path.join("figures");
-    let is_run = inner.is_dir() || path.join("run.json").is_file() || path.join("table.parquet").is_file();
+    let is_run = inner.is_dir() || path.join("run.json").is_file();
     // What `heirloom steer` and `heirloom compare` write has its figures beside its tables.
     let has_own =
         listed(path).unwrap_or_default().iter().any(|file| has(file, "json") && Provenance::stands_at(file));
@@ -281,6 +285,12 @@ fn folders(path: &Path) -> Result<Vec<PathBuf>> {
         all.extend(listed(path)?.into_iter().filter(|file| file.is_dir()));
     }
     Ok(all)
+}
+
+/// A folder's name.
+pub(crate) fn name_of(path: &Path) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn has(file: &Path, extension: &str) -> bool {

@@ -7,6 +7,7 @@ mod html;
 mod of_arms;
 mod of_probes;
 mod sentences;
+mod strips;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -16,9 +17,12 @@ use heirloom_model::Device;
 use heirloom_record::write_file;
 use serde::Serialize;
 
-use crate::figures::{Kind, Ready, kind, ready, tables};
+use crate::figures::{Kind, Ready, kind, name_of, ready, tables};
 use crate::{Error, Result};
+use strips::Strips;
 use texts::Texts;
+
+pub use strips::Tokens;
 
 /// What is reported, and where to.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub struct Request {
     pub out: Option<PathBuf>,
     /// Most rollouts that the page carries.
     pub rollouts: usize,
+    /// Projections of every token, for those texts that have them stored.
+    pub tokens: Option<Tokens>,
     /// The device that the run was made on.
     pub device: Device,
 }
@@ -95,9 +101,11 @@ struct Changed {
 pub fn report(request: &Request) -> Result<Reported> {
     let path = &request.run;
     let ready = ready(path)?;
+    let strips = request.tokens.as_ref().map(Strips::read).transpose()?;
+    let strips = strips.as_ref();
     let page = match kind(path)? {
-        Some(Kind::Arms(spec)) => of_arms::page(request, &spec, &ready)?,
-        Some(Kind::Probes(from)) => of_probes::page(request, &from, &ready)?,
+        Some(Kind::Arms(spec)) => of_arms::page(request, &spec, &ready, strips)?,
+        Some(Kind::Probes(from)) => of_probes::page(request, &from, &ready, strips)?,
         Some(Kind::Worlds) => of_worlds(path, &ready)?,
         None => Page { title: name_of(path), ..Page::default() },
     };
@@ -127,12 +135,6 @@ fn of_worlds(path: &Path, ready: &[Ready]) -> Result<Page> {
         verdicts.push(Said { about: row.behavior.clone(), sentence });
     }
     Ok(Page { title: name_of(path), verdicts, ..Page::default() })
-}
-
-/// A folder's name.
-fn name_of(path: &Path) -> String {
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// An experiment as JSON, for the page.

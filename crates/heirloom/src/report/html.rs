@@ -110,7 +110,7 @@ fn arms(arms: &[Changed]) -> String {
     out.push_str("</tr></thead>\n<tbody>\n");
     for arm in arms {
         let Changed { arm, base, prompts, teacher, seed, rows, tokens, changes } = arm;
-        let texts = [arm, base, prompts, teacher, changes].map(|text| escaped(text));
+        let texts = [arm, base, prompts, teacher, changes].map(|text| prose(text));
         let [arm, base, prompts, teacher, changes] = texts;
         let _ = writeln!(
             out,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use heirloom_record::{GradeRow, Readout, Rollouts, read_jsonl};
 
+use super::strips::Strips;
 use super::texts::{Asked, Names, Row, Texts, pieces, rounded, said};
 use super::{Changed, Page, Request, Said, parameters, sentences};
 use crate::Result;
@@ -11,7 +12,12 @@ use crate::arms::{ArmsSpec, Side, Stored};
 use crate::figures::Ready;
 
 /// The page.
-pub(super) fn page(request: &Request, spec: &ArmsSpec, ready: &[Ready]) -> Result<Page> {
+pub(super) fn page(
+    request: &Request,
+    spec: &ArmsSpec,
+    ready: &[Ready],
+    strips: Option<&Strips>,
+) -> Result<Page> {
     let metrics = ready.first().map(|one| one.tables.metrics.as_slice()).unwrap_or_default();
     let mut behaviors: Vec<(String, String)> =
         spec.figures.behaviors.iter().map(|panel| (panel.behavior.clone(), panel.label.clone())).collect();
@@ -33,7 +39,7 @@ pub(super) fn page(request: &Request, spec: &ArmsSpec, ready: &[Ready]) -> Resul
         parameters: parameters(spec)?,
         ..Page::default()
     };
-    match Stored::open(&request.run, request.device).and_then(|stored| filled(&stored, request)) {
+    match Stored::open(&request.run, request.device).and_then(|stored| filled(&stored, request, strips)) {
         Ok((arms, texts)) => (page.arms, page.texts) = (arms, texts),
         Err(error) => page.notes.push(format!(
             "What the arms changed and what students answered is not shown, because the run cannot be read whole: {error}."
@@ -43,7 +49,7 @@ pub(super) fn page(request: &Request, spec: &ArmsSpec, ready: &[Ready]) -> Resul
 }
 
 /// Arms with what they change, and answers, as many of each arm, seed and behavior.
-fn filled(stored: &Stored, request: &Request) -> Result<(Vec<Changed>, Texts)> {
+fn filled(stored: &Stored, request: &Request, strips: Option<&Strips>) -> Result<(Vec<Changed>, Texts)> {
     let names = stored.experiment.measured_names();
     let behaviors = stored.experiment.behaviors();
     let mut sides = vec![];
@@ -55,7 +61,7 @@ fn filled(stored: &Stored, request: &Request) -> Result<(Vec<Changed>, Texts)> {
     let arms = sides.iter().filter_map(changed).collect();
     let cells = (sides.len() * behaviors.len()).max(1);
     let quota = (request.rollouts / cells).max(1);
-    let mut gathered = Gathered::new(stored, quota);
+    let mut gathered = Gathered::new(stored, quota, strips);
     for side in &sides {
         for behavior in behaviors {
             gathered.add(side, behavior)?;
@@ -88,6 +94,7 @@ struct Gathered<'a> {
     stored: &'a Stored,
     /// Answers of each arm, seed and behavior.
     quota: usize,
+    strips: Option<&'a Strips>,
     arms: Names,
     rules: Names,
     asked: BTreeMap<(u64, String), usize>,
@@ -95,15 +102,19 @@ struct Gathered<'a> {
 }
 
 impl<'a> Gathered<'a> {
-    fn new(stored: &'a Stored, quota: usize) -> Self {
-        let fit_on =
-            if stored.experiment.spec().measure.teachers.is_some() { "the teachers" } else { "the base" };
+    fn new(stored: &'a Stored, quota: usize, strips: Option<&'a Strips>) -> Self {
+        let fit_on = if stored.experiment.spec().measure.teachers.is_some() {
+            "between the teachers"
+        } else {
+            "fit on the base"
+        };
         let headline = stored.experiment.spec().measure.headline;
-        let readings = vec![format!("projection on the direction of {fit_on} at {headline}, reference s.d.")];
+        let readings = vec![format!("projection on the direction {fit_on} at {headline}, reference s.d.")];
         let behaviors = stored.experiment.behaviors().to_vec();
-        let texts = Texts { readings, behaviors, ..Texts::default() };
+        let strip = strips.map(|strips| strips.what.clone()).unwrap_or_default();
+        let texts = Texts { readings, strip, behaviors, ..Texts::default() };
         let (arms, rules) = (Names::default(), Names::default());
-        Self { stored, quota, arms, rules, asked: BTreeMap::new(), texts }
+        Self { stored, strips, quota, arms, rules, asked: BTreeMap::new(), texts }
     }
 
     fn add(&mut self, side: &Side<'_>, behavior: &str) -> Result<()> {
@@ -127,7 +138,14 @@ impl<'a> Gathered<'a> {
             let shows = grades.iter().find(|grade| grade.sha256 == grader);
             let coherent = grades.iter().find(|grade| grade.sha256 != grader);
             let fired = shows.into_iter().flat_map(|grade| &grade.fired);
+            let student = &side.subject.start.student;
+            let strip = self
+                .strips
+                .and_then(|strips| strips.of(&rollout.id, student.words(), &rollout.row(), student.clock()));
+            let (k, h) = strip.unwrap_or_default();
             let row = Row {
+                k,
+                h,
                 a: self.arms.number(&side.subject.name),
                 b: number,
                 s: Some(side.subject.seeded.seed),

@@ -7,6 +7,7 @@ use heirloom_probe::direction::project;
 use heirloom_record::{Activations, DataRow, Directions, Input, Readout};
 use heirloom_rollout::Behavior;
 
+use super::strips::Strips;
 use super::texts::{Asked, Names, Row, Texts, pieces, rounded, said};
 use super::{Page, Request, Said, parameters, sentences};
 use crate::figures::{MadeFrom, Ready};
@@ -16,7 +17,12 @@ use crate::{Result, Spec};
 const CLASSES: [&str; 3] = ["positive", "negative", "topic-only"];
 
 /// The page.
-pub(super) fn page(request: &Request, from: &MadeFrom, ready: &[Ready]) -> Result<Page> {
+pub(super) fn page(
+    request: &Request,
+    from: &MadeFrom,
+    ready: &[Ready],
+    strips: Option<&Strips>,
+) -> Result<Page> {
     let spec = &from.experiment;
     let metrics = ready.first().map(|one| one.tables.metrics.as_slice()).unwrap_or_default();
     let headline = &spec.probe.headline;
@@ -40,6 +46,7 @@ pub(super) fn page(request: &Request, from: &MadeFrom, ready: &[Ready]) -> Resul
     let mut gathered = Gathered {
         spec,
         words: words.ok(),
+        strips,
         prompts: Names::default(),
         texts: Texts::default(),
         limit: request.rollouts,
@@ -61,6 +68,7 @@ fn name_of(folder: &Path) -> String {
 struct Gathered<'a> {
     spec: &'a Spec,
     words: Option<Words>,
+    strips: Option<&'a Strips>,
     prompts: Names,
     texts: Texts,
     limit: usize,
@@ -118,7 +126,12 @@ impl Gathered<'_> {
         let clock = self.spec.model.clock.parse().ok();
         let read = self.words.as_ref().zip(clock).map(|(words, clock)| pieces(words, row, clock, readout));
         let t = read.map(answer_of).filter(|pieces| !pieces.is_empty());
+        let stored = self.strips.zip(self.words.as_ref()).zip(clock);
+        let strip = stored.and_then(|((strips, words), clock)| strips.of(&row.id, words, row, clock));
+        let (k, h) = strip.unwrap_or_default();
         self.texts.rows.push(Row {
+            k,
+            h,
             a: class,
             b: behavior,
             p: prompt,
@@ -143,6 +156,7 @@ impl Gathered<'_> {
                  above the threshold. {read}{few}"
             ),
             readings: vec![format!("score of {headline} at the chosen hook point")],
+            strip: self.strips.map(|strips| strips.what.clone()).unwrap_or_default(),
             arms: CLASSES.map(str::to_owned).into(),
             ..self.texts
         }

@@ -39,7 +39,7 @@
     };
     return { element: make("div", { class: "pager" }, before, after, status), set(n) { count = n; page = 0; show(); } };
   };
-  const shown = (value) => value == null ? "" : String(Number(value.toPrecision(4))).replace("-", "−");
+  const shown = (value) => value == null ? "" : String(Number(value.toPrecision(3))).replace("-", "−");
 
   const numbers = () => {
     const home = document.getElementById("numbers-table");
@@ -58,12 +58,16 @@
     const heads = names.map((name, index) => make("th", { scope: "col" },
       make("button", { type: "button", on: { click: () => sort(index) } }, name)));
     const table = make("table", {}, make("thead", {}, make("tr", {}, heads)), body);
+    // Columns that say nothing of the rows that are left are not shown.
+    const isEmpty = names.map(() => false);
     const pages = pager(50, (from, to) => {
+      heads.forEach((head, column) => { head.hidden = isEmpty[column]; });
       body.replaceChildren(...rows.slice(from, to).map((row) => make("tr", {}, names.map((name, column) => {
         const value = cell(column, row);
         const isNumber = !columns[column].names;
         const text = value == null ? "" : ["value", "low", "high"].includes(name) ? shown(value) : String(value);
-        return make("td", { class: isNumber ? "n" : null, title: isNumber && value != null ? String(value) : null }, text);
+        const kind = isNumber ? "n" : name === "interval" ? "long" : null;
+        return make("td", { class: kind, hidden: isEmpty[column], title: isNumber && value != null ? String(value) : null }, text);
       }))));
     });
     const distinct = (name) => columns[names.indexOf(name)].names.map((text, index) => [String(index), text]).sort((a, b) => a[1].localeCompare(b[1]));
@@ -88,6 +92,7 @@
           return sign * (typeof x === "string" ? x.localeCompare(y) : x - y) || a - b;
         });
       }
+      columns.forEach((column, index) => { isEmpty[index] = rows.every((row) => column.cells[row] == null); });
       pages.set(rows.length);
     };
     const sort = (index) => {
@@ -129,6 +134,14 @@
       bar.style.left = `${50 + 48 * (limit ? value / limit : 0)}%`;
       return bar;
     };
+    let most = 0;
+    for (const row of all.rows) for (const value of row.h ?? []) most = Math.max(most, Math.abs(value));
+    const tokens = (row) => make("div", { class: "said tokens" }, row.k.map((piece, index) => {
+      const value = row.h[index], part = most ? Math.abs(value) / most : 0;
+      const span = make("span", { title: `${shown(value)}` }, piece);
+      span.style.background = `rgba(${value < 0 ? "33,102,172" : "178,24,43"},${(0.75 * part).toFixed(3)})`;
+      return span;
+    }));
     const asked = (prompt) => prompt.pieces.length
       ? make("div", { class: "said asked" }, inTurn(prompt.pieces))
       : make("div", { class: "asked" }, Array.from({ length: prompt.said.length / 2 }, (_, turn) =>
@@ -144,7 +157,8 @@
         (row.r ?? []).map((value, index) => strip(value, all.readings[index], far[row.b])),
         make("span", {}, all.prompts[row.p].id)),
       asked(all.prompts[row.p]),
-      make("div", { class: "said answer" }, inTurn(row.t)));
+      make("div", { class: "said answer" }, inTurn(row.t)),
+      row.h ? tokens(row) : null);
     const pages = pager(20, (from, to) => list.replaceChildren(...rows.slice(from, to).map(card)));
     const apply = () => {
       const sought = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -173,6 +187,7 @@
     home.append(
       make("div", { class: "controls" }, armLabel, behaviorLabel, seeds.length > 1 ? seedLabel : null, gradeLabel, hasReadings ? orderLabel : null, searchLabel),
       hasReadings ? make("p", { class: "meta" }, `Strip: ${all.readings.join("; ")}; blue below zero, red above, ends at the largest of the behavior.`) : "",
+      all.strip ? make("p", { class: "meta" }, `Colored tokens: ${all.strip}; blue below zero, red above, a token's number when pointed at.`) : "",
       pages.element, list);
     apply();
   };

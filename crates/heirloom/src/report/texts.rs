@@ -1,8 +1,9 @@
 //! Texts of a run as the page carries them: each name once, and numbers in its place.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use heirloom_model::{Clock, Shown, Words};
+use heirloom_model::{Clock, Words};
 use heirloom_record::{DataRow, Message, Readout};
 use serde::Serialize;
 
@@ -15,6 +16,8 @@ pub(super) struct Texts {
     pub(super) of: usize,
     /// What the readings are, in words; empty where nothing was read of them.
     pub(super) readings: Vec<String>,
+    /// What projections of tokens are, in words; empty where no text has them.
+    pub(super) strip: String,
     /// Names of arms or classes, behaviors and groups, that rows count into.
     pub(super) arms: Vec<String>,
     pub(super) behaviors: Vec<String>,
@@ -60,6 +63,12 @@ pub(super) struct Row {
     /// Readings, by their place in `readings`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) r: Vec<f64>,
+    /// Tokens of the whole text, where their projections are stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) k: Vec<String>,
+    /// Their projections.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) h: Vec<f64>,
 }
 
 impl Texts {
@@ -95,21 +104,17 @@ pub(super) fn said(messages: &[Message]) -> Vec<String> {
 
 /// A row as the model reads it, in pieces that are in turn not read and read; empty where it cannot be rendered.
 pub(super) fn pieces(words: &Words, row: &DataRow, clock: Clock, readout: &Readout) -> Vec<String> {
-    let shown = words.prepare(row, clock).and_then(|row| words.show(&row, readout));
-    shown.map(|shown| in_turn(&shown)).unwrap_or_default()
+    let Ok(row) = words.prepare(row, clock) else { return vec![] };
+    let Ok(read) = row.read(readout) else { return vec![] };
+    in_turn(&row.text, &row.offsets, read).unwrap_or_default()
 }
 
-fn in_turn(shown: &Shown) -> Vec<String> {
-    let mut pieces = vec![String::new()];
-    for token in &shown.tokens {
-        // Even pieces are not read, odd ones are.
-        if token.read == pieces.len().is_multiple_of(2) {
-            pieces.last_mut().expect("starts with one").push_str(&token.piece);
-        } else {
-            pieces.push(token.piece.clone());
-        }
-    }
-    pieces
+/// What stands before the tokens `read`, they with what is between them, and what stands after.
+fn in_turn(text: &str, offsets: &[Range<usize>], read: Range<usize>) -> Option<Vec<String>> {
+    let tokens = offsets.get(read)?;
+    let (first, last) = (tokens.first()?, tokens.last()?);
+    let pieces = [text.get(..first.start)?, text.get(first.start..last.end)?, text.get(last.end..)?];
+    Some(pieces.map(str::to_owned).into())
 }
 
 /// A number with as many digits as a reader can use.
@@ -122,21 +127,18 @@ pub(super) fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heirloom_model::ShownToken;
 
     #[test]
     fn pieces_are_in_turn_not_read_and_read() {
-        let shown = |marks: &[(&str, bool)]| Shown {
-            id: "a".into(),
-            tokens: marks
-                .iter()
-                .map(|(piece, read)| ShownToken { id: 0, piece: (*piece).into(), read: *read })
-                .collect(),
+        let offsets = [0..2, 3..5, 6..8];
+        let check = |read: Range<usize>, expected: Option<[&str; 3]>| {
+            let expected = expected.map(|pieces| pieces.map(str::to_owned).into());
+            assert_eq!(in_turn("ab cd ef", &offsets, read), expected);
         };
-        let check = |marks: &[(&str, bool)], expected: &[&str]| assert_eq!(in_turn(&shown(marks)), expected);
-        check(&[("a", false), ("b", false), ("c", true), ("d", false)], &["ab", "c", "d"]);
-        check(&[("a", true), ("b", true), ("c", false)], &["", "ab", "c"]);
-        check(&[("a", false)], &["a"]);
-        check(&[], &[""]);
+        check(1..2, Some(["ab ", "cd", " ef"]));
+        check(0..2, Some(["", "ab cd", " ef"]));
+        check(2..3, Some(["ab cd ", "ef", ""]));
+        check(1..1, None);
+        check(2..4, None);
     }
 }
