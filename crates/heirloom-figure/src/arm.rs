@@ -3,16 +3,32 @@
 use std::collections::BTreeMap;
 
 use heirloom_record::HookPoint;
+use serde::{Deserialize, Serialize};
 
 use crate::style::{ARMS, CONTROL, Color, Look, Marker, look_of};
 
 /// A behavior: its name in the table and in the figure.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AsWritten")]
 pub struct Behavior {
     /// As the table says.
     pub name: String,
     /// As the figure says.
     pub label: String,
+}
+
+/// A behavior as a file gives it: without a label, its name is one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AsWritten {
+    name: String,
+    label: Option<String>,
+}
+
+impl From<AsWritten> for Behavior {
+    fn from(AsWritten { name, label }: AsWritten) -> Self {
+        Self { label: label.unwrap_or_else(|| name.clone()), name }
+    }
 }
 
 impl Behavior {
@@ -24,7 +40,8 @@ impl Behavior {
 }
 
 /// What an arm stands for. Fixes its color, marker and dash in every figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// All rollouts from the teacher in question.
     Full,
@@ -70,7 +87,8 @@ impl Role {
 }
 
 /// An arm to draw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Arm {
     /// As the table says.
     pub name: String,
@@ -97,7 +115,8 @@ impl Arm {
 }
 
 /// A behavior and the arms drawn for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BehaviorArms {
     /// The behavior.
     pub behavior: Behavior,
@@ -113,26 +132,38 @@ impl BehaviorArms {
 }
 
 /// Which rows hold what is drawn, and how its axis is written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Quantity {
     /// The metric.
     pub metric: String,
     /// How the direction or probe was fit; may stay empty when the rows agree.
+    #[serde(default)]
     pub method: Option<String>,
     /// What it was fit on; may stay empty when the rows agree.
+    #[serde(default)]
     pub fit_on: Option<String>,
     /// What was scored; may stay empty when the rows agree.
+    #[serde(default)]
     pub scored_on: Option<String>,
     /// Where in the model, by name of behavior; may lack those whose rows agree.
+    #[serde(default)]
     pub hooks: BTreeMap<String, HookPoint>,
     /// Quantity and unit, as the axis says.
     pub axis: String,
     /// What `n` counts.
+    #[serde(default = "samples")]
     pub unit: String,
     /// Ends of the axis; from the numbers when empty.
+    #[serde(default)]
     pub range: Option<(f64, f64)>,
     /// A level to compare with, drawn along its axis, and its name: chance, zero.
+    #[serde(default)]
     pub level: Option<(f64, String)>,
+}
+
+pub(crate) fn samples() -> String {
+    "samples".into()
 }
 
 impl Quantity {

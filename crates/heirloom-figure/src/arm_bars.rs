@@ -1,6 +1,7 @@
 //! Arms below each other, a panel per behavior: what swapping does and what dropping does.
 
 use heirloom_record::Metric;
+use serde::{Deserialize, Serialize};
 
 use crate::arm::{Arm, BehaviorArms, Quantity, Role, source};
 use crate::axes::{Grid, Page, Panel, Scale, ticks};
@@ -24,13 +25,16 @@ const ASIDE: f64 = 3.4;
 const MOST_ARMS: usize = 40;
 
 /// Which rows a figure of arms shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArmBarsSpec {
     /// A panel per behavior, with its arms from top to bottom.
     pub panels: Vec<BehaviorArms>,
     /// Arms drawn as a level across every panel.
+    #[serde(default)]
     pub references: Vec<Arm>,
     /// What is drawn.
+    #[serde(default = "Quantity::rate")]
     pub quantity: Quantity,
 }
 

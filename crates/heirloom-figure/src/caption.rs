@@ -19,8 +19,13 @@ impl Caption {
     /// The caption for LaTeX, its special characters escaped.
     pub fn latex(&self) -> String {
         let mut out = String::new();
+        let mut is_code = false;
         for sign in self.to_string().chars() {
             match sign {
+                '`' => {
+                    is_code = !is_code;
+                    out.push_str(if is_code { "\\texttt{" } else { "}" });
+                }
                 '%' | '&' | '#' | '_' | '$' | '{' | '}' => out.extend(['\\', sign]),
                 '\\' => out.push_str("\\textbackslash{}"),
                 '~' => out.push_str("\\textasciitilde{}"),
@@ -28,9 +33,17 @@ impl Caption {
                 '…' => out.push_str("\\ldots{}"),
                 '–' => out.push_str("--"),
                 '×' => out.push_str("$\\times$"),
+                '−' => out.push_str("$-$"),
+                '±' => out.push_str("$\\pm$"),
+                '→' => out.push_str("$\\to$"),
+                '≈' => out.push_str("$\\approx$"),
+                '≤' => out.push_str("$\\leq$"),
                 '≥' => out.push_str("$\\geq$"),
                 other => out.push(other),
             }
+        }
+        if is_code {
+            out.push('}');
         }
         out
     }
@@ -65,6 +78,6 @@ mod tests {
             notes: vec![],
         };
         assert_eq!(caption.to_string(), "AUROC of `dom_z`. n = 40–80 pairs. 95 % bootstrap.");
-        assert_eq!(caption.latex(), "AUROC of `dom\\_z`. n = 40--80 pairs. 95 \\% bootstrap.");
+        assert_eq!(caption.latex(), "AUROC of \\texttt{dom\\_z}. n = 40--80 pairs. 95 \\% bootstrap.");
     }
 }

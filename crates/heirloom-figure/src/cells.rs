@@ -2,6 +2,7 @@
 
 use crate::canvas::{Anchor, Canvas, Label, Stroke};
 use crate::style::{AXIS, BODY, Color};
+use crate::text::{self, Weight};
 
 /// Edges of cells, and lines across those that are empty.
 const EDGE: Color = Color(0xAA, 0xAA, 0xAA);
@@ -90,7 +91,10 @@ pub(crate) fn bar_of(
         canvas.line(vec![(right, y), (right + 2.0, y)], Stroke::axis());
         canvas.label(Label::new(*value, (right + 3.5, y), BODY).centered());
     }
-    let name = Label::new(name, (right + 26.0, top + height / 2.0), BODY);
+    let widest = numbers.iter().map(|number| text::width(number, BODY, Weight::Regular)).fold(0.0, f64::max);
+    // Numbers, a gap and the capitals of the name, which reads upwards.
+    let aside = (3.5 + widest + 2.5 + BODY * 0.72).max(26.0);
+    let name = Label::new(name, (right + aside, top + height / 2.0), BODY);
     canvas.label(name.anchored(Anchor::Middle).upright());
 }
 

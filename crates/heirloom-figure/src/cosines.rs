@@ -1,6 +1,7 @@
 //! Cosines between directions: of arms, or of checkpoints.
 
 use heirloom_record::{HookPoint, Metric};
+use serde::{Deserialize, Serialize};
 
 use crate::arm::Behavior;
 use crate::select::{BEHAVIOR, HOOK, METHOD, Selection, counts, distinct, unit};
@@ -8,7 +9,8 @@ use crate::square::{Kind, Square, subtitle};
 use crate::{Caption, Error, Figure, Picture, Result};
 
 /// What the directions that are held against each other were fit on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Against {
     /// Arms: `arm:NAME`.
     Arms,
@@ -35,7 +37,8 @@ impl Against {
 }
 
 /// Which rows a matrix of cosines shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CosinesSpec {
     /// The behavior.
     pub behavior: Behavior,
@@ -43,12 +46,16 @@ pub struct CosinesSpec {
     pub against: Against,
     /// Names of arms or checkpoints in order, without what stands before the colon; all in the order of the table when
     /// empty.
+    #[serde(default)]
     pub names: Vec<String>,
     /// The arm whose checkpoints are drawn; may stay empty when the rows agree.
+    #[serde(default)]
     pub arm: Option<String>,
     /// How the directions were fit; may stay empty when the rows agree.
+    #[serde(default)]
     pub method: Option<String>,
     /// Where in the model; may stay empty when the rows agree.
+    #[serde(default)]
     pub hook: Option<HookPoint>,
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use heirloom_record::{Dose, HookPoint};
+use serde::{Deserialize, Serialize};
 
-use crate::arm::Behavior;
+use crate::arm::{Behavior, samples};
 use crate::axes::{Grid, Page, Panel, Scale, beside, ticks};
 use crate::canvas::{Canvas, Ink, Stroke};
 use crate::caption::capital;
@@ -31,23 +32,29 @@ const NULLS: [(&str, &str); 2] =
     [("random", "null: random directions"), ("difference", "null: random differences")];
 
 /// Which doses a figure of dose and response shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DoseResponseSpec {
     /// A column per behavior.
     pub behaviors: Vec<Behavior>,
     /// The arm or model; may stay empty when the table holds one.
+    #[serde(default)]
     pub arm: Option<String>,
     /// Where it was steered, by name of behavior; may lack those whose rows agree.
+    #[serde(default)]
     pub hooks: BTreeMap<String, HookPoint>,
     /// The metric of the response.
     pub metric: String,
     /// The response and its unit, as the axis says.
     pub axis: String,
     /// The metric of the thin panel below; none is drawn when empty.
+    #[serde(default)]
     pub coherence: Option<String>,
     /// The least coherence at which a response means something.
+    #[serde(default)]
     pub floor: Option<f64>,
     /// What `n` counts.
+    #[serde(default = "samples")]
     pub unit: String,
 }
 

@@ -1,6 +1,7 @@
 //! How a behavior comes up during training: rate and projection by step, a line per arm.
 
 use heirloom_record::{HookPoint, Metric};
+use serde::{Deserialize, Serialize};
 
 use crate::arm::{Arm, BehaviorArms, Quantity, Role, looks, source};
 use crate::axes::{Grid, Page, Panel, Scale, beside, ticks};
@@ -20,22 +21,30 @@ use crate::{Caption, Figure, Picture, Result};
 const HEIGHT: f64 = 84.0;
 
 /// Which rows a figure of emergence shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EmergenceSpec {
     /// A column per behavior, a line per arm.
     pub columns: Vec<BehaviorArms>,
     /// Quantities, a row of panels each.
+    #[serde(default = "rate_and_projection")]
     pub tracks: Vec<Quantity>,
     /// Checkpoints that every arm has to have; those that the table has when empty.
+    #[serde(default)]
     pub steps: Vec<i64>,
     /// A model whose first quantity is drawn as a level.
+    #[serde(default)]
     pub base: Option<Arm>,
+}
+
+fn rate_and_projection() -> Vec<Quantity> {
+    vec![Quantity::rate(), Quantity::projection()]
 }
 
 impl EmergenceSpec {
     /// Rate above projection at every checkpoint.
     pub fn new(columns: Vec<BehaviorArms>) -> Self {
-        Self { columns, tracks: vec![Quantity::rate(), Quantity::projection()], steps: vec![], base: None }
+        Self { columns, tracks: rate_and_projection(), steps: vec![], base: None }
     }
 }
 

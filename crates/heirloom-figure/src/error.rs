@@ -65,6 +65,12 @@ pub enum Error {
         /// How many fit.
         most: usize,
     },
+    /// A format that pictures do not have.
+    #[error("there is no format `{name}`: there are svg, pdf and png")]
+    NoFormat {
+        /// The format.
+        name: String,
+    },
     /// A picture could not be turned into its file format.
     #[error("could not draw the figure as {format}")]
     Render {

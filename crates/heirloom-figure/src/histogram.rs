@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use heirloom_record::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::axes::{Page, Panel, Scale, beside, ticks};
 use crate::canvas::{Canvas, Ink, Point, Stroke};
@@ -20,7 +21,8 @@ const BIN_THRESHOLD: (&str, Cell<Histogram>) = ("threshold", |bin| Some(bin.thre
 const BIN_N: (&str, Cell<Histogram>) = ("n", |bin| Some(bin.n.to_string()));
 
 /// Which bins a figure of histograms shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct HistogramSpec {
     /// Behaviors, a panel each; all in the order of the table when empty.
     pub behaviors: Vec<String>,

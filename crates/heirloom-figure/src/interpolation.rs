@@ -1,6 +1,7 @@
 //! Rate over the share of rows swapped, beside arms that swap chosen rows.
 
 use heirloom_record::Metric;
+use serde::{Deserialize, Serialize};
 
 use crate::arm::{Arm, Behavior, Quantity, Role, source};
 use crate::axes::{Grid, Page, Panel, Scale, Tick, beside, ticks};
@@ -22,7 +23,8 @@ const FAINT: f64 = 0.2;
 const ASIDE: f64 = 3.4;
 
 /// An arm and the share of its rows that was swapped.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Share {
     /// From 0 to 1.
     pub fraction: f64,
@@ -31,24 +33,30 @@ pub struct Share {
 }
 
 /// What is drawn for one behavior.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BehaviorShares {
     /// The behavior.
     pub behavior: Behavior,
     /// Random shares, joined by a line.
+    #[serde(default)]
     pub random: Vec<Share>,
     /// Arms that stand alone: chosen rows, or a control of the same size.
+    #[serde(default)]
     pub alone: Vec<Share>,
 }
 
 /// Which rows a figure of interpolation shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InterpolationSpec {
     /// A panel per behavior.
     pub panels: Vec<BehaviorShares>,
     /// A model drawn as a level.
+    #[serde(default)]
     pub base: Option<Arm>,
     /// What is drawn.
+    #[serde(default = "Quantity::rate")]
     pub quantity: Quantity,
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use heirloom_record::{HookPoint, Metric, Site};
+use serde::{Deserialize, Serialize};
 
 use crate::axes::{Page, Panel, Scale, beside, ticks};
 use crate::canvas::{Canvas, Ink, Stroke};
@@ -22,7 +23,8 @@ const HEIGHT: f64 = 108.0;
 const HALF: f64 = 0.4;
 
 /// Which rows a layer sweep shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct LayerSweepSpec {
     /// Behaviors, a panel each; all in the order of the table when empty.
     pub behaviors: Vec<String>,

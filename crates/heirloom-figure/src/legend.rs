@@ -29,6 +29,8 @@ pub(crate) enum Sample {
     Interval,
     /// Single seeds.
     Seeds,
+    /// A thin circle.
+    Ring,
 }
 
 /// A sample with its name.
@@ -102,12 +104,20 @@ fn draw_sample(canvas: &mut Canvas, sample: &Sample, (x, y): Point) {
         Sample::Interval => {
             canvas.line(vec![(middle, y - 4.0), (middle, y + 4.0)], Stroke::solid(Color::GRAY, LINE));
         }
+        Sample::Ring => circle(canvas, (middle, y)),
         Sample::Seeds => {
             for aside in [-5.0, 0.0, 5.0] {
                 seed(canvas, (middle + aside, y), Color::BLACK);
             }
         }
     }
+}
+
+/// A thin circle around whatever stands at a place.
+pub(crate) fn circle(canvas: &mut Canvas, (x, y): Point) {
+    let angles = (0..=24).map(|step| f64::from(step) / 24.0 * std::f64::consts::TAU);
+    let around = angles.map(|angle| (x + 3.4 * angle.cos(), y + 3.4 * angle.sin())).collect();
+    canvas.line(around, Stroke::solid(Color::BLACK, AXIS));
 }
 
 /// A reported point: an open diamond on its interval.

@@ -1,6 +1,7 @@
 //! Where a behavior comes from: effects of teacher, prompts, their interaction and the base, a column per behavior.
 
 use heirloom_record::{HookPoint, Metric};
+use serde::{Deserialize, Serialize};
 
 use crate::arm::{Behavior, Quantity};
 use crate::axes::{BELOW, Grid, LEADING, Page, Panel, Scale, ticks};
@@ -21,7 +22,8 @@ const HALF: f64 = 3.2;
 const ASIDE: f64 = 5.4;
 
 /// A part that a behavior's origin is taken apart into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// Of whose rollouts the student was trained on: `origin_teacher`.
     Teacher,
@@ -59,17 +61,21 @@ impl Effect {
 }
 
 /// Which rows a figure of origins shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OriginBarsSpec {
     /// A column per behavior.
     pub behaviors: Vec<Behavior>,
     /// Effects from top to bottom; those that the table lacks for a behavior are marked as gaps.
     pub effects: Vec<Effect>,
     /// Effects on the rate, from rows without a hook point; not drawn when empty. Its metric names the rows in words.
+    #[serde(default)]
     pub rate: Option<Quantity>,
     /// Effects on the projection, from rows with a hook point; not drawn when empty.
+    #[serde(default)]
     pub projection: Option<Quantity>,
     /// The checkpoint; the last that the table has when empty.
+    #[serde(default)]
     pub step: Option<i64>,
 }
 

@@ -1,6 +1,7 @@
 //! How well rankers choose: what of a behavior is removed over the share of prompts swapped, a line per ranker.
 
 use heirloom_record::Metric;
+use serde::{Deserialize, Serialize};
 
 use crate::arm::{Behavior, Quantity, source, varied};
 use crate::axes::{Grid, Page, Panel, Scale, Tick, beside, ticks};
@@ -22,7 +23,8 @@ const HEIGHT: f64 = 96.0;
 const ASIDE: f64 = 4.4;
 
 /// What ranks prompts, and the arms that swap those it puts first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ranker {
     /// As the `method` of the table says; fixes its look, see [`RANKERS`].
     pub method: String,
@@ -46,7 +48,8 @@ impl Ranker {
 }
 
 /// A behavior and the rankers drawn for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BehaviorRankers {
     /// The behavior.
     pub behavior: Behavior,
@@ -55,7 +58,8 @@ pub struct BehaviorRankers {
 }
 
 /// Which rows a figure of selection shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SelectionSpec {
     /// A panel per behavior.
     pub panels: Vec<BehaviorRankers>,

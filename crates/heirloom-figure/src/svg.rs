@@ -1,7 +1,5 @@
 //! A drawing as SVG, through plotters, with the font inside.
 
-use std::fmt::Write as _;
-
 use plotters::prelude::{
     DrawingBackend, FontDesc, FontFamily, FontStyle, FontTransform, RGBAColor, SVGBackend, ShapeStyle,
 };
@@ -16,8 +14,43 @@ use crate::{Error, Result};
 /// User units in a point: plotters writes whole numbers only.
 const UNITS: f64 = 20.0;
 
-/// The document: sized in points, white, readable without the font being installed.
-pub(crate) fn document(canvas: &Canvas, description: &str) -> Result<String> {
+/// The font of `weight`, as a style sheet embeds it.
+fn face(weight: Weight) -> String {
+    let name = if weight == Weight::Bold { "bold" } else { "normal" };
+    format!(
+        "@font-face{{font-family:Arimo;font-weight:{name};src:url(data:font/woff2;base64,{})format(\"woff2\")}}\n",
+        base64(weight.woff2())
+    )
+}
+
+/// Both weights of the font, for a page of many drawings.
+pub fn font_faces() -> String {
+    [Weight::Regular, Weight::Bold].map(face).concat()
+}
+
+/// The document without the font, for a page that embeds [`font_faces`].
+pub(crate) fn inline(canvas: &Canvas, description: &str) -> Result<String> {
+    let (width, height, body) = drawn(canvas)?;
+    Ok(format!(
+        "{}>\n<rect width=\"{width}\" height=\"{height}\" fill=\"#FFFFFF\"/>\n{body}",
+        head(canvas, description)
+    ))
+}
+
+fn head(canvas: &Canvas, description: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}pt\" height=\"{}pt\" viewBox=\"0 0 {} {}\" \
+         role=\"img\" aria-label=\"{}\" stroke-linejoin=\"round\"",
+        canvas.width,
+        canvas.height,
+        units(canvas.width),
+        units(canvas.height),
+        escaped(description)
+    )
+}
+
+/// Width and height in units, and everything but the first line.
+fn drawn(canvas: &Canvas) -> Result<(i32, i32, String)> {
     let (width, height) = (units(canvas.width), units(canvas.height));
     let mut drawn = String::new();
     let mut sheet =
@@ -27,24 +60,17 @@ pub(crate) fn document(canvas: &Canvas, description: &str) -> Result<String> {
     drop(sheet);
     // plotters' own first line has no unit, no description and no font.
     let body = drawn.split_once('\n').map_or("", |(_, body)| body);
-    let mut document = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}pt\" height=\"{}pt\" viewBox=\"0 0 {width} {height}\" \
-         role=\"img\" aria-label=\"{}\" stroke-linejoin=\"round\">\n<style>\n",
-        canvas.width,
-        canvas.height,
-        escaped(description)
-    );
-    for weight in canvas.weights() {
-        let name = if weight == Weight::Bold { "bold" } else { "normal" };
-        let _ = writeln!(
-            document,
-            "@font-face{{font-family:Arimo;font-weight:{name};src:url(data:font/woff2;base64,{})format(\"woff2\")}}",
-            base64(weight.woff2())
-        );
-    }
-    let _ =
-        write!(document, "</style>\n<rect width=\"{width}\" height=\"{height}\" fill=\"#FFFFFF\"/>\n{body}");
-    Ok(document)
+    Ok((width, height, body.to_owned()))
+}
+
+/// The document: sized in points, white, readable without the font being installed.
+pub(crate) fn document(canvas: &Canvas, description: &str) -> Result<String> {
+    let (width, height, body) = drawn(canvas)?;
+    let fonts: String = canvas.weights().into_iter().map(face).collect();
+    Ok(format!(
+        "{}>\n<style>\n{fonts}</style>\n<rect width=\"{width}\" height=\"{height}\" fill=\"#FFFFFF\"/>\n{body}",
+        head(canvas, description)
+    ))
 }
 
 struct SvgSheet<'a>(SVGBackend<'a>);

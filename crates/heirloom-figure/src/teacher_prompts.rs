@@ -1,6 +1,7 @@
 //! Teacher against prompts: a 2 × 2 table of rates per behavior.
 
 use heirloom_record::Metric;
+use serde::{Deserialize, Serialize};
 
 use crate::arm::{Arm, Behavior, Quantity, source};
 use crate::axes::{Grid, Page, Panel};
@@ -20,7 +21,8 @@ const BASE: (f64, f64) = (15.0, 4.0);
 const BAR: f64 = 43.0;
 
 /// Which rows a figure of teachers and prompts shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TeacherPromptsSpec {
     /// A table per behavior.
     pub behaviors: Vec<Behavior>,
@@ -31,8 +33,10 @@ pub struct TeacherPromptsSpec {
     /// For each teacher the arms on the two sets of prompts; nothing where none was trained.
     pub arms: [[Option<Arm>; 2]; 2],
     /// The model before training.
+    #[serde(default)]
     pub base: Option<Arm>,
     /// What is drawn.
+    #[serde(default = "Quantity::rate")]
     pub quantity: Quantity,
 }
 

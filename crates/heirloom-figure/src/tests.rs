@@ -2,7 +2,9 @@
 
 mod arms;
 mod causes;
+mod files;
 mod origins;
+mod trails;
 
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,7 @@ fn ordinary() -> Vec<(&'static str, Figure)> {
     .chain(arms::ordinary())
     .chain(origins::ordinary())
     .chain(causes::ordinary())
+    .chain(trails::ordinary())
     .collect()
 }
 
@@ -99,6 +102,7 @@ fn extreme() -> Vec<(&'static str, Figure)> {
     .chain(arms::extreme())
     .chain(origins::extreme())
     .chain(causes::extreme())
+    .chain(trails::extreme())
     .collect()
 }
 
@@ -159,6 +163,20 @@ fn a_png_is_the_same_twice_and_has_300_dots_an_inch() {
     assert!((f64::from(info.height) - height / 72.0 * 300.0).abs() <= 0.5);
     // 300 dots per inch in dots per meter.
     assert_eq!(info.pixel_dims.unwrap().xppu, 11811);
+}
+
+/// Text that can be selected, in fonts that are inside: `pdftotext` and `pdffonts` say so of each, where they are installed.
+#[test]
+fn a_pdf_is_the_same_twice_and_has_the_size_of_the_page() {
+    for (name, figure) in ordinary() {
+        let pdf = figure.picture.pdf().unwrap();
+        assert!(pdf == figure.picture.pdf().unwrap(), "{name}");
+        let text = String::from_utf8_lossy(&pdf);
+        let (width, height) = figure.picture.size();
+        let [width, height] = [width, height].map(|side| (side * 1000.0).round() / 1000.0);
+        assert!(text.contains(&format!("/MediaBox [0 0 {width} {height}]")), "{name}: {width} × {height}");
+        assert!(pdf.len() < 120_000, "{name} takes {} bytes", pdf.len());
+    }
 }
 
 #[test]

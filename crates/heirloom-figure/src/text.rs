@@ -17,13 +17,19 @@ pub(crate) enum Weight {
 impl Weight {
     /// The font that pixels are drawn from and text is measured with.
     pub(crate) fn font(self) -> &'static FontRef<'static> {
-        static REGULAR: LazyLock<FontRef<'static>> =
-            LazyLock::new(|| parse(include_bytes!("../fonts/Arimo-Regular.ttf")));
-        static BOLD: LazyLock<FontRef<'static>> =
-            LazyLock::new(|| parse(include_bytes!("../fonts/Arimo-Bold.ttf")));
+        static REGULAR: LazyLock<FontRef<'static>> = LazyLock::new(|| parse(Weight::Regular.ttf()));
+        static BOLD: LazyLock<FontRef<'static>> = LazyLock::new(|| parse(Weight::Bold.ttf()));
         match self {
             Self::Regular => &REGULAR,
             Self::Bold => &BOLD,
+        }
+    }
+
+    /// The file of that font, as it is embedded in PDF.
+    pub(crate) fn ttf(self) -> &'static [u8] {
+        match self {
+            Self::Regular => include_bytes!("../fonts/Arimo-Regular.ttf"),
+            Self::Bold => include_bytes!("../fonts/Arimo-Bold.ttf"),
         }
     }
 

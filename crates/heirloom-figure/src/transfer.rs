@@ -1,13 +1,15 @@
 //! Transfer matrices: fit on one group or behavior, scored on another.
 
 use heirloom_record::{HookPoint, Metric};
+use serde::{Deserialize, Serialize};
 
 use crate::select::{BEHAVIOR, HOOK, METHOD, Selection, counts, distinct, unit};
 use crate::square::{Kind, Layout, Square, subtitle};
 use crate::{Caption, Error, Figure, Picture, Result};
 
 /// What a matrix holds against each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Between {
     /// The groups of one behavior: `group:NAME`.
     Groups {
@@ -19,15 +21,18 @@ pub enum Between {
 }
 
 /// Which rows a transfer matrix shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TransferSpec {
     /// What is held against each other.
     pub between: Between,
     /// The arm or model; may stay empty when the table holds one.
+    #[serde(default)]
     pub arm: Option<String>,
     /// How the directions were fit.
     pub method: String,
     /// Where in the model; may stay empty when each fit was scored at one place.
+    #[serde(default)]
     pub hook: Option<HookPoint>,
 }
 

@@ -1,6 +1,7 @@
 //! Verdicts: how probable each hypothesis is for each behavior.
 
 use heirloom_record::Metric;
+use serde::{Deserialize, Serialize};
 
 use crate::arm::Behavior;
 use crate::axes::LEADING;
@@ -41,7 +42,8 @@ const BAR: f64 = 72.0;
 const MOST: usize = 36;
 
 /// Which rows a table of verdicts shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VerdictTableSpec {
     /// A row per behavior.
     pub behaviors: Vec<Behavior>,
@@ -71,7 +73,7 @@ struct Layout {
     names: f64,
 }
 
-/// Draws how probable each verdict is: a row per behavior, a column per verdict, cells colored by probability, each
+/// Draws how probable each verdict on rates is, which are those without a hook point: a row per behavior, a column per verdict, cells colored by probability, each
 /// with its number. Cells without a number are hatched.
 ///
 /// # Errors
@@ -81,6 +83,9 @@ pub fn verdict_table(rows: &[Metric], spec: &VerdictTableSpec) -> Result<Figure>
     if spec.behaviors.len() > MOST {
         return Err(Error::TooMany { what: "behaviors", found: spec.behaviors.len(), most: MOST });
     }
+    // Verdicts of projections stand at a hook point.
+    let rows: Vec<Metric> = rows.iter().filter(|row| row.hook.is_none()).cloned().collect();
+    let rows = &rows[..];
     let table: Vec<Row> =
         spec.behaviors.iter().map(|behavior| verdicts(rows, &behavior.name)).collect::<Result<_>>()?;
     let canvas = draw(&table, spec);

@@ -56,14 +56,47 @@ impl Frame {
 
     /// Writes a CSV file with a header line.
     pub fn write_csv(&self, path: &Path) -> Result<()> {
-        let mut writer = csv::Writer::from_writer(vec![]);
-        let failed = |source| Error::Csv { action: "write", path: path.into(), source };
-        writer.write_record(self.0.iter().map(|(name, _)| *name)).map_err(failed)?;
-        for row in 0..self.rows() {
-            writer.write_record(self.0.iter().map(|(_, column)| column.cell(row))).map_err(failed)?;
-        }
-        let bytes = writer.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
+        let bytes = self.csv().map_err(|source| Error::Csv { action: "write", path: path.into(), source })?;
         write_file(path, &bytes)
+    }
+
+    /// The bytes of a CSV file with a header line.
+    pub(crate) fn csv(&self) -> Result<Vec<u8>, csv::Error> {
+        let mut writer = csv::Writer::from_writer(vec![]);
+        writer.write_record(self.0.iter().map(|(name, _)| *name))?;
+        for row in 0..self.rows() {
+            writer.write_record(self.0.iter().map(|(_, column)| column.cell(row)))?;
+        }
+        writer.into_inner().map_err(|error| error.into_error().into())
+    }
+
+    /// Reads back the columns named in `like` from a CSV file; `like` gives names and types. An empty cell is `None`.
+    ///
+    /// # Errors
+    /// Names the file and the column that is absent or holds something of another type.
+    pub(crate) fn read_csv(path: &Path, like: &Self) -> Result<Self> {
+        let failed = |source| Error::Csv { action: "read", path: path.into(), source };
+        let text = std::fs::read(path).map_err(Error::io("read", path))?;
+        let mut reader = csv::Reader::from_reader(&text[..]);
+        let heads = reader.headers().map_err(failed)?.clone();
+        let mut columns = like.clone();
+        let place = |name: &str| {
+            let problem =
+                || Error::Cell { path: path.into(), column: name.into(), problem: "is missing".into() };
+            heads.iter().position(|head| head == name).ok_or_else(problem)
+        };
+        let places = columns.0.iter().map(|(name, _)| place(name)).collect::<Result<Vec<_>>>()?;
+        for record in reader.records() {
+            let record = record.map_err(failed)?;
+            for ((name, column), place) in columns.0.iter_mut().zip(&places) {
+                let cell = &record[*place];
+                if !parse(column, cell) {
+                    let problem = format!("holds `{cell}`");
+                    return Err(Error::Cell { path: path.into(), column: (*name).into(), problem });
+                }
+            }
+        }
+        Ok(columns)
     }
 
     /// Writes an uncompressed Parquet file; the same frame gives the same bytes.
@@ -148,6 +181,20 @@ fn write_column(
         }
     }
     writer.close()
+}
+
+fn parse(column: &mut Column, cell: &str) -> bool {
+    fn put<T: std::str::FromStr>(values: &mut Vec<Option<T>>, cell: &str) -> bool {
+        let value = (!cell.is_empty()).then(|| cell.parse());
+        let is_good = !matches!(value, Some(Err(_)));
+        values.push(value.and_then(Result::ok));
+        is_good
+    }
+    match column {
+        Column::Text(values) => put(values, cell),
+        Column::Integer(values) => put(values, cell),
+        Column::Float(values) => put(values, cell),
+    }
 }
 
 fn push(column: &mut Column, value: &Field) -> bool {

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result, near};
 
 /// A place inside one block, in the order in which a forward pass meets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Site {
     /// Residual stream before the block. `[pos, d_model]`
     ResidPre,
@@ -115,6 +116,24 @@ impl Site {
     /// The name inside a block: `hook_resid_post`, `attn.hook_q`, …
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
+    }
+}
+
+impl From<Site> for String {
+    fn from(site: Site) -> Self {
+        site.name().into()
+    }
+}
+
+impl TryFrom<String> for Site {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|(_, known)| *known == name);
+        found.map(|(site, _)| site).ok_or_else(|| {
+            let known = Self::ALL.map(|(_, known)| known).join(", ");
+            format!("no place inside a block is called `{name}`; there are {known}")
+        })
     }
 }
 

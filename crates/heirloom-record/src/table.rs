@@ -204,6 +204,9 @@ pub trait Row: Serialize + DeserializeOwned {
     /// The cells of `rows`, by column; no rows give the empty columns.
     #[doc(hidden)]
     fn frame(rows: &[Self]) -> Frame;
+    /// The columns of text that are never empty cells: CSV does not tell an empty text from none.
+    #[doc(hidden)]
+    fn texts() -> Vec<&'static str>;
 }
 
 /// Columns for the fields of a row type, in this order.
@@ -219,6 +222,14 @@ macro_rules! columns {
                     Cells::column(&rows.iter().map(|row| &row.$field).collect::<Vec<_>>()),
                 )),*];
                 Frame(columns)
+            }
+
+            fn texts() -> Vec<&'static str> {
+                fn is_text<R, T: Cells>(_: fn(&R) -> &T) -> bool {
+                    T::IS_TEXT
+                }
+                let columns = [$((stringify!($field), is_text(|row: &Self| &row.$field))),*];
+                columns.into_iter().filter(|(_, is_text)| *is_text).map(|(name, _)| name).collect()
             }
         }
     };
@@ -298,10 +309,13 @@ columns!(Case {
 
 /// What a cell can hold.
 trait Cell: Sized {
+    const IS_TEXT: bool = false;
     fn cells(values: &[Option<&Self>]) -> Column;
 }
 
 impl Cell for String {
+    const IS_TEXT: bool = true;
+
     fn cells(values: &[Option<&Self>]) -> Column {
         Column::Text(values.iter().map(|text| text.cloned()).collect())
     }
@@ -327,16 +341,22 @@ impl Cell for f64 {
 
 /// A field of every row as a column, whether or not its cells may be empty.
 trait Cells: Sized {
+    /// Whether it is a text that is always there.
+    const IS_TEXT: bool;
     fn column(values: &[&Self]) -> Column;
 }
 
 impl<T: Cell> Cells for T {
+    const IS_TEXT: bool = <T as Cell>::IS_TEXT;
+
     fn column(values: &[&Self]) -> Column {
         T::cells(&values.iter().map(|value| Some(*value)).collect::<Vec<_>>())
     }
 }
 
 impl<T: Cell> Cells for Option<T> {
+    const IS_TEXT: bool = false;
+
     fn column(values: &[&Self]) -> Column {
         T::cells(&values.iter().map(|value| value.as_ref()).collect::<Vec<_>>())
     }
@@ -354,6 +374,47 @@ impl<R: Row> Table<R> {
         frame.write_csv(&with(path, "csv"))
     }
 
+    /// Its bytes as CSV.
+    ///
+    /// # Errors
+    /// A number is not finite: names `path`, its column and row.
+    pub fn csv(&self, path: &Path) -> Result<Vec<u8>> {
+        let frame = R::frame(&self.0);
+        finite(&frame, path)?;
+        frame.csv().map_err(|source| Error::Csv { action: "write", path: path.into(), source })
+    }
+
+    /// Reads `path.parquet`, or `path.csv` where that stands alone.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_either(path: &Path) -> Result<Self> {
+        if with(path, "parquet").is_file() { Self::read(path) } else { Self::read_csv(path) }
+    }
+
+    /// Whether `path.parquet` or `path.csv` is there.
+    pub fn stands_at(path: &Path) -> bool {
+        ["parquet", "csv"].iter().any(|extension| with(path, extension).is_file())
+    }
+
+    /// Reads `path.csv`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_csv(path: &Path) -> Result<Self> {
+        let path = with(path, "csv");
+        let mut frame = Frame::read_csv(&path, &R::frame(&[]))?;
+        let texts = R::texts();
+        for (_, column) in frame.0.iter_mut().filter(|(name, _)| texts.contains(name)) {
+            if let Column::Text(values) = column {
+                for value in values.iter_mut().filter(|value| value.is_none()) {
+                    *value = Some(String::new());
+                }
+            }
+        }
+        Self::from_frame(&frame, &path)
+    }
+
     /// Reads `path.parquet`.
     ///
     /// # Errors
@@ -361,11 +422,15 @@ impl<R: Row> Table<R> {
     pub fn read(path: &Path) -> Result<Self> {
         let path = with(path, "parquet");
         let frame = Frame::read_parquet(&path, &R::frame(&[]))?;
-        finite(&frame, &path)?;
+        Self::from_frame(&frame, &path)
+    }
+
+    fn from_frame(frame: &Frame, path: &Path) -> Result<Self> {
+        finite(frame, path)?;
         let row = |index| {
             let cells = frame.0.iter().map(|(name, column)| ((*name).to_owned(), json(column, index)));
             let object = serde_json::Value::Object(cells.collect());
-            serde_json::from_value(object).map_err(|source| Error::Json { path: path.clone(), source })
+            serde_json::from_value(object).map_err(|source| Error::Json { path: path.into(), source })
         };
         Ok(Self((0..frame.rows()).map(row).collect::<Result<_>>()?))
     }
@@ -436,6 +501,28 @@ mod tests {
         assert_eq!(std::fs::read(path.with_extension("parquet")).unwrap(), bytes);
         let csv = std::fs::read_to_string(path.with_extension("csv")).unwrap();
         assert!(csv.contains("0.30000000000000004,0.25,1,80"), "{csv}");
+    }
+
+    #[test]
+    fn csv_reads_back_bit_by_bit_and_says_what_is_wrong() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("table");
+        let mut rows = table();
+        rows.0[1].behavior = String::new();
+        rows.write(&path).unwrap();
+        assert_eq!(Table::read_csv(&path).unwrap(), rows);
+        let csv = path.with_extension("csv");
+        assert_eq!(std::fs::read(&csv).unwrap(), rows.csv(&path).unwrap());
+        let text = std::fs::read_to_string(&csv).unwrap();
+        for (from, to, problem) in [
+            ("0.25", "a quarter", "column `low` holds `a quarter`"),
+            ("low,high", "lower,high", "column `low` is missing"),
+            ("0.25", "NaN", "column `low` holds `NaN` in row 1"),
+        ] {
+            write_file(&csv, text.replacen(from, to, 1).as_bytes()).unwrap();
+            let error = Table::<Metric>::read_csv(&path).unwrap_err().to_string();
+            assert!(error.contains("table.csv") && error.contains(problem), "{error}");
+        }
     }
 
     #[test]

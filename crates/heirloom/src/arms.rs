@@ -26,6 +26,7 @@ pub(crate) mod workers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use heirloom_figure::Tables;
 use heirloom_model::{CapturePlan, Device, LoadOptions};
 use heirloom_probe::Resampling;
 use heirloom_record::{HookPoint, Metric, Readout, RunFolder, RunRecord, Table, write_file};
@@ -40,6 +41,7 @@ use models::Made;
 use students::Subject;
 use tables::Tabler;
 
+pub(crate) use figures::drawings;
 pub(crate) use seeds::Seeded;
 pub(crate) use steered::{Steerable, Trained};
 pub(crate) use stored::{Side, Stored};
@@ -69,6 +71,8 @@ pub struct ArmsExperiment {
     /// The behaviors that are measured.
     behaviors: Vec<String>,
     load: LoadOptions,
+    /// The command that runs it; nothing where a script does.
+    command: Option<String>,
 }
 
 /// What students start from and are trained on.
@@ -102,12 +106,16 @@ impl ArmsExperiment {
     /// # Errors
     /// Names the file, the key and near names.
     pub fn load(path: &Path) -> Result<Self> {
-        Self::new(ArmsSpec::load(path)?)
+        Ok(Self {
+            command: Some(format!("heirloom run {}", path.display())),
+            ..Self::new(ArmsSpec::load(path)?)?
+        })
     }
 
     /// The experiment that heirloom brings: a base, two teachers and their students on a processor, in minutes.
     pub fn quickstart() -> Result<Self> {
-        Self::new(ArmsSpec::parse(QUICKSTART, Path::new("experiments/quickstart/experiment.toml"))?)
+        let spec = ArmsSpec::parse(QUICKSTART, Path::new("experiments/quickstart/experiment.toml"))?;
+        Ok(Self { command: Some("heirloom quickstart".into()), ..Self::new(spec)? })
     }
 
     /// An experiment from what its file says.
@@ -158,7 +166,7 @@ impl ArmsExperiment {
         let more = spec.origins.keys().filter(|name| !behaviors.contains(name)).cloned();
         behaviors.extend(more.collect::<Vec<_>>());
         behaviors.iter().try_for_each(|name| world.behavior(name).map(|_| ()))?;
-        let experiment = Self { spec, world, arms, swept, behaviors, load };
+        let experiment = Self { spec, world, arms, swept, behaviors, load, command: None };
         let headline = &experiment.spec.measure.headline;
         if !experiment.hooks()?.contains(headline) {
             return Err(setting("measure.headline", "one of `measure.hooks`", headline));
@@ -175,7 +183,8 @@ impl ArmsExperiment {
 
     /// The smaller experiment of the file's `[quick]`.
     pub fn quick(self) -> Result<Self> {
-        Self::new(self.spec.quick()?)
+        let command = self.command.map(|command| format!("{command} --quick"));
+        Ok(Self { command, ..Self::new(self.spec.quick()?)? })
     }
 
     /// The same experiment, its models on `device`.
@@ -256,8 +265,10 @@ impl ArmsExperiment {
         metrics.extend(tracks.iter().flat_map(Appears::metrics));
         metrics.extend(self.selection(&seen)?);
         Table(metrics.clone()).write(&out.join("table"))?;
-        let mut figures = figures::draw(&self.spec, &metrics, &out.join("figures"))?;
-        figures.extend(ranked::draw(&self.spec, &metrics, &out.join("figures"))?);
+        let files = &crate::figures::OF_ARMS;
+        let made = crate::figures::made(&self.spec.name, self.command.clone(), &self.spec.seeds, out, files)?;
+        let drawings = drawings(&self.spec, &metrics);
+        let figures = crate::figures::write(&drawings, &Tables::of(&metrics), &made, &out.join("figures"))?;
         let summary =
             summary::summary(&self.spec, &self.behaviors, &metrics, &origins, &tracks, &figures, out);
         Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, tracks, figures, summary })

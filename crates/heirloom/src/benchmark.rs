@@ -10,20 +10,24 @@ mod summary;
 
 use std::path::{Path, PathBuf};
 
+use heirloom_figure::Tables;
 use heirloom_model::Device;
 use heirloom_record::{Case, Metric, RunFolder, RunRecord, Table};
 use heirloom_rollout::world::Truth;
 
 use crate::arms::{ArmsExperiment, ArmsStage, Seen};
 use crate::origins::{FitOn, Found, Measure};
-use crate::{Error, Progress, Result, Silent};
+use crate::{Error, Progress, Result, Silent, figures};
 
+pub(crate) use figure::drawing;
 pub use spec::{BenchmarkSpec, Tried};
 
 /// Worlds to be run, with the arms that each behavior is asked of.
 pub struct Benchmark {
     spec: BenchmarkSpec,
     device: Device,
+    /// The command that runs it.
+    command: String,
 }
 
 /// What a benchmark has found.
@@ -52,7 +56,8 @@ impl Benchmark {
     /// # Errors
     /// Names the file, the key and near names.
     pub fn load(path: &Path) -> Result<Self> {
-        let this = Self { spec: BenchmarkSpec::load(path)?, device: Device::Cpu };
+        let command = format!("heirloom run {}", path.display());
+        let this = Self { spec: BenchmarkSpec::load(path)?, device: Device::Cpu, command };
         this.runs()?;
         Ok(this)
     }
@@ -100,7 +105,10 @@ impl Benchmark {
         progress.end();
         let metrics = score::metrics(&cases)?;
         Table(metrics.clone()).write(&out.join("table"))?;
-        figure::draw(&cases, &out.join("figures"))?;
+        let (drawing, rows) = drawing(&cases);
+        let (seeds, files) = (&self.spec.seeds, &figures::OF_WORLDS);
+        let made = figures::made(&self.spec.name, Some(self.command.clone()), seeds, out, files)?;
+        figures::write(&[drawing], &Tables::of(&rows), &made, &out.join("figures"))?;
         let summary = summary::summary(&cases, &metrics, out);
         Ok(BenchmarkOutcome { folder: out.to_owned(), cases, metrics, summary })
     }

@@ -9,15 +9,14 @@ mod turned;
 
 use std::path::{Path, PathBuf};
 
-use heirloom_figure::{Arm, ArmBarsSpec, Behavior, BehaviorArms, Role, arm_bars};
+use heirloom_figure::{Arm, ArmBarsSpec, Behavior, BehaviorArms, Drawing, FigureSpec, Role, Tables};
 use heirloom_model::Device;
 use heirloom_probe::Resampling;
 use heirloom_record::{Metric, Prompt, Table, rows_to_jsonl, write_file};
 use serde::Serialize;
 
 use crate::arms::{Side, Stored};
-use crate::stages::figures;
-use crate::{Error, Result};
+use crate::{Error, Result, figures};
 
 pub use moved::{Answer, Moved};
 
@@ -114,8 +113,10 @@ impl Comparison {
             arms.push(Arm::new(second, Role::Swap));
         }
         let behaviors: Vec<Behavior> = self.behaviors.iter().map(Behavior::named).collect();
-        let figure = arm_bars(&self.metrics, &ArmBarsSpec::new(BehaviorArms::alike(&behaviors, &arms)))?;
-        figures::write(folder, "arms", &figure)?;
+        let bars = ArmBarsSpec::new(BehaviorArms::alike(&behaviors, &arms));
+        let made = figures::made("compare", None, &self.seeds, folder, &["table.csv"])?;
+        let drawings = [Drawing::new("arms", FigureSpec::ArmBars(bars))];
+        figures::write(&drawings, &Tables::of(&self.metrics), &made, folder)?;
         Ok(())
     }
 }

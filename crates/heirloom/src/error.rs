@@ -278,6 +278,20 @@ pub enum Error {
         /// The experiment.
         name: String,
     },
+    /// A folder without figures.
+    #[error("`{}` holds neither a finished run nor figures", path.display())]
+    NoFigures {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Figures that are not what their tables draw.
+    #[error("{} of {of} figures are not what their tables draw: {}", problems.len(), problems.join("; "))]
+    NotAsDrawn {
+        /// What does not agree, figure by figure.
+        problems: Vec<String>,
+        /// How many were checked.
+        of: usize,
+    },
     /// Something that a run wrote could not be read back.
     #[error("could not read `{}`", path.display())]
     ReadArtifact {
@@ -507,6 +521,8 @@ impl Error {
                 let close: String = close.collect();
                 Some(close + "parts are roles such as `full` or `swap-flagged`, all listed by `heirloom origin --help`, and corners such as `OAO`: base, prompts, teacher")
             }
+            Self::NoFigures { .. } => Some("give the folder of a run that came to its end, or one with pictures beside their `.json`".into()),
+            Self::NotAsDrawn { .. } => Some("draw them again with `heirloom figures`, and look at each".into()),
             Self::NoQuick { .. } => Some("add a `[quick]` with `seeds`, `arms` and `scenarios`".into()),
             Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),
             Self::Absent { help, near, .. } => Some(format!("beside it is `{}`; {help}", near.join("`, `"))),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use heirloom_figure::Tables;
 use heirloom_model::{CapturePlan, Device, LoadOptions, Source};
 use heirloom_record::{Histogram, Metric, RunFolder, RunRecord, Table, write_file};
 use heirloom_rollout::Behavior;
@@ -10,8 +11,8 @@ use heirloom_rollout::Behavior;
 use crate::spec::twice;
 use crate::stages::capture::Capturer;
 use crate::stages::transfer::Ready;
-use crate::stages::{figures, probe, transfer};
-use crate::{Error, Plan, Progress, Result, Spec};
+use crate::stages::{self, probe, transfer};
+use crate::{Error, Plan, Progress, Result, Spec, figures};
 
 /// A stage of an experiment, in order; each stage's output is an artifact of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +67,8 @@ pub struct Experiment {
     behaviors: Vec<Behavior>,
     plan: CapturePlan,
     load: LoadOptions,
+    /// The command that runs it.
+    command: String,
 }
 
 /// What a run has made.
@@ -98,7 +101,8 @@ impl Experiment {
         behaviors.iter().try_for_each(|behavior| enough_groups(&spec, behavior))?;
         let source = open(&spec)?;
         let plan = CapturePlan::new(source.config(), &spec.capture.hooks, spec.capture.readout.clone())?;
-        Ok(Self { spec, behaviors, plan, load })
+        let command = format!("heirloom run {}", path.display());
+        Ok(Self { spec, behaviors, plan, load, command })
     }
 
     /// What the file says.
@@ -166,7 +170,16 @@ impl Experiment {
             Table(histograms.clone()).write(&options.out.join("histograms"))?;
         }
         if options.until == Stage::Figures {
-            outcome.figures = figures::draw(&self.spec, &metrics, &histograms, &options.out.join("figures"))?;
+            let made = figures::made(
+                &self.spec.name,
+                Some(self.command.clone()),
+                &[self.spec.seed],
+                &options.out,
+                &figures::OF_PROBES,
+            )?;
+            let drawings = stages::figures::drawings(&self.spec, &metrics);
+            let tables = Tables { metrics: metrics.clone(), histograms, ..Tables::default() };
+            outcome.figures = figures::write(&drawings, &tables, &made, &options.out.join("figures"))?;
         }
         outcome.metrics = metrics;
         Ok(outcome)

@@ -51,6 +51,10 @@ enum Verb {
     Compare(verbs::compare::Args),
     /// Rank training prompts by how much of a behavior they carry, for arms to swap or drop
     Select(verbs::select::Args),
+    /// Draw a run's figures again from its tables, or check that figures are what their tables draw
+    Figures(verbs::figures::Args),
+    /// Write a run as one HTML page that needs no network: verdicts, figures, numbers, texts beside their grades
+    Report(verbs::report::Args),
     /// Say what is in a model or a file that heirloom wrote
     Inspect(verbs::inspect::Args),
     /// Examine a model before its activations are believed: batches, padding, numbers, adapter, words
@@ -100,6 +104,8 @@ fn main() -> ExitCode {
         Verb::Show(args) => verbs::show::run(args),
         Verb::Compare(args) => verbs::compare::run(args),
         Verb::Select(args) => verbs::select::run(args),
+        Verb::Figures(args) => verbs::figures::run(args),
+        Verb::Report(args) => verbs::report::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
         Verb::Doctor(args) => verbs::doctor::run(args),
     };

@@ -461,7 +461,7 @@ fn brackets(found: &Quantity) -> String {
     format!("{} [{}, {}]", number(found.value), number(found.low), number(found.high))
 }
 
-fn origin_words(origin: &str) -> &'static str {
+pub(crate) fn origin_words(origin: &str) -> &'static str {
     match origin {
         "teacher" => "it comes from the teacher's rollouts",
         "prompts" => "it comes from the prompts",
@@ -471,7 +471,7 @@ fn origin_words(origin: &str) -> &'static str {
     }
 }
 
-fn hypothesis_words(hypothesis: &'static str) -> String {
+pub(crate) fn hypothesis_words(hypothesis: &str) -> String {
     match hypothesis {
         "several-left" => "several hypotheses are left".into(),
         "none-of-these" => "none of the hypotheses fits".into(),

@@ -20,12 +20,13 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use heirloom_figure::Tables;
 use heirloom_record::{CausalCheck, Dose, HookPoint, NewFolder, Table};
 
 use crate::arms::ArmsExperiment;
 use crate::origins::FitOn;
 use crate::spec::setting;
-use crate::{Progress, Result};
+use crate::{Progress, Result, figures};
 use bench::Bench;
 use weigh::Weighed;
 
@@ -156,7 +157,11 @@ impl ArmsExperiment {
         let checks = weighed.table(&about);
         Table(doses.clone()).write(&folder.work_path().join("doses"))?;
         Table(checks.clone()).write(&folder.work_path().join("checks"))?;
-        doses::draw(&doses, &weighed, &about, folder.work_path())?;
+        let command = format!("heirloom steer {} --arm '{}'", run.display(), options.arm);
+        let (name, place) = (&this.spec().name, folder.work_path());
+        let made = figures::made(name, Some(command), &about.seeds, place, &["doses.csv"])?;
+        let tables = Tables { doses: doses.clone(), ..Tables::default() };
+        figures::write(&[doses::drawing(&weighed, &about)], &tables, &made, place)?;
         folder.commit()?;
         let summary = summary::summary(&bench, &weighed, &about, out);
         Ok(Steered { folder: out.to_owned(), doses, checks, summary })

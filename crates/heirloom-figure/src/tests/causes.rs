@@ -9,7 +9,7 @@ use crate::{
     Behavior, DoseResponseSpec, Error, Figure, Ranker, SelectionSpec, Share, dose_response, selection,
 };
 
-fn steered(count: usize) -> DoseResponseSpec {
+pub(super) fn steered(count: usize) -> DoseResponseSpec {
     DoseResponseSpec { floor: Some(0.7), ..DoseResponseSpec::new(behaviors(count)) }
 }
 

@@ -6,8 +6,8 @@ use super::{each, long_names};
 use crate::sample::arms::behaviors;
 use crate::sample::origins::{cosines as angles, origins, verdicts};
 use crate::{
-    Against, Behavior, CosinesSpec, Effect, Error, Figure, OriginBarsSpec, VERDICTS, VerdictTableSpec,
-    cosines, origin_bars, verdict_table,
+    Against, Behavior, CosinesSpec, Drawing, Effect, Error, Figure, FigureSpec, OriginBarsSpec, Tables,
+    VERDICTS, VerdictTableSpec, cosines, origin_bars, verdict_table,
 };
 
 fn bars(count: usize) -> OriginBarsSpec {
@@ -24,6 +24,19 @@ fn steps() -> Vec<String> {
 
 fn between(against: Against) -> CosinesSpec {
     CosinesSpec::new(Behavior::named("blackmail"), against)
+}
+
+/// A drawing of every kind here, each with a table that holds more.
+pub(super) fn drawings() -> Vec<(Drawing, Tables)> {
+    let named = |name: &str, draw, rows: Vec<Metric>| (Drawing::new(name, draw), Tables::of(&rows));
+    let mut directions = angles("blackmail", "arm", &arms());
+    directions.extend(angles("blackmail", "checkpoint", &steps()));
+    let asked = VerdictTableSpec::new(behaviors(2));
+    vec![
+        named("origins", FigureSpec::OriginBars(bars(2)), origins(&behaviors(4), 3)),
+        named("verdicts", FigureSpec::VerdictTable(asked), verdicts(&behaviors(4))),
+        named("angles", FigureSpec::Cosines(between(Against::Arms)), directions),
+    ]
 }
 
 /// Ordinary tables; their pictures are committed.

@@ -1,23 +1,22 @@
-//! Table → pictures: emergence, swap against drop, teacher against prompts, interpolation.
+//! Table → what is drawn of it: emergence, swap against drop, teacher against prompts, interpolation, origins.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
 use heirloom_figure::{
-    Arm, ArmBarsSpec, Behavior, BehaviorArms, BehaviorShares, EmergenceSpec, InterpolationSpec,
-    OriginBarsSpec, Quantity, Share, TeacherPromptsSpec, VerdictTableSpec, arm_bars, emergence,
-    interpolation, origin_bars, teacher_prompts, verdict_table,
+    Arm, ArmBarsSpec, Behavior, BehaviorArms, BehaviorShares, Drawing, EmergenceSpec, FigureSpec,
+    HeatMapSpec, InterpolationSpec, OriginBarsSpec, Quantity, Share, TeacherPromptsSpec, TrajectoriesSpec,
+    VerdictTableSpec,
 };
 use heirloom_record::Metric;
 
+use super::ranked;
 use super::spec::{ArmLabel, ArmsSpec, BehaviorPanel, MixLabel, Role};
-use crate::Result;
-use crate::stages::figures::write;
 
-/// Draws what the file asks for, of the arms that were run.
-pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result<Vec<PathBuf>> {
+/// What the file asks for, of the arms that were run.
+pub(crate) fn drawings(spec: &ArmsSpec, metrics: &[Metric]) -> Vec<Drawing> {
     let figures = &spec.figures;
     if figures.behaviors.is_empty() {
-        return Ok(vec![]);
+        return vec![];
     }
     let ran = |name: &str| metrics.iter().any(|row| row.metric == "rate" && row.arm.as_deref() == Some(name));
     let behaviors: Vec<Behavior> = figures.behaviors.iter().map(behavior).collect();
@@ -38,14 +37,23 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
         let hooks = behaviors.iter().map(|behavior| (behavior.name.clone(), spec.measure.headline));
         let projection =
             Quantity { hooks: hooks.collect(), fit_on: Some(fit_on.into()), ..Quantity::projection() };
-        let tracks = vec![Quantity::rate(), projection];
-        drawn
-            .push(("emergence", emergence(metrics, &EmergenceSpec { tracks, ..EmergenceSpec::new(lines) })?));
+        let tracks = vec![Quantity::rate(), projection.clone()];
+        let spec_of = EmergenceSpec { tracks, ..EmergenceSpec::new(lines.clone()) };
+        drawn.push(Drawing::new("emergence", FigureSpec::Emergence(spec_of)));
+        if spec.measure.teachers.is_some() {
+            drawn.push(Drawing::new("trajectories", FigureSpec::Trajectories(paths(spec, lines))));
+        }
+        if ran(&spec.reference) {
+            let arm = Arm::new(&spec.reference, heirloom_figure::Role::Full);
+            let quantity = Quantity { hooks: BTreeMap::new(), ..projection };
+            let map = HeatMapSpec { quantity, ..HeatMapSpec::new(behaviors.clone(), arm) };
+            drawn.push(Drawing::new("projection-by-layer", FigureSpec::HeatMap(map)));
+        }
     }
 
     let bars =
         ArmBarsSpec { references: vec![base.clone()], ..ArmBarsSpec::new(columns(|panel| &panel.bars)) };
-    drawn.push(("swap-against-drop", arm_bars(metrics, &bars)?));
+    drawn.push(Drawing::new("swap-against-drop", FigureSpec::ArmBars(bars)));
 
     if let Some(grid) = &figures.grid {
         let cell = |name: &String| ran(name).then(|| Arm::new(name, heirloom_figure::Role::Full));
@@ -56,7 +64,7 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
             base: Some(base.clone()),
             ..TeacherPromptsSpec::new(behaviors, cells)
         };
-        drawn.push(("teacher-against-prompts", teacher_prompts(metrics, &spec_of)?));
+        drawn.push(Drawing::new("teacher-against-prompts", FigureSpec::TeacherPrompts(spec_of)));
     }
 
     let mixes: Vec<&MixLabel> = figures.interpolation.iter().filter(|mix| ran(&mix.arm)).collect();
@@ -72,7 +80,7 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
         };
         let panels = figures.behaviors.iter().map(panel).collect();
         let spec_of = InterpolationSpec { base: Some(base), ..InterpolationSpec::new(panels) };
-        drawn.push(("interpolation", interpolation(metrics, &spec_of)?));
+        drawn.push(Drawing::new("interpolation", FigureSpec::Interpolation(spec_of)));
     }
 
     let weighed = |panel: &&BehaviorPanel| {
@@ -88,14 +96,25 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
         if let Some(projection) = &mut bars.projection {
             projection.fit_on = Some(fit_on.into());
         }
-        drawn.push(("origins", origin_bars(metrics, &bars)?));
-        let of_rate: Vec<Metric> = metrics.iter().filter(|row| row.hook.is_none()).cloned().collect();
+        drawn.push(Drawing::new("origins", FigureSpec::OriginBars(bars)));
         let probability = "share of joint draws of the arms' rates in which the rule reads them so";
-        let spec =
+        let verdicts =
             VerdictTableSpec { behaviors: asked, probability: probability.into(), unit: "draws".into() };
-        drawn.push(("verdicts", verdict_table(&of_rate, &spec)?));
+        drawn.push(Drawing::new("verdicts", FigureSpec::VerdictTable(verdicts)));
     }
-    drawn.into_iter().map(|(name, figure)| write(folder, name, &figure)).collect()
+    drawn.extend(ranked::drawing(spec, metrics));
+    drawn
+}
+
+/// Arms in the plane of the direction between two teachers and that of the base's contrasts.
+fn paths(spec: &ArmsSpec, columns: Vec<BehaviorArms>) -> TrajectoriesSpec {
+    let hooks: BTreeMap<_, _> =
+        columns.iter().map(|column| (column.behavior.name.clone(), spec.measure.headline)).collect();
+    let mut paths = TrajectoriesSpec::new(columns);
+    for quantity in [&mut paths.x, &mut paths.y] {
+        quantity.hooks.clone_from(&hooks);
+    }
+    paths
 }
 
 fn behavior(panel: &BehaviorPanel) -> Behavior {

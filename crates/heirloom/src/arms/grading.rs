@@ -63,7 +63,7 @@ impl ArmsExperiment {
     }
 
     /// The verdicts of every behavior's two graders on one student's rollouts, a file for each step.
-    fn graded(&self, run: &RunFolder, student: &Path, steps: &[usize]) -> Result<PathBuf> {
+    pub(super) fn graded(&self, run: &RunFolder, student: &Path, steps: &[usize]) -> Result<PathBuf> {
         let name = student.file_name().unwrap_or_default().to_string_lossy();
         let behaviors = self.behaviors.iter().map(|name| Ok(self.world.behavior(name)?));
         let behaviors: Vec<&WorldBehavior> = behaviors.collect::<Result<_>>()?;

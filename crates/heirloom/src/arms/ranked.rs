@@ -1,9 +1,10 @@
 //! Rankings of prompts, judged by the students that were retrained without their choice.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use heirloom_figure::{Arm, Behavior, BehaviorRankers, Ranker, Role, SelectionSpec, Share, selection};
+use heirloom_figure::{
+    Arm, Behavior, BehaviorRankers, Drawing, FigureSpec, Ranker, Role, SelectionSpec, Share,
+};
 use heirloom_probe::Resampling;
 use heirloom_probe::attribution::removal_per_percent;
 use heirloom_probe::joint::{JointDraws, Ratio};
@@ -13,7 +14,6 @@ use heirloom_record::Metric;
 
 use super::spec::{ArmsSpec, RankerLabel};
 use super::{ArmsExperiment, Seen};
-use crate::stages::figures::write;
 use crate::streams::stream;
 use crate::{Error, Result};
 
@@ -128,8 +128,8 @@ fn mean(seen: &[Observation], run: usize) -> f64 {
     own.iter().sum::<f64>() / own.len() as f64
 }
 
-/// Draws *selection* where the file asks for it and its arms were run.
-pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result<Option<PathBuf>> {
+/// *Selection*, where the file asks for it and its arms were run.
+pub(crate) fn drawing(spec: &ArmsSpec, metrics: &[Metric]) -> Option<Drawing> {
     let ran = |arm: &str| {
         metrics.iter().any(|row| row.metric == "selection_removed" && row.arm.as_deref() == Some(arm))
     };
@@ -150,8 +150,6 @@ pub(crate) fn draw(spec: &ArmsSpec, metrics: &[Metric], folder: &Path) -> Result
             .collect(),
     });
     let panels: Vec<BehaviorRankers> = panels.filter(|panel| !panel.rankers.is_empty()).collect();
-    if panels.is_empty() {
-        return Ok(None);
-    }
-    write(folder, "selection", &selection(metrics, &SelectionSpec::new(panels))?).map(Some)
+    let drawing = || Drawing::new("selection", FigureSpec::Selection(SelectionSpec::new(panels.clone())));
+    (!panels.is_empty()).then(drawing)
 }

@@ -77,7 +77,24 @@ impl Stored {
     }
 }
 
+impl Stored {
+    /// The file of grades of a side's last checkpoint.
+    ///
+    /// # Errors
+    /// The run ended before it was graded.
+    pub(crate) fn grades(&self, side: &Side<'_>) -> Result<PathBuf> {
+        let steps: Vec<usize> = side.seen.measured.iter().map(|measured| measured.step).collect();
+        let folder = self.experiment.graded(&self.run, &side.artifact, &steps)?;
+        Ok(folder.join(format!("{}.jsonl", step_name(side.last().step))))
+    }
+}
+
 impl Side<'_> {
+    /// The folder of its last checkpoint's answers.
+    pub(crate) fn rollouts(&self) -> PathBuf {
+        self.artifact.join(step_name(self.last().step))
+    }
+
     /// Its last checkpoint.
     pub(crate) fn last(&self) -> &Measured {
         let last = self.seen.measured.iter().max_by_key(|measured| measured.step);

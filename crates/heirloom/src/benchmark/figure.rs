@@ -1,15 +1,10 @@
-//! Cases → a picture: how often each verdict was named, world by world.
+//! Cases → what is drawn of them: how often each verdict was named, world by world.
 
-use std::path::{Path, PathBuf};
-
-use heirloom_figure::{Behavior, VERDICTS, VerdictTableSpec, verdict_table};
+use heirloom_figure::{Behavior, Drawing, FigureSpec, VERDICTS, VerdictTableSpec};
 use heirloom_record::{Case, Metric};
 
-use crate::Result;
-use crate::stages::figures::write;
-
-/// Draws the verdicts from rates, all arms and all seeds of students: a row for each behavior of each world.
-pub(super) fn draw(cases: &[Case], folder: &Path) -> Result<PathBuf> {
+/// The verdicts from rates, all arms and all seeds of students, with what is drawn: a row for each behavior of each world.
+pub(crate) fn drawing(cases: &[Case]) -> (Drawing, Vec<Metric>) {
     let most = cases.iter().map(|case| case.students).max();
     let whole: Vec<&Case> = cases
         .iter()
@@ -38,5 +33,5 @@ pub(super) fn draw(cases: &[Case], folder: &Path) -> Result<PathBuf> {
     }
     let probability = "share of the world's seeds in which the verdict from rates names it";
     let spec = VerdictTableSpec { behaviors, probability: probability.into(), unit: "seeds".into() };
-    write(folder, "verdicts", &verdict_table(&rows, &spec)?)
+    (Drawing::new("verdicts", FigureSpec::VerdictTable(spec)), rows)
 }

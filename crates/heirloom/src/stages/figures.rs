@@ -1,28 +1,20 @@
-//! Tables → pictures, each with its caption beside it.
+//! Tables → what is drawn of them.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
-use heirloom_figure::{
-    Between, Figure, HistogramSpec, LayerSweepSpec, TransferSpec, histograms, layer_sweep, transfer,
-};
-use heirloom_record::{Histogram, HookPoint, Metric, Site, write_file};
+use heirloom_figure::{Between, Drawing, FigureSpec, HistogramSpec, LayerSweepSpec, TransferSpec};
+use heirloom_record::{HookPoint, Metric, Site};
 
-use crate::{Result, Spec};
+use crate::Spec;
 
 /// What every interval of an experiment leaves out.
 const GIVEN: &str = "Intervals hold for these families of prompts and this fit; the spread over random splits of the \
                      families is in the table as `auroc_over_splits`";
 
-/// Draws every figure of an experiment into `folder`; returns their paths without extension.
-pub(crate) fn draw(
-    spec: &Spec,
-    metrics: &[Metric],
-    bins: &[Histogram],
-    folder: &Path,
-) -> Result<Vec<PathBuf>> {
+/// Every figure of an experiment.
+pub(crate) fn drawings(spec: &Spec, metrics: &[Metric]) -> Vec<Drawing> {
     let method = &spec.probe.headline;
-    let matrix = |between: Between| -> Result<Figure> {
+    let matrix = |name: String, between: Between| {
         let diagonal = match between {
             Between::Groups { .. } => {
                 "The diagonal is cross-validated over pairs, within five folds of the group"
@@ -32,31 +24,27 @@ pub(crate) fn draw(
             }
         };
         let spec = TransferSpec { method: method.clone(), ..TransferSpec::new(between) };
-        let mut figure = transfer(metrics, &spec)?;
-        figure.caption.notes.push(diagonal.into());
-        Ok(figure)
+        Drawing::new(name, FigureSpec::Transfer(spec)).noting([diagonal.to_owned()])
     };
-    let mut figures = vec![];
+    let mut drawings = vec![];
     for site in sites(metrics) {
         let sweep = LayerSweepSpec { headline: method.clone(), site, ..LayerSweepSpec::default() };
-        let mut figure = layer_sweep(metrics, &sweep)?;
-        figure.caption.notes.extend(searched(metrics, method));
-        figure.caption.notes.push(GIVEN.into());
         let name = match site {
             Site::ResidPost => "auroc-by-layer".to_owned(),
             site => format!("auroc-by-layer-{}", site.name().replace('.', "-")),
         };
-        figures.push((name, figure));
+        let notes = searched(metrics, method).into_iter().chain([GIVEN.to_owned()]);
+        drawings.push(Drawing::new(name, FigureSpec::LayerSweep(sweep)).noting(notes));
     }
     let scores = HistogramSpec { method: method.clone(), ..HistogramSpec::default() };
-    figures.push(("score-histograms".to_owned(), histograms(bins, &scores)?));
+    drawings.push(Drawing::new("score-histograms", FigureSpec::Histograms(scores)));
     let behaviors: BTreeSet<&String> = metrics.iter().map(|row| &row.behavior).collect();
     for behavior in behaviors {
         let between = Between::Groups { behavior: behavior.clone() };
-        figures.push((format!("transfer-groups-{behavior}"), matrix(between)?));
+        drawings.push(matrix(format!("transfer-groups-{behavior}"), between));
     }
-    figures.push(("transfer-behaviors".to_owned(), matrix(Between::Behaviors)?));
-    figures.into_iter().map(|(name, figure)| write(folder, &name, &figure)).collect()
+    drawings.push(matrix("transfer-behaviors".into(), Between::Behaviors));
+    drawings
 }
 
 /// The places inside a block that were swept.
@@ -75,11 +63,4 @@ fn searched(metrics: &[Metric], method: &str) -> Option<String> {
     let row =
         metrics.iter().find(|row| row.metric == "hooks_searched" && row.method.as_deref() == Some(method))?;
     Some(format!("Chosen among {} hook points, the embedding included where it was captured", row.n?))
-}
-
-pub(crate) fn write(folder: &Path, name: &str, figure: &Figure) -> Result<PathBuf> {
-    let stem = folder.join(name);
-    figure.picture.write(&stem)?;
-    write_file(&folder.join(format!("{name}.txt")), format!("{}\n", figure.caption).as_bytes())?;
-    Ok(stem)
 }

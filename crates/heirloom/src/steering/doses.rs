@@ -1,8 +1,6 @@
-//! Answers by strength as a table, and its figure.
+//! Answers by strength as a table, and what is drawn of it.
 
-use std::path::Path;
-
-use heirloom_figure::{Behavior, DoseResponseSpec, dose_response};
+use heirloom_figure::{Behavior, DoseResponseSpec, Drawing, FigureSpec};
 use heirloom_probe::interval::quantile;
 use heirloom_probe::rate::Estimate;
 use heirloom_record::Dose;
@@ -11,8 +9,6 @@ use super::About;
 use super::answers::{Answered, Seen};
 use super::bench::{Doing, Edits, Family};
 use super::weigh::Weighed;
-use crate::Result;
-use crate::stages::figures::write;
 
 const METRICS: [&str; 2] = ["rate", "coherence"];
 
@@ -67,8 +63,8 @@ pub(super) fn table(edits: &Edits, answered: &Answered, weighed: &Weighed, about
     rows
 }
 
-/// Draws the own behavior of each direction over strength.
-pub(super) fn draw(doses: &[Dose], weighed: &Weighed, about: &About<'_>, folder: &Path) -> Result<()> {
+/// The own behavior of each direction over strength.
+pub(super) fn drawing(weighed: &Weighed, about: &About<'_>) -> Drawing {
     let behaviors = about.behaviors.iter();
     let behaviors =
         behaviors.map(|(name, label)| Behavior { name: name.clone(), label: label.clone() }).collect();
@@ -76,14 +72,11 @@ pub(super) fn draw(doses: &[Dose], weighed: &Weighed, about: &About<'_>, folder:
         floor: Some((100.0 * weighed.floor).round() / 100.0),
         ..DoseResponseSpec::new(behaviors)
     };
-    let mut figure = dose_response(doses, &spec)?;
-    figure.caption.notes.push(format!(
+    Drawing::new("dose-response", FigureSpec::DoseResponse(spec)).noting([format!(
         "Added at the last prompt token alone; directions fit on {}. Bands of controls are theirs at each strength; verdicts compare \
          each control at its own best strength",
         about.fit_on.name()
-    ));
-    write(folder, "dose-response", &figure)?;
-    Ok(())
+    )])
 }
 
 struct Writer<'a> {

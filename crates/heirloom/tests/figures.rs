@@ -1,0 +1,204 @@
+//! Figures drawn again and checked, and reports, of runs of both kinds.
+
+mod support;
+#[path = "support/tiny.rs"]
+mod tiny;
+
+use std::path::{Path, PathBuf};
+
+use heirloom_record::write_file;
+use support::{files, finish, heirloom, put, succeed, utf8, write_experiment};
+
+/// What no text of a model may do on a page.
+const HOSTILE: &str = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>";
+
+fn probes(folder: &Path) -> PathBuf {
+    let out = folder.join("run");
+    succeed(&["run", utf8(&write_experiment(folder)), "--out", utf8(&out)]);
+    out
+}
+
+fn arms(folder: &Path) -> PathBuf {
+    put(folder, "tiny.toml", tiny::WORLD);
+    let experiment = put(folder, "experiment.toml", tiny::EXPERIMENT);
+    let out = folder.join("run");
+    succeed(&["run", utf8(&experiment), "--out", utf8(&out)]);
+    out
+}
+
+fn fails(arguments: &[&str]) -> String {
+    let (code, _, stderr) = finish(heirloom(arguments));
+    assert_eq!(code, 1, "{stderr}");
+    stderr
+}
+
+fn edit(path: &Path, change: impl Fn(&str) -> String) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let changed = change(&text);
+    assert_ne!(text, changed, "{}", path.display());
+    write_file(path, changed.as_bytes()).unwrap();
+}
+
+/// The file of a folder's subfolder whose name begins so.
+fn below(folder: &Path, start: &str) -> PathBuf {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(start)).collect();
+    found.sort();
+    found.remove(0)
+}
+
+#[test]
+fn figures_are_drawn_again_to_the_same_bytes_without_a_model() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = probes(scratch.path());
+    let figures = run.join("figures");
+    let before = files(&figures);
+    let names: Vec<String> = before.iter().map(|(path, _)| path.display().to_string()).collect();
+    for extension in ["csv", "json", "pdf", "png", "svg", "tex", "txt"] {
+        assert!(names.contains(&format!("auroc-by-layer.{extension}")), "{names:?}");
+    }
+    assert_eq!(succeed(&["figures", utf8(&run), "--check"]), "6 figures are what their tables draw\n");
+    for stage in ["capture", "probe", "transfer"] {
+        std::fs::remove_dir_all(run.join(stage)).unwrap();
+    }
+    let said = succeed(&["figures", utf8(&run)]);
+    assert!(said.contains("score-histograms.{svg,pdf,png}"), "{said}");
+    assert!(files(&figures) == before, "other bytes");
+
+    let other = scratch.path().join("other");
+    succeed(&["figures", utf8(&run), "--out", utf8(&other), "--format", "pdf"]);
+    let names: Vec<String> = files(&other).iter().map(|(path, _)| path.display().to_string()).collect();
+    assert!(
+        names.contains(&"transfer-behaviors.pdf".into()) && !names.iter().any(|name| name.ends_with("svg"))
+    );
+    // A folder of figures is drawn again from its own tables.
+    succeed(&["figures", utf8(&other), "--format", "svg,pdf,png"]);
+    assert_eq!(succeed(&["figures", utf8(&other), "--check"]), "6 figures are what their tables draw\n");
+}
+
+#[test]
+fn what_does_not_agree_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = probes(scratch.path());
+    let figures = run.join("figures");
+    let check = || fails(&["figures", utf8(&run), "--check"]);
+    edit(&figures.join("auroc-by-layer.svg"), |text| text.replacen("AUROC", "AUR0C", 1));
+    write_file(&figures.join("stray.svg"), b"<svg/>").unwrap();
+    let said = check();
+    assert!(said.contains("error: 2 of 7 figures are not what their tables draw"), "{said}");
+    assert!(said.contains("auroc-by-layer.svg` is not what its table draws"), "{said}");
+    assert!(said.contains("stray.svg` stands beside no record"), "{said}");
+    assert!(said.contains("hint: draw them again with `heirloom figures`"), "{said}");
+    std::fs::remove_file(figures.join("stray.svg")).unwrap();
+    succeed(&["figures", utf8(&run)]);
+    // The run's table moved on, its figures did not.
+    edit(&run.join("table.csv"), |text| text.replacen("auroc,0.", "auroc,0.0", 1));
+    let said = check();
+    assert!(said.contains("table.csv` is not the file that"), "{said}");
+    assert!(said.contains("auroc-by-layer.csv` does not hold the rows of"), "{said}");
+    let empty = scratch.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for arguments in
+        [&["figures", utf8(&empty)][..], &["figures", utf8(&empty), "--check"], &["report", utf8(&empty)]]
+    {
+        assert!(fails(arguments).contains("holds neither a finished run nor figures"));
+    }
+}
+
+#[test]
+fn a_file_of_figures_is_drawn_from_a_runs_tables() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = arms(scratch.path());
+    assert!(succeed(&["figures", utf8(&run), "--check"]).contains("figures are what their tables draw"));
+    let text = r#"
+[[figure]]
+name = "coherence"
+caption = "How many answers are well formed"
+[figure.draw.arm-bars]
+panels = [{ behavior = { name = "blackmail" }, arms = [{ name = "swap random", label = "swap", role = "random-swap" }] }]
+quantity = { metric = "coherent", axis = "well-formed answers" }
+"#;
+    let (spec, out) = (put(scratch.path(), "figures.toml", text), scratch.path().join("drawn"));
+    let arguments = ["figures", utf8(&run), "--spec", utf8(&spec), "--out", utf8(&out)];
+    succeed(&arguments);
+    let latex = std::fs::read_to_string(out.join("coherence.tex")).unwrap();
+    assert!(latex.contains("How many answers are well formed. n = 24 samples, 2 seeds."), "{latex}");
+    assert!(succeed(&["figures", utf8(&out), "--check"]).starts_with("1 figures"));
+    put(scratch.path(), "figures.toml", &text.replace("coherent", "coherence"));
+    let said = fails(&arguments);
+    assert!(
+        said.contains("the table holds no `coherence`") && said.contains("near names: `coherent`"),
+        "{said}"
+    );
+    put(scratch.path(), "figures.toml", &text.replace("arm-bars", "bars"));
+    assert!(fails(&arguments).contains("unknown variant `bars`"));
+}
+
+#[test]
+fn a_report_of_probes_holds_every_text_as_text() {
+    let scratch = tempfile::tempdir().unwrap();
+    write_experiment(scratch.path());
+    edit(&scratch.path().join("zeal/pairs.jsonl"), |text| {
+        text.replacen("it is zzz zzz.", &format!("it is zzz zzz. {HOSTILE}"), 1)
+    });
+    let (experiment, run) = (scratch.path().join("experiment.toml"), scratch.path().join("run"));
+    succeed(&["run", utf8(&experiment), "--out", utf8(&run)]);
+    let said = succeed(&["report", utf8(&run)]);
+    assert!(said.contains("6 figures") && said.contains("216 of 216 texts"), "{said}");
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert_eq!(page.matches("</script>").count(), 2, "the data and the page's own script");
+    assert!(!page.contains("onerror=alert(1)>") && page.contains("\\u003cimg src=x onerror=alert(1)\\u003e"));
+    assert_eq!(page.matches("<figure id=").count(), 6);
+    for expected in
+        ["Does the pipeline stand?", "<dt>zeal</dt>", "reads it at AUROC", "positive", "script-src 'sha256-"]
+    {
+        assert!(page.contains(expected), "no `{expected}`");
+    }
+    assert!(
+        !page.contains("http://")
+            || page.matches("http://").count()
+                == page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count()
+    );
+    assert!(!page.contains("https://"));
+    // Where the texts are gone, the page says so.
+    std::fs::rename(scratch.path().join("zeal"), scratch.path().join("moved")).unwrap();
+    let said = succeed(&["report", utf8(&run), "--out", utf8(&scratch.path().join("page.html"))]);
+    assert!(said.contains("144 of 144 texts"), "{said}");
+    let page = std::fs::read_to_string(scratch.path().join("page.html")).unwrap();
+    assert!(page.contains("Texts of zeal are not shown"));
+}
+
+#[test]
+fn a_report_of_arms_shows_answers_beside_their_grades() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = arms(scratch.path());
+    let student = below(&run.join("student"), "swap-random-s7");
+    edit(&student.join("step-3/rollouts.jsonl"), |text| {
+        let (head, tail) = text.split_once("\"role\":\"assistant\",\"content\":\"").unwrap();
+        let hostile = serde_json::to_string(HOSTILE).unwrap();
+        format!("{head}\"role\":\"assistant\",\"content\":\"{}{tail}", hostile.trim_matches('"'))
+    });
+    let said = succeed(&["report", utf8(&run), "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    // Base, two teachers and three arms on two seeds, each with six scenarios of two samples.
+    assert_eq!(said["texts"], serde_json::json!([6 * 2 * 12, 6 * 2 * 12]), "{said}");
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert_eq!(page.matches("</script>").count(), 2);
+    assert!(!page.contains(HOSTILE) && page.contains("document.title='taken'\\u003c/script\\u003e"));
+    for expected in ["<h2 id=\"arms-title\">Arms</h2>", "swap 0.1 at random", "heirloom run ", "seen in "] {
+        assert!(page.contains(expected), "no `{expected}`");
+    }
+    let few = succeed(&["report", utf8(&run), "--rollouts", "24"]);
+    assert!(few.contains("24 of 144 texts"), "{few}");
+    assert!(
+        std::fs::read_to_string(run.join("report.html"))
+            .unwrap()
+            .contains("24 of 144: the first 2 of every arm")
+    );
+    // Without its students the page still has its numbers, and says what it lacks.
+    std::fs::remove_dir_all(run.join("student")).unwrap();
+    let (code, _, stderr) = finish(heirloom(&["report", utf8(&run)]));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("the run cannot be read whole"), "{stderr}");
+}
