@@ -202,6 +202,7 @@ fn name(hook: HookPoint) -> String {
     match hook {
         HookPoint::Embed => "emb".into(),
         HookPoint::Block { layer, .. } => layer.to_string(),
+        HookPoint::PosEmbed => "positions".into(),
         HookPoint::LnFinalNormalized => "norm".into(),
     }
 }

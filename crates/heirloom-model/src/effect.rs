@@ -88,7 +88,7 @@ impl Model {
     /// Logits of every position of rows that share a batch, row after row.
     pub(crate) fn all_logits(&self, rows: &[&TokenRow]) -> Result<Vec<ndarray::Array2<f32>>> {
         let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
-        let batch = Batch::new(&ids, &self.frequencies, &self.device)?;
+        let batch = Batch::new(&ids, &self.rotary, &self.device)?;
         let mut see = |_, _: &candle_core::Tensor| Ok(());
         let x = self.to_the_end(&batch, None, &mut Hooks::new(None, &BTreeSet::new(), true, &mut see))?;
         let one = |segment: &crate::kernels::Segment| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use heirloom_model::{CaptureOptions, CapturePlan, Student};
+use heirloom_model::{CaptureOptions, CapturePlan, Student, TokenRow};
 use heirloom_probe::control::{NullBand, random_difference_directions, random_directions};
 use heirloom_probe::rate::{Observation, mean};
 use heirloom_probe::score::Reference;
@@ -60,6 +60,8 @@ impl TrackedRows {
 pub struct Looked {
     step: usize,
     by_hook: BTreeMap<HookPoint, Reading>,
+    /// Of every pair of reference rows; none where they are not pairs of answers.
+    log_odds: Vec<f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +114,7 @@ impl Tracking<'_> {
                 self.read(&seen.tensors[hook], &known, &vector, first.map(|first| &first.by_hook[hook]))?;
             by_hook.insert(*hook, reading);
         }
-        Ok(Looked { step, by_hook })
+        Ok(Looked { step, by_hook, log_odds: log_odds(student, rows.reference.rows())? })
     }
 
     fn read(
@@ -157,6 +159,7 @@ impl Tracking<'_> {
         let (mut metrics, mut summary) = (vec![], String::new());
         let header = &self.directions.header;
         let _ = writeln!(summary, "{}: {}", header.behavior, header.towards);
+        metrics.extend(self.answers(runs, &mut summary)?);
         for hook in self.directions.by_hook.keys() {
             let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
             for (run, seen) in runs.iter().enumerate() {
@@ -241,6 +244,41 @@ impl Tracking<'_> {
         Ok(Tracked { metrics, summary })
     }
 
+    /// How much more likely every checkpoint finds the answers that show the behavior; nothing without pairs of answers.
+    fn answers(&self, runs: &[Vec<Looked>], summary: &mut String) -> Result<Vec<Metric>> {
+        let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
+        for (run, seen) in runs.iter().enumerate() {
+            for one in seen {
+                let odds = one.log_odds.iter().enumerate();
+                let observed = odds.map(|(cluster, value)| Observation { run, cluster, value: *value });
+                steps.entry(one.step).or_default().extend(observed);
+            }
+        }
+        steps.retain(|_, observed| !observed.is_empty());
+        let mut metrics = vec![];
+        if !steps.is_empty() {
+            summary.push_str("\nlog-odds of the answers that show it, nats per token\n");
+        }
+        for (step, observed) in steps {
+            let odds = mean(&observed, self.resampling, &stream(self.seed, "track log-odds"))?;
+            let brackets = format!("{} [{}, {}]", number(odds.value), number(odds.low), number(odds.high));
+            let _ = writeln!(summary, "  {step:>8}{brackets:>24}");
+            metrics.push(Metric {
+                behavior: self.directions.header.behavior.clone(),
+                step: i64::try_from(step).ok(),
+                scored_on: Some("answers of the reference rows".into()),
+                metric: "answer_log_odds".into(),
+                value: Some(odds.value),
+                low: Some(odds.low),
+                high: Some(odds.high),
+                n: i64::try_from(odds.clusters).ok(),
+                interval: Some(odds.describe("seeds", "pairs")),
+                ..Metric::default()
+            });
+        }
+        Ok(metrics)
+    }
+
     fn row(&self, hook: HookPoint, step: usize) -> impl Fn(&str) -> Metric {
         let header = self.directions.header.clone();
         move |metric| Metric {
@@ -265,4 +303,20 @@ impl Tracking<'_> {
         };
         steps.into_iter().map(row).collect()
     }
+}
+
+/// Of every pair of answers to one prompt: mean log-probability per token of those that show the behavior, less that of
+/// the others. Nothing where a row has no pair, no label or no answer.
+fn log_odds(student: &Student, rows: &[TokenRow]) -> Result<Vec<f64>> {
+    let is_answer = |row: &TokenRow| row.pair.is_some() && row.label.is_some() && row.response.is_some();
+    if !rows.iter().all(is_answer) {
+        return Ok(vec![]);
+    }
+    let mut pairs: BTreeMap<&Option<String>, [Vec<f64>; 2]> = BTreeMap::new();
+    for (row, log_prob) in rows.iter().zip(student.answer_log_probs(rows)?) {
+        pairs.entry(&row.pair).or_default()[usize::from(row.label == Some(true))].push(log_prob);
+    }
+    let whole = pairs.into_values().filter(|[others, shows]| !others.is_empty() && !shows.is_empty());
+    let average = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    Ok(whole.map(|[others, shows]| average(&shows) - average(&others)).collect())
 }

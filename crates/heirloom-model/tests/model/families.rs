@@ -68,7 +68,7 @@ fn every_projection_of_every_family_takes_an_adapter() {
             batch_rows: 4,
             length: Length::Epochs(4),
             lr: 2e-2,
-            lora: Some(Lora { rank: 2, alpha: 4.0, targets: targets.into_iter().collect() }),
+            lora: Some(Lora { rank: 2, alpha: 4.0, targets: targets.into_iter().collect(), ..Lora::default() }),
             checkpoints: vec![0],
             ..TrainOptions::default()
         };
@@ -101,7 +101,7 @@ fn a_target_that_a_family_lacks_is_named() {
         of("families/qwen35")[..5],
         ["in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj"]
     );
-    let lora = Lora { rank: 2, alpha: 4.0, targets: vec!["c_attn".into()] };
+    let lora = Lora { rank: 2, alpha: 4.0, targets: vec!["c_attn".into()], ..Lora::default() };
     let options = TrainOptions { lora: Some(lora), length: Length::Epochs(1), ..TrainOptions::default() };
     let error = student("llama-gqa").train(&random_rows(8, 97), &options, &mut ()).unwrap_err().to_string();
     let known = "`down_proj`, `gate_proj`, `k_proj`, `o_proj`, `q_proj`, `up_proj`, `v_proj`";
