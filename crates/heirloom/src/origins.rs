@@ -5,7 +5,7 @@
 
 pub mod graded;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::str::FromStr;
 
@@ -13,11 +13,12 @@ use heirloom_probe::Resampling;
 use heirloom_probe::joint::{JointDraws, Quantity, Ratio};
 use heirloom_probe::origin::{self, Corner, Origins, Pipeline};
 use heirloom_probe::random::ChaCha8Rng;
-use heirloom_probe::rate::Observation;
+use heirloom_probe::rate::{self, Observation};
 use heirloom_probe::verdict::{Role, Rule, Verdict, verdict};
 use heirloom_record::{HookPoint, Metric};
 
 use crate::spec::setting;
+use crate::streams::stream;
 use crate::words::number;
 use crate::{Error, Result};
 
@@ -31,8 +32,17 @@ pub struct Evidence {
     pub behavior: String,
     /// What was measured.
     pub measure: Measure,
-    /// Observations by role or corner.
-    pub arms: BTreeMap<String, Vec<Observation>>,
+    /// What was observed, by role or corner.
+    pub arms: BTreeMap<String, Played>,
+}
+
+/// An arm in its part.
+#[derive(Clone, Debug, Default)]
+pub struct Played {
+    /// The arm, or the files of its grades: parts that one arm plays vary together, and arms that only look alike do not.
+    pub by: String,
+    /// What was observed.
+    pub seen: Vec<Observation>,
 }
 
 /// What of a behavior was measured.
@@ -157,12 +167,13 @@ impl Evidence {
         // One arm may play several parts, and is drawn once.
         let mut arms: Vec<(&str, &[Observation])> = vec![];
         let mut names: Vec<(&str, &str)> = vec![];
-        for (part, seen) in &self.arms {
+        let mut drawn: BTreeMap<&str, &str> = BTreeMap::new();
+        for (part, Played { by, seen }) in &self.arms {
             // A corner that has a role is that role.
             let part: &str = role_of(part).map_or(part.as_str(), |role| role.name());
-            let same = arms.iter().find(|(_, other)| other == seen).map(|(name, _)| *name);
-            names.push((part, same.unwrap_or(part)));
-            if same.is_none() {
+            let arm = *drawn.entry(by).or_insert(part);
+            names.push((part, arm));
+            if arm == part {
                 arms.push((part, seen));
             }
         }
@@ -206,6 +217,46 @@ impl Evidence {
             removed,
             leakage,
         })
+    }
+}
+
+impl Evidence {
+    /// Rates of every part: of each seed, and over seeds.
+    ///
+    /// # Errors
+    /// Those of [`rate::mean`].
+    pub fn rates(&self, resampling: Resampling, seed: u64) -> Result<Vec<Metric>> {
+        let mut rows = vec![];
+        for (part, Played { seen, .. }) in &self.arms {
+            let row = || Metric {
+                behavior: self.behavior.clone(),
+                arm: Some(part.clone()),
+                metric: "rate".into(),
+                ..Metric::default()
+            };
+            let runs: BTreeSet<usize> = seen.iter().map(|seen| seen.run).collect();
+            for run in runs {
+                let own: Vec<f64> =
+                    seen.iter().filter(|seen| seen.run == run).map(|seen| seen.value).collect();
+                rows.push(Metric {
+                    seed: i64::try_from(run + 1).ok(),
+                    value: Some(own.iter().sum::<f64>() / own.len() as f64),
+                    n: i64::try_from(own.len()).ok(),
+                    ..row()
+                });
+            }
+            let found =
+                rate::mean(seen, resampling, &stream(seed, &format!("rate {} {part}", self.behavior)))?;
+            rows.push(Metric {
+                value: Some(found.value),
+                low: Some(found.low),
+                high: Some(found.high),
+                n: i64::try_from(found.n).ok(),
+                interval: Some(found.describe("seeds", "scenarios")),
+                ..row()
+            });
+        }
+        Ok(rows)
     }
 }
 

@@ -99,6 +99,34 @@ fn the_table_holds_effects_and_probabilities() {
 }
 
 #[test]
+fn arms_that_look_alike_are_two_and_an_arm_in_two_parts_is_one() {
+    let scratch = tempfile::tempdir().unwrap();
+    let interval = |parts: &Path, name: &str| {
+        let out = scratch.path().join(name);
+        succeed(&["origin", utf8(parts), "--out", utf8(&out)]);
+        let rows = Table::<Metric>::read(&out.join("table")).unwrap().0;
+        let rates = rows.iter().filter(|row| row.metric == "rate" && row.arm.as_deref() == Some("full"));
+        assert_eq!(
+            rates.map(|row| (row.seed, row.value)).collect::<Vec<_>>(),
+            [(Some(1), Some(0.0)), (Some(2), Some(0.0)), (Some(3), Some(0.0)), (None, Some(0.0)),]
+        );
+        let row = rows.iter().find(|row| row.metric == "origin_teacher").unwrap();
+        (row.low.unwrap(), row.high.unwrap())
+    };
+    let parts = planted(scratch.path(), &[("full", 0.0), ("other-teacher", 0.0)]);
+    let (low, high) = interval(&parts, "two");
+    assert!(
+        low < -0.01 && high > 0.01,
+        "nobody showed it in two arms, which is not certain: {low} to {high}"
+    );
+    let text = std::fs::read_to_string(&parts).unwrap();
+    let (full, _) = text.split_once("other-teacher").unwrap();
+    let files = full.split_once("full = ").unwrap().1;
+    let parts = put(scratch.path(), "one.toml", &format!("{full}other-teacher = {files}"));
+    assert_eq!(interval(&parts, "one"), (0.0, 0.0));
+}
+
+#[test]
 fn what_does_not_fit_is_named() {
     let typo = "[blackmail]\nfull = \"full-0.jsonl\"\nswap-flaged = \"full-1.jsonl\"\n";
     let lost = "[blackmail]\nfull = [\"full-0.jsonl\", \"full-1.jsonl\"]\nneither = \"neither-0.jsonl\"\n";

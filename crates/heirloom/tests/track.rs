@@ -88,6 +88,11 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
         assert!(projections[0].value.unwrap().abs() < 1e-5, "{:?}", projections[0]);
         assert!((of("cosine_to_refit")[0].value.unwrap() - 1.0).abs() < 1e-5);
         assert_eq!(of("shift_random_direction").len(), 10);
+        // Eight pairs of answers, at every checkpoint.
+        let odds = of("answer_log_odds");
+        assert_eq!(odds.iter().map(|row| row.n.unwrap()).collect::<Vec<_>>(), [8; 5]);
+        let moved = (odds[4].value.unwrap() - odds[0].value.unwrap()).abs();
+        assert_eq!(moved > 1e-3, moves, "lr {lr}: log-odds moved by {moved}");
         let lasting = of("emergence_lasting");
         assert_eq!(lasting.iter().any(|row| row.value.is_some()), moves, "lr {lr}: {lasting:?}");
     }

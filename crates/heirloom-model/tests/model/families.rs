@@ -68,7 +68,12 @@ fn every_projection_of_every_family_takes_an_adapter() {
             batch_rows: 4,
             length: Length::Epochs(4),
             lr: 2e-2,
-            lora: Some(Lora { rank: 2, alpha: 4.0, targets: targets.into_iter().collect(), ..Lora::default() }),
+            lora: Some(Lora {
+                rank: 2,
+                alpha: 4.0,
+                targets: targets.into_iter().collect(),
+                ..Lora::default()
+            }),
             checkpoints: vec![0],
             ..TrainOptions::default()
         };

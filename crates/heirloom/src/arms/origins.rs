@@ -8,7 +8,7 @@ use heirloom_probe::rate::Observation;
 use super::ArmsExperiment;
 use super::measured::Reading;
 use super::tables::Seen;
-use crate::origins::{Evidence, FitOn, Found, Measure};
+use crate::origins::{Evidence, FitOn, Found, Measure, Played};
 use crate::streams::stream;
 use crate::{Progress, Result};
 
@@ -63,17 +63,19 @@ impl ArmsExperiment {
 
     /// The last checkpoint of every arm that plays a part. Parts whose arms were not run are left out.
     fn evidence(&self, seen: &[&Seen], behavior: &str, measure: Measure) -> Evidence {
-        let mut arms: BTreeMap<String, Vec<Observation>> = BTreeMap::new();
+        let mut arms: BTreeMap<String, Played> = BTreeMap::new();
         for (part, arm) in &self.spec.origins[behavior] {
             for one in seen.iter().filter(|one| one.arm == *arm) {
                 let Some(last) = one.measured.iter().map(|measured| measured.step).max() else { continue };
                 let run = self.run_of(one);
                 let observation = |(cluster, value)| Observation { run, cluster, value };
                 let observed = shown(one, behavior, measure, last).into_iter().map(observation);
-                arms.entry(part.clone()).or_default().extend(observed);
+                let played = arms.entry(part.clone()).or_default();
+                played.by.clone_from(arm);
+                played.seen.extend(observed);
             }
         }
-        arms.retain(|_, seen| !seen.is_empty());
+        arms.retain(|_, played| !played.seen.is_empty());
         Evidence { behavior: behavior.into(), measure, arms }
     }
 

@@ -7,7 +7,7 @@ use heirloom_probe::rate::Observation;
 use heirloom_record::{GradeRow, read_jsonl};
 use serde::Deserialize;
 
-use super::{Evidence, Measure, check_part};
+use super::{Evidence, Measure, Played, check_part};
 use crate::scenarios::number_of;
 use crate::spec::{join, twice};
 use crate::{Error, Result};
@@ -58,11 +58,12 @@ pub fn read(path: &Path) -> Result<Vec<Evidence>> {
         }
         same_grader(&behavior, &arms)?;
         same_prompts(&arms)?;
-        let observations = |grades: &[Grades]| -> Vec<Observation> {
+        let played = |grades: &[Grades]| {
             let of_run = |(run, grades): (usize, &Grades)| grades.observations(run);
-            grades.iter().enumerate().flat_map(of_run).collect()
+            let by = grades.iter().map(|grades| grades.path.display().to_string()).collect::<Vec<_>>();
+            Played { by: by.join("\n"), seen: grades.iter().enumerate().flat_map(of_run).collect() }
         };
-        let arms = arms.iter().map(|(part, grades)| (part.clone(), observations(grades))).collect();
+        let arms = arms.iter().map(|(part, grades)| (part.clone(), played(grades))).collect();
         Ok(Evidence { behavior, measure: Measure::Rate, arms })
     };
     behaviors.into_iter().map(evidence).collect()

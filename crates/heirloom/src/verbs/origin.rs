@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
-use heirloom::origins::{Found, graded};
+use heirloom::origins::graded;
 use heirloom::prelude::*;
 use heirloom::streams::stream;
 use heirloom_record::NewFolder;
@@ -49,13 +49,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     must_exist(&args.parts, "file of parts", help)?;
     let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
     let resampling = Resampling { replicates: args.draws, ..Resampling::default() };
-    let weighed = graded::read(&args.parts)?.into_iter().map(|evidence| {
+    let (mut found, mut metrics) = (vec![], vec![]);
+    for evidence in graded::read(&args.parts)? {
+        let context = || format!("could not weigh the grades of `{}`", evidence.behavior);
         let rng = stream(args.seed, &format!("origins {}", evidence.behavior));
-        let found = evidence.weigh(args.least, resampling, &rng);
-        found.with_context(|| format!("could not weigh the grades of `{}`", evidence.behavior))
-    });
-    let found: Vec<Found> = weighed.collect::<anyhow::Result<_>>()?;
-    let metrics: Vec<Metric> = found.iter().flat_map(Found::metrics).collect();
+        let weighed = evidence.weigh(args.least, resampling, &rng).with_context(context)?;
+        metrics.extend(evidence.rates(Resampling::default(), args.seed).with_context(context)?);
+        metrics.extend(weighed.metrics());
+        found.push(weighed);
+    }
     if let Some(folder) = folder {
         Table(metrics.clone()).write(&folder.work_path().join("table"))?;
         folder.commit()?;
