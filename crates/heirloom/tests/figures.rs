@@ -175,6 +175,31 @@ fn a_report_of_probes_holds_every_text_as_text() {
     assert!(page.contains("Texts of zeal are not shown"));
 }
 
+/// Tokens of a stored answer are colored by their projections; a store of other readings is refused.
+fn tokens(run: &Path, student: &Path) {
+    let rows = heirloom_record::Rollouts::read(&student.join("step-3")).unwrap().rows;
+    let data = put(run.parent().unwrap(), "answers.jsonl", &heirloom_record::rows_to_jsonl(&[rows[1].row()]));
+    let directions = below(&below(&run.join("directions"), "base"), "blackmail");
+    let store = |readout: &str| {
+        let out = run.parent().unwrap().join(readout);
+        let model = student.join("model");
+        let flags = ["--hooks", "blocks.*.hook_resid_post", "--readout", readout, "--out", utf8(&out)];
+        succeed(&[&["capture", "--model", utf8(&model), "--data", utf8(&data)], &flags[..]].concat());
+        out
+    };
+    let [every, last] = ["all", "last-prompt"].map(store);
+    let report = |store: &Path| {
+        finish(heirloom(&["report", utf8(run), "--tokens", utf8(store), "--direction", utf8(&directions)]))
+    };
+    assert_eq!(report(&every).0, 0);
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert_eq!(page.matches("\"k\":[").count(), 1, "one text has its tokens stored");
+    assert!(page.contains("projection of each token on dom at blocks."));
+    let (code, _, said) = report(&last);
+    assert_eq!(code, 1);
+    assert!(said.contains("`--tokens`: expected a store that was captured with `--readout all`"), "{said}");
+}
+
 #[test]
 fn a_report_of_arms_shows_answers_beside_their_grades() {
     let scratch = tempfile::tempdir().unwrap();
@@ -196,10 +221,11 @@ fn a_report_of_arms_shows_answers_beside_their_grades() {
         "<h2 id=\"arms-title\">Arms</h2>",
         "swap as many at random as prompts tagged",
         "heirloom run ",
-        "seen in ",
+        "Seen in ",
     ] {
         assert!(page.contains(expected), "no `{expected}`");
     }
+    tokens(&run, &student);
     let few = succeed(&["report", utf8(&run), "--rollouts", "24"]);
     assert!(few.contains("24 of 144 texts"), "{few}");
     assert!(
