@@ -43,12 +43,6 @@ pub(super) fn origin(metrics: &[Metric], behavior: &str, reference: &str) -> Opt
         hypothesis_words(hypothesis),
         percent(share)
     );
-    let compatible = of_rate().filter(|row| row.metric == "verdict_compatible" && row.value > Some(0.5));
-    let left: Vec<String> =
-        compatible.filter_map(|row| Some(row.arm.as_deref()?.replace('-', " "))).collect();
-    if hypothesis == "several-left" && !left.is_empty() {
-        let _ = write!(said, " Compatible with the arms: {}.", left.join(", "));
-    }
     let effects: Vec<String> = [("teacher", "origin_teacher"), ("prompts", "origin_prompts")]
         .into_iter()
         .filter_map(|(part, metric)| {
