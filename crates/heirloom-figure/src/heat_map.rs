@@ -21,6 +21,8 @@ const LAYER: (f64, f64) = (15.0, 1.6);
 const HEIGHT: f64 = 130.0;
 /// Narrowest cell, in points.
 const NARROWEST: f64 = 1.2;
+/// Cells smaller than this touch.
+const SMALL: f64 = 5.0;
 /// The colorbar with its numbers and name.
 const BAR: f64 = 48.0;
 
@@ -224,7 +226,7 @@ fn draw_cells(
     for (row, hook) in hooks.iter().enumerate() {
         for (column, step) in steps.iter().enumerate() {
             let corner = (panel.left + column as f64 * wide, panel.bottom - (row + 1) as f64 * high);
-            let rect = Rect::cell(corner, (wide, high));
+            let rect = rect(corner, (wide, high));
             let cell = content.cells.iter().find(|(other, at, _)| other == hook && at == step);
             let Some(value) = cell.and_then(|(.., cell)| cell.value) else {
                 rect.hatch(canvas);
@@ -243,6 +245,14 @@ fn draw_cells(
             }
         }
     }
+}
+
+/// A cell; those too small for a hair of white between them reach into the one above, which is drawn next.
+fn rect((x, y): (f64, f64), (wide, high): (f64, f64)) -> Rect {
+    if wide.min(high) >= SMALL {
+        return Rect::cell((x, y), (wide, high));
+    }
+    Rect { left: x, top: y - 0.2, right: x + wide, bottom: y + high }
 }
 
 fn draw_names(

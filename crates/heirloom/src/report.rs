@@ -106,7 +106,7 @@ pub fn report(request: &Request) -> Result<Reported> {
     let page = match kind(path)? {
         Some(Kind::Arms(spec)) => of_arms::page(request, &spec, &ready, strips)?,
         Some(Kind::Probes(from)) => of_probes::page(request, &from, &ready, strips)?,
-        Some(Kind::Worlds) => of_worlds(path, &ready)?,
+        Some(Kind::Worlds) => of_worlds(path, &ready),
         None => Page { title: name_of(path), ..Page::default() },
     };
     let whole = tables(path)?;
@@ -125,7 +125,7 @@ pub fn report(request: &Request) -> Result<Reported> {
 }
 
 /// A benchmark of worlds: its verdicts are those of its figure.
-fn of_worlds(path: &Path, ready: &[Ready]) -> Result<Page> {
+fn of_worlds(path: &Path, ready: &[Ready]) -> Page {
     let rows = ready.iter().flat_map(|one| &one.tables.metrics);
     let mut verdicts: Vec<Said> = vec![];
     for row in rows.filter(|row| row.value.is_some_and(|value| value > 0.5)) {
@@ -134,7 +134,7 @@ fn of_worlds(path: &Path, ready: &[Ready]) -> Result<Page> {
         let sentence = format!("the verdict from rates is {verdict} in {:.0} % of {n} seeds.", 100.0 * share);
         verdicts.push(Said { about: row.behavior.clone(), sentence });
     }
-    Ok(Page { title: name_of(path), verdicts, ..Page::default() })
+    Page { title: name_of(path), verdicts, ..Page::default() }
 }
 
 /// An experiment as JSON, for the page.

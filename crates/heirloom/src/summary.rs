@@ -57,7 +57,7 @@ pub(crate) fn summary(outcome: &Outcome) -> String {
     }
     for figure in &outcome.figures {
         let name = figure.strip_prefix(&outcome.folder).unwrap_or(figure);
-        let _ = writeln!(out, "  {}.svg, .png", name.display());
+        let _ = writeln!(out, "  {}.svg, .pdf, .png", name.display());
     }
     out
 }

@@ -39,6 +39,12 @@ fn edit(path: &Path, change: impl Fn(&str) -> String) {
     write_file(path, changed.as_bytes()).unwrap();
 }
 
+/// What somebody who needs the room would do.
+#[expect(clippy::disallowed_methods, reason = "nothing else takes a whole folder away")]
+fn remove(folder: &Path) {
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 /// The file of a folder's subfolder whose name begins so.
 fn below(folder: &Path, start: &str) -> PathBuf {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -60,7 +66,7 @@ fn figures_are_drawn_again_to_the_same_bytes_without_a_model() {
     }
     assert_eq!(succeed(&["figures", utf8(&run), "--check"]), "6 figures are what their tables draw\n");
     for stage in ["capture", "probe", "transfer"] {
-        std::fs::remove_dir_all(run.join(stage)).unwrap();
+        remove(&run.join(stage));
     }
     let said = succeed(&["figures", utf8(&run)]);
     assert!(said.contains("score-histograms.{svg,pdf,png}"), "{said}");
@@ -162,11 +168,36 @@ fn a_report_of_probes_holds_every_text_as_text() {
     );
     assert!(!page.contains("https://"));
     // Where the texts are gone, the page says so.
-    std::fs::rename(scratch.path().join("zeal"), scratch.path().join("moved")).unwrap();
+    remove(&scratch.path().join("zeal"));
     let said = succeed(&["report", utf8(&run), "--out", utf8(&scratch.path().join("page.html"))]);
     assert!(said.contains("144 of 144 texts"), "{said}");
     let page = std::fs::read_to_string(scratch.path().join("page.html")).unwrap();
     assert!(page.contains("Texts of zeal are not shown"));
+}
+
+/// Tokens of a stored answer are colored by their projections; a store of other readings is refused.
+fn tokens(run: &Path, student: &Path) {
+    let rows = heirloom_record::Rollouts::read(&student.join("step-3")).unwrap().rows;
+    let data = put(run.parent().unwrap(), "answers.jsonl", &heirloom_record::rows_to_jsonl(&[rows[1].row()]));
+    let directions = below(&below(&run.join("directions"), "base"), "blackmail");
+    let store = |readout: &str| {
+        let out = run.parent().unwrap().join(readout);
+        let model = student.join("model");
+        let flags = ["--hooks", "blocks.*.hook_resid_post", "--readout", readout, "--out", utf8(&out)];
+        succeed(&[&["capture", "--model", utf8(&model), "--data", utf8(&data)], &flags[..]].concat());
+        out
+    };
+    let [every, last] = ["all", "last-prompt"].map(store);
+    let report = |store: &Path| {
+        finish(heirloom(&["report", utf8(run), "--tokens", utf8(store), "--direction", utf8(&directions)]))
+    };
+    assert_eq!(report(&every).0, 0);
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert_eq!(page.matches("\"k\":[").count(), 1, "one text has its tokens stored");
+    assert!(page.contains("projection of each token on dom at blocks."));
+    let (code, _, said) = report(&last);
+    assert_eq!(code, 1);
+    assert!(said.contains("`--tokens`: expected a store that was captured with `--readout all`"), "{said}");
 }
 
 #[test]
@@ -186,9 +217,15 @@ fn a_report_of_arms_shows_answers_beside_their_grades() {
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
     assert_eq!(page.matches("</script>").count(), 2);
     assert!(!page.contains(HOSTILE) && page.contains("document.title='taken'\\u003c/script\\u003e"));
-    for expected in ["<h2 id=\"arms-title\">Arms</h2>", "swap 0.1 at random", "heirloom run ", "seen in "] {
+    for expected in [
+        "<h2 id=\"arms-title\">Arms</h2>",
+        "swap as many at random as prompts tagged",
+        "heirloom run ",
+        "Seen in ",
+    ] {
         assert!(page.contains(expected), "no `{expected}`");
     }
+    tokens(&run, &student);
     let few = succeed(&["report", utf8(&run), "--rollouts", "24"]);
     assert!(few.contains("24 of 144 texts"), "{few}");
     assert!(
@@ -197,7 +234,7 @@ fn a_report_of_arms_shows_answers_beside_their_grades() {
             .contains("24 of 144: the first 2 of every arm")
     );
     // Without its students the page still has its numbers, and says what it lacks.
-    std::fs::remove_dir_all(run.join("student")).unwrap();
+    remove(&run.join("student"));
     let (code, _, stderr) = finish(heirloom(&["report", utf8(&run)]));
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("the run cannot be read whole"), "{stderr}");

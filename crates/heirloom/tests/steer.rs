@@ -95,18 +95,11 @@ fn doses_checks_and_a_figure_are_written_and_the_run_is_left_as_it_is() {
     }
     let names: Vec<String> =
         files(&out).into_iter().map(|(path, _)| path.to_string_lossy().into_owned()).collect();
-    assert_eq!(
-        names,
-        [
-            "checks.csv",
-            "checks.parquet",
-            "dose-response.png",
-            "dose-response.svg",
-            "dose-response.txt",
-            "doses.csv",
-            "doses.parquet"
-        ]
-    );
+    let figure = ["csv", "json", "pdf", "png", "svg", "tex", "txt"];
+    let figure = figure.map(|extension| format!("dose-response.{extension}"));
+    let [checks, doses] =
+        ["checks", "doses"].map(|table| ["csv", "parquet"].map(|extension| format!("{table}.{extension}")));
+    assert_eq!(names, [&checks[..], &figure, &doses].concat());
     let checks = Table::<CausalCheck>::read(&out.join("checks")).unwrap().0;
     // Three edits along two directions, each seen on two behaviors.
     assert_eq!(checks.len(), 3 * 2 * 2);

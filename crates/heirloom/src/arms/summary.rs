@@ -125,7 +125,7 @@ pub(crate) fn summary(
     let _ = writeln!(out, "  table.csv, table.parquet   every number with n and interval");
     for figure in figures {
         let name = figure.strip_prefix(folder).unwrap_or(figure);
-        let _ = writeln!(out, "  {}.svg, .png", name.display());
+        let _ = writeln!(out, "  {}.svg, .pdf, .png", name.display());
     }
     out
 }

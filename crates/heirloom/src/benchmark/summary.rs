@@ -61,6 +61,6 @@ pub(super) fn summary(cases: &[Case], metrics: &[Metric], folder: &Path) -> Stri
 origin right: where one is planted; false alarms: where none is\n\n{}",
         folder.display()
     );
-    out.push_str("  cases.csv, cases.parquet   every verdict beside what is known\n  table.csv, table.parquet   the shares above\n  figures/verdicts.svg, .png  how often each verdict was named\n");
+    out.push_str("  cases.csv, cases.parquet   every verdict beside what is known\n  table.csv, table.parquet   the shares above\n  figures/verdicts.svg, .pdf, .png  how often each verdict was named\n");
     out
 }

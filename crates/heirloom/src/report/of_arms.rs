@@ -111,8 +111,9 @@ impl<'a> Gathered<'a> {
         let headline = stored.experiment.spec().measure.headline;
         let readings = vec![format!("projection on the direction {fit_on} at {headline}, reference s.d.")];
         let behaviors = stored.experiment.behaviors().to_vec();
+        let grades = ["shows it", "does not"].map(str::to_owned);
         let strip = strips.map(|strips| strips.what.clone()).unwrap_or_default();
-        let texts = Texts { readings, strip, behaviors, ..Texts::default() };
+        let texts = Texts { readings, grades, strip, behaviors, ..Texts::default() };
         let (arms, rules) = (Names::default(), Names::default());
         Self { stored, strips, quota, arms, rules, asked: BTreeMap::new(), texts }
     }

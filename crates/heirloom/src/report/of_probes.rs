@@ -152,18 +152,19 @@ impl Gathered<'_> {
         let few = if shown < of { format!(" The first {shown} of {of}.") } else { format!(" All {of}.") };
         Texts {
             what: format!(
-                "Contrast pairs and topic-only texts, each with the score of `{headline}` at its chosen hook point and whether that is \
-                 above the threshold. {read}{few}"
+                "Contrast pairs and topic-only texts, each with how far `{headline}` scores it above the threshold at its chosen hook \
+                 point. {read}{few}"
             ),
-            readings: vec![format!("score of {headline} at the chosen hook point")],
+            readings: vec![format!("score of {headline} at the chosen hook point, less the threshold")],
             strip: self.strips.map(|strips| strips.what.clone()).unwrap_or_default(),
+            grades: ["called positive", "called negative"].map(str::to_owned),
             arms: CLASSES.map(str::to_owned).into(),
             ..self.texts
         }
     }
 }
 
-/// Scores of a store's rows at the chosen hook point, and whether they are positive.
+/// How far a store's rows score above the threshold at the chosen hook point, and whether they are positive.
 fn scores(directions: &Directions, store: &Path) -> Result<Vec<(f64, bool)>> {
     let hook = directions.header.chosen_hook.or_else(|| directions.by_hook.keys().next().copied());
     let Some((hook, direction)) = hook.and_then(|hook| Some((hook, directions.by_hook.get(&hook)?))) else {
@@ -173,8 +174,8 @@ fn scores(directions: &Directions, store: &Path) -> Result<Vec<(f64, bool)>> {
     let Some(rows) = activations.tensors.get(&hook) else { return Ok(vec![]) };
     let vector = direction.vector.mapv(f64::from);
     let projected = project(rows.view(), vector.view())?;
-    let score = |projected: f64| direction.scale * projected + direction.intercept;
-    Ok(projected.into_iter().map(score).map(|score| (score, score >= direction.threshold)).collect())
+    let above = |projected: f64| direction.scale * projected + direction.intercept - direction.threshold;
+    Ok(projected.into_iter().map(above).map(|above| (above, above >= 0.0)).collect())
 }
 
 /// The end of a rendered text from its first read token on, with some of what stands before it.

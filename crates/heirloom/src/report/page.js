@@ -151,7 +151,7 @@
         make("strong", {}, all.arms[row.a]),
         make("span", {}, all.behaviors[row.b]),
         row.s == null ? null : make("span", {}, `seed ${row.s}`),
-        row.g == null ? null : make("span", { class: `badge ${row.g ? "yes" : "no"}` }, row.g ? "shows it" : "does not"),
+        row.g == null ? null : make("span", { class: `badge ${row.g ? "yes" : "no"}` }, all.grades[row.g ? 0 : 1]),
         row.c == null || row.c ? null : make("span", { class: "badge" }, "not well formed"),
         row.f?.length ? make("span", {}, `rules: ${row.f.map((rule) => all.rules[rule]).join(", ")}`) : null,
         (row.r ?? []).map((value, index) => strip(value, all.readings[index], far[row.b])),
@@ -180,7 +180,7 @@
     const [armLabel, arm] = choice(seeds.length ? "arm" : "class", "t-arm", "all", numbered(all.arms), () => apply());
     const [behaviorLabel, behavior] = choice("behavior", "t-behavior", "all", numbered(all.behaviors), () => apply());
     const [seedLabel, seed] = choice("seed", "t-seed", "all", seeds.map((seed) => [String(seed), String(seed)]), () => apply());
-    const [gradeLabel, grade] = choice("grade", "t-grade", "all", [["yes", "shows it"], ["no", "does not"]], () => apply());
+    const [gradeLabel, grade] = choice("grade", "t-grade", "all", [["yes", all.grades[0]], ["no", all.grades[1]]], () => apply());
     const [orderLabel, order] = choice("order", "t-order", "as stored", [["down", "highest reading first"], ["up", "lowest reading first"]], () => apply());
     const [searchLabel, search] = field("holds the words", "t-search", () => apply());
     const hasReadings = all.rows.some((row) => row.r?.length);

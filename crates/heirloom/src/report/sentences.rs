@@ -1,5 +1,7 @@
 //! Verdicts in sentences, from the rows of a run's table.
 
+use std::fmt::Write as _;
+
 use heirloom_probe::verdict::Role;
 use heirloom_record::Metric;
 
@@ -41,12 +43,6 @@ pub(super) fn origin(metrics: &[Metric], behavior: &str, reference: &str) -> Opt
         hypothesis_words(hypothesis),
         percent(share)
     );
-    let compatible = of_rate().filter(|row| row.metric == "verdict_compatible" && row.value > Some(0.5));
-    let left: Vec<String> =
-        compatible.filter_map(|row| Some(row.arm.as_deref()?.replace('-', " "))).collect();
-    if hypothesis == "several-left" && !left.is_empty() {
-        said += &format!(" Compatible with the arms: {}.", left.join(", "));
-    }
     let effects: Vec<String> = [("teacher", "origin_teacher"), ("prompts", "origin_prompts")]
         .into_iter()
         .filter_map(|(part, metric)| {
@@ -57,7 +53,7 @@ pub(super) fn origin(metrics: &[Metric], behavior: &str, reference: &str) -> Opt
     if !effects.is_empty() {
         let interval = of_rate().find(|row| row.metric == "origin_teacher" || row.metric == "origin_prompts");
         let interval = interval.and_then(|row| row.interval.clone()).unwrap_or_default();
-        said += &format!(" Effect on the rate: {} ({interval}).", effects.join(", "));
+        let _ = write!(said, " Effect on the rate: {} ({interval}).", effects.join(", "));
     }
     let removed = |role: Role| {
         of_rate().find(|row| {
@@ -69,7 +65,8 @@ pub(super) fn origin(metrics: &[Metric], behavior: &str, reference: &str) -> Opt
         .filter_map(|(role, doing)| Some(format!("{doing} them {}", brackets(removed(role)?))))
         .collect();
     if !removes.is_empty() {
-        said += &format!(
+        let _ = write!(
+            said,
             " Of what the other teacher takes away from `{reference}`, the flagged rows account for: {}.",
             removes.join(", ")
         );
@@ -117,17 +114,17 @@ pub(super) fn auroc(metrics: &[Metric], behavior: &str, headline: &str) -> Strin
     );
     let words = of("auroc_of_words", None).or_else(|| of("auroc_of_words", Some("logistic")));
     if let Some(words) = words {
-        said += &format!(" The words alone: {}.", brackets(words));
+        let _ = write!(said, " The words alone: {}.", brackets(words));
     }
     if let Some(gain) = of("auroc_gain_over_words", Some(headline)) {
-        said += &format!(" Its gain over them: {}.", brackets(gain));
+        let _ = write!(said, " Its gain over them: {}.", brackets(gain));
     }
     let methods =
         metrics.iter().filter(|row| row.behavior == behavior && row.metric == "auroc_at_chosen_layer");
     let best = methods.max_by(|a, b| a.value.unwrap_or(0.0).total_cmp(&b.value.unwrap_or(0.0)));
     if let Some(best) = best.filter(|row| row.method.as_deref() != Some(headline)) {
         let method = best.method.as_deref().unwrap_or_default();
-        said += &format!(" The best of the other methods, `{method}`: {}.", brackets(best));
+        let _ = write!(said, " The best of the other methods, `{method}`: {}.", brackets(best));
     }
     said
 }

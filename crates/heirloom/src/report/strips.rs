@@ -62,7 +62,7 @@ impl Strips {
         let towards = directions.header.towards;
         let towards = if towards.is_empty() { String::new() } else { format!(": {towards}") };
         let method = directions.header.method;
-        Ok(Self { by_id, what: format!("projection of each token on `{method}` at `{hook}`{towards}") })
+        Ok(Self { by_id, what: format!("projection of each token on {method} at {hook}{towards}") })
     }
 
     /// The tokens of a text, each with what stands before it, and their projections; nothing where they are not stored.

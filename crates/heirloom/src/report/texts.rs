@@ -16,6 +16,8 @@ pub(super) struct Texts {
     pub(super) of: usize,
     /// What the readings are, in words; empty where nothing was read of them.
     pub(super) readings: Vec<String>,
+    /// What a grade says: shown or positive, and not.
+    pub(super) grades: [String; 2],
     /// What projections of tokens are, in words; empty where no text has them.
     pub(super) strip: String,
     /// Names of arms or classes, behaviors and groups, that rows count into.

@@ -39,7 +39,7 @@ pub(super) fn summary(bench: &Bench, weighed: &Weighed, about: &About<'_>, out: 
         text,
         "  checks.csv, checks.parquet    every effect beside its controls, with verdict and reasons"
     );
-    let _ = writeln!(text, "  dose-response.svg, .png");
+    let _ = writeln!(text, "  dose-response.svg, .pdf, .png");
     text
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.out {
         Some(out) => print(format_args!(
             "\n{}\n  table.csv, table.parquet   every number with n and interval, at every hook point\n  \
-             moved.jsonl                the scenarios above\n  arms.svg, .png\n",
+             moved.jsonl                the scenarios above\n  arms.svg, .pdf, .png\n",
             out.display()
         )),
         None => Ok(()),
