@@ -55,7 +55,7 @@ tools/parity-table
   1e-4.
 
 The fixtures were made by `tools/reference/make_model_fixtures.py` (Llama and Mistral) and `make_family_fixtures.py` (the others), which hold
-transformers' f32 against f64, and that of Llama and Mistral against TransformerLens 3.9.0 too. The
+transformers' f32 against f64, and Llama, Mistral and one model each of Qwen 2 and 3, Gemma 2, GPT-NeoX and GPT-2 against TransformerLens 3.9.0. The
 tests are `crates/heirloom-model/tests/model/parity.rs` and `gradients.rs`. The figures are of one processor with AVX-512; on others the last digits
 differ.
 

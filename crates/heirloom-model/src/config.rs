@@ -221,8 +221,13 @@ impl Config {
             Site::RotQ | Site::RotK => kind.rotary && !kind.recurrent,
             Site::Q | Site::K | Site::V | Site::AttnScores | Site::Pattern | Site::Z => !kind.recurrent,
             Site::AttnGate => self.attn_gate && !kind.recurrent,
-            Site::DeltaQ | Site::DeltaK | Site::DeltaV | Site::DeltaBeta | Site::DeltaDecay => kind.recurrent,
-            Site::DeltaOut | Site::DeltaGate => kind.recurrent,
+            Site::DeltaQ
+            | Site::DeltaK
+            | Site::DeltaV
+            | Site::DeltaBeta
+            | Site::DeltaDecay
+            | Site::DeltaOut
+            | Site::DeltaGate => kind.recurrent,
             Site::ResidMid => !self.parallel,
             Site::ExpertWeights => kind.sparse,
             Site::MlpPre | Site::MlpPost => !kind.sparse,

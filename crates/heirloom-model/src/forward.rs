@@ -190,14 +190,14 @@ impl Block {
         let attn_out = hooks.call(at(Site::AttnOut), o)?; // [t d]
         let after = ops::add(&x, &attn_out)?; // [t d]
         if self.parallel {
-            return self.add_mlp(after, &x, hooks);
+            return self.add_mlp(&after, &x, hooks);
         }
         let x = hooks.call(at(Site::ResidMid), after)?; // [t d]
-        self.add_mlp(x.clone(), &x, hooks)
+        self.add_mlp(&x, &x, hooks)
     }
 
     /// The stream with what the MLP makes of `read` added. `[t, d]`
-    fn add_mlp(&self, stream: Tensor, read: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor, Halt> {
+    fn add_mlp(&self, stream: &Tensor, read: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor, Halt> {
         let at = |site| HookPoint::Block { layer: self.layer, site };
         let n = maybe(self.ln2.as_ref(), read, at(Site::Ln2Normalized), hooks)?; // [t d]
         let out = match &self.mlp {
@@ -209,7 +209,7 @@ impl Block {
         };
         let out = maybe(self.ln2_post.as_ref(), &out, at(Site::Ln2PostNormalized), hooks)?;
         let mlp_out = hooks.call(at(Site::MlpOut), out)?; // [t d]
-        hooks.call(at(Site::ResidPost), ops::add(&stream, &mlp_out)?) // [t d]
+        hooks.call(at(Site::ResidPost), ops::add(stream, &mlp_out)?) // [t d]
     }
 
     /// The gate's activation times the linear part; the activation alone where there is no gate.

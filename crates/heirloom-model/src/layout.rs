@@ -138,13 +138,12 @@ impl Block<'_> {
         }
         self.norm(after, names.ln1_post, d);
         self.norm(before, names.ln2, d);
-        match c.experts.filter(|_| c.blocks[self.layer].sparse) {
-            Some(experts) => self.experts(experts),
-            None => {
-                let widths = &[c.d_mlp; 2][..if c.gated { 2 } else { 1 }];
-                self.linear((names.up, widths), d, Role::Inner, c.mlp_bias, names.order);
-                self.linear((&[names.down], &[d]), c.d_mlp, Role::Output, c.mlp_bias, names.order);
-            }
+        if let Some(experts) = c.experts.filter(|_| c.blocks[self.layer].sparse) {
+            self.experts(experts);
+        } else {
+            let widths = &[c.d_mlp; 2][..if c.gated { 2 } else { 1 }];
+            self.linear((names.up, widths), d, Role::Inner, c.mlp_bias, names.order);
+            self.linear((&[names.down], &[d]), c.d_mlp, Role::Output, c.mlp_bias, names.order);
         }
         self.norm(after, names.ln2_post, d);
     }

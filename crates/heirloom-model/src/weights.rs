@@ -187,7 +187,7 @@ impl Checkpoint {
         for (name, rows) in &slot.parts {
             let start = values.len();
             self.take_into(&mut values, &format!("{prefix}{name}"), &slot.shape_in_file(*rows))?;
-            slot.order.from_file(&mut values[start..], slot.columns.unwrap_or(1));
+            slot.order.restore(&mut values[start..], slot.columns.unwrap_or(1));
         }
         Ok(values)
     }

@@ -10,11 +10,11 @@ use crate::{Error, Result};
 pub(super) struct Keys<'a>(pub(super) &'a Map<String, Value>);
 
 impl<'a> Keys<'a> {
-    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn get(self, key: &str) -> Option<&'a Value> {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    pub(super) fn family(&self) -> Result<Family> {
+    pub(super) fn family(self) -> Result<Family> {
         let found = self.get("model_type").and_then(Value::as_str).unwrap_or_default();
         let known = Family::ALL.into_iter().find(|(_, name)| *name == found);
         known.map(|(family, _)| family).ok_or_else(|| Error::UnknownFamily {
@@ -23,7 +23,7 @@ impl<'a> Keys<'a> {
         })
     }
 
-    pub(super) fn refuse_unless(&self, key: &str, neutral: &[&str]) -> Result<()> {
+    pub(super) fn refuse_unless(self, key: &str, neutral: &[&str]) -> Result<()> {
         match self.0.get(key).map(Value::to_string) {
             Some(value) if !neutral.contains(&value.as_str()) => {
                 Err(Error::UnsupportedConfig { key: key.into(), value })
@@ -32,11 +32,11 @@ impl<'a> Keys<'a> {
         }
     }
 
-    pub(super) fn size(&self, key: &'static str) -> Result<usize> {
+    pub(super) fn size(self, key: &'static str) -> Result<usize> {
         self.optional_size(key)?.ok_or_else(|| Error::MissingConfig { key })
     }
 
-    pub(super) fn optional_size(&self, key: &str) -> Result<Option<usize>> {
+    pub(super) fn optional_size(self, key: &str) -> Result<Option<usize>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.as_u64().and_then(|size| usize::try_from(size).ok()) {
             Some(size) if size > 0 => Ok(Some(size)),
@@ -45,21 +45,21 @@ impl<'a> Keys<'a> {
     }
 
     /// A whole number, 0 too.
-    pub(super) fn whole(&self, key: &str) -> Result<Option<usize>> {
+    pub(super) fn whole(self, key: &str) -> Result<Option<usize>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
         size.map(Some).ok_or_else(|| field(key, "a whole number", value))
     }
 
     /// Whole numbers; none where the key is absent.
-    pub(super) fn wholes(&self, key: &str) -> Result<Vec<usize>> {
+    pub(super) fn wholes(self, key: &str) -> Result<Vec<usize>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let one = |value: &Value| value.as_u64().and_then(|size| usize::try_from(size).ok());
         let all = value.as_array().and_then(|all| all.iter().map(one).collect());
         all.ok_or_else(|| field(key, "a list of whole numbers", value))
     }
 
-    pub(super) fn number(&self, key: &str) -> Result<Option<f64>> {
+    pub(super) fn number(self, key: &str) -> Result<Option<f64>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.as_f64() {
             Some(number) if number.is_finite() && number > 0.0 => Ok(Some(number)),
@@ -68,24 +68,24 @@ impl<'a> Keys<'a> {
     }
 
     /// As [`Self::number`], `default` where the key is absent; none where it is null.
-    pub(super) fn number_or(&self, key: &str, default: Option<f64>) -> Result<Option<f64>> {
+    pub(super) fn number_or(self, key: &str, default: Option<f64>) -> Result<Option<f64>> {
         if self.0.contains_key(key) { self.number(key) } else { Ok(default) }
     }
 
-    pub(super) fn needed(&self, key: &'static str) -> Result<f64> {
+    pub(super) fn needed(self, key: &'static str) -> Result<f64> {
         self.number(key)?.ok_or_else(|| Error::MissingConfig { key })
     }
 
-    pub(super) fn flag(&self, key: &str) -> Result<bool> {
+    pub(super) fn flag(self, key: &str) -> Result<bool> {
         self.flag_or(key, false)
     }
 
-    pub(super) fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+    pub(super) fn flag_or(self, key: &str, default: bool) -> Result<bool> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value.as_bool().ok_or_else(|| field(key, "true or false", value))
     }
 
-    pub(super) fn ids(&self, key: &str) -> Result<Vec<u32>> {
+    pub(super) fn ids(self, key: &str) -> Result<Vec<u32>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         let ids = match value {
@@ -96,7 +96,7 @@ impl<'a> Keys<'a> {
     }
 
     /// `n` positive numbers.
-    pub(super) fn numbers(&self, key: &'static str, n: usize) -> Result<Vec<f64>> {
+    pub(super) fn numbers(self, key: &'static str, n: usize) -> Result<Vec<f64>> {
         let value = self.get(key).ok_or(Error::MissingConfig { key })?;
         let number = |value: &Value| value.as_f64().filter(|number| number.is_finite() && *number > 0.0);
         let numbers: Option<Vec<f64>> = value.as_array().and_then(|all| all.iter().map(number).collect());
@@ -105,7 +105,7 @@ impl<'a> Keys<'a> {
             .ok_or_else(|| field(key, format!("{n} positive numbers"), value))
     }
 
-    pub(super) fn activation(&self, key: &str, default: Activation) -> Result<Activation> {
+    pub(super) fn activation(self, key: &str, default: Activation) -> Result<Activation> {
         let Some(value) = self.get(key) else { return Ok(default) };
         match value.as_str().unwrap_or_default() {
             "silu" | "swish" => Ok(Activation::Silu),
@@ -116,13 +116,13 @@ impl<'a> Keys<'a> {
     }
 
     /// Which blocks have a window by `layer_types`; by `otherwise` where the key is absent.
-    pub(super) fn windowed(&self, n_layers: usize, otherwise: impl Fn(usize) -> bool) -> Result<Vec<bool>> {
+    pub(super) fn windowed(self, n_layers: usize, otherwise: impl Fn(usize) -> bool) -> Result<Vec<bool>> {
         self.kinds(n_layers, "sliding_attention", otherwise)
     }
 
     /// Which blocks are of `kind` by `layer_types`, the others having full attention; by `otherwise` where the key is absent.
     pub(super) fn kinds(
-        &self,
+        self,
         n_layers: usize,
         kind: &str,
         otherwise: impl Fn(usize) -> bool,

@@ -172,8 +172,8 @@ impl Parts<'_> {
         let (per_token, normalized) = (experts.per_token, experts.normalized);
         let router = Linear::new(self.tensor()?, None);
         let mut one = |_| Ok((self.projection(false)?, self.projection(false)?));
-        let experts = (0..experts.n).map(&mut one).collect::<Result<_>>()?;
-        Ok(Mlp::Sparse(Experts { layer, router, experts, per_token, normalized, activation }))
+        let each = (0..experts.n).map(&mut one).collect::<Result<_>>()?;
+        Ok(Mlp::Sparse(Experts { layer, router, each, per_token, normalized, activation }))
     }
 
     fn norm_if(&mut self, is_there: bool, c: &Config) -> Result<Option<Norm>> {

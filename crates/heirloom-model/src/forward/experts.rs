@@ -16,7 +16,7 @@ pub(super) struct Experts {
     pub(super) layer: usize,
     pub(super) router: Linear,
     /// Gate and up projections as one product, and the down projection, of each.
-    pub(super) experts: Vec<(Projection, Projection)>,
+    pub(super) each: Vec<(Projection, Projection)>,
     pub(super) per_token: usize,
     /// The weights of the chosen sum to 1.
     pub(super) normalized: bool,
@@ -35,10 +35,10 @@ impl Experts {
         let weights = self.weigh(&shares, &chosen)?.to_dtype(x.dtype())?; // [t·n 1]
         let mut out = x.zeros_like()?; // [t d]
         for (expert, tokens) in chosen.iter().enumerate().filter(|(_, tokens)| !tokens.is_empty()) {
-            let n = self.experts.len() as u32;
+            let n = self.each.len() as u32;
             let places: Vec<u32> = tokens.iter().map(|token| token * n + expert as u32).collect();
             let tokens = Tensor::new(tokens.as_slice(), x.device())?;
-            let (gate_up, down) = &self.experts[expert];
+            let (gate_up, down) = &self.each[expert];
             let inner = gate_up.forward(&ops::gather(x, &tokens)?)?; // [c 2m]
             let y = down.forward(&ops::act_mul_halves(self.activation, &inner)?)?; // [c d]
             let weights = ops::gather(&weights, &Tensor::new(places, x.device())?)?; // [c 1]
@@ -49,7 +49,7 @@ impl Experts {
 
     /// Each expert's tokens: those that give it one of their largest shares; of equal ones, the first.
     fn choose(&self, shares: &Tensor) -> candle_core::Result<Vec<Vec<u32>>> {
-        let mut chosen = vec![Vec::new(); self.experts.len()];
+        let mut chosen = vec![Vec::new(); self.each.len()];
         for (token, shares) in shares.to_vec2::<f32>()?.iter().enumerate() {
             let mut order: Vec<usize> = (0..shares.len()).collect();
             order.sort_by(|a, b| shares[*b].total_cmp(&shares[*a]));

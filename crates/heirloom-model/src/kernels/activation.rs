@@ -75,7 +75,7 @@ pub(crate) fn erf(x: f32) -> f32 {
         .mul_add(z, -2.685_381_3e-2)
         .mul_add(z, 1.128_358_5e-1)
         .mul_add(z, -3.761_262_6e-1)
-        .mul_add(z, 1.128_379_2);
+        .mul_add(z, std::f32::consts::FRAC_2_SQRT_PI);
     let q = 1.0 / a.max(1.0);
     let middle = 1.367_586_4e-2_f32
         .mul_add(q, -8.393_084e-2)

@@ -44,7 +44,7 @@ struct Head<'a> {
     qkv: Rows<'a>,
     /// `g` and `β` of every head. `[t, 2 · n_v_heads]`
     gates: Rows<'a>,
-    head: usize,
+    index: usize,
     sizes: DeltaSizes,
 }
 
@@ -62,13 +62,13 @@ impl<'a> Head<'a> {
     fn token(&self, token: usize) -> Token<'a> {
         let DeltaSizes { n_k_heads, n_v_heads, d_k, d_v } = self.sizes;
         let (row, gates) = (self.qkv.row(token), self.gates.row(token));
-        let (key, keys) = (self.head / (n_v_heads / n_k_heads) * d_k, self.sizes.keys());
+        let (key, keys) = (self.index / (n_v_heads / n_k_heads) * d_k, self.sizes.keys());
         Token {
             q: &row[key..][..d_k],
             k: &row[keys + key..][..d_k],
-            v: &row[2 * keys + self.head * d_v..][..d_v],
-            decay: exp(gates[self.head]),
-            beta: gates[n_v_heads + self.head],
+            v: &row[2 * keys + self.index * d_v..][..d_v],
+            decay: exp(gates[self.index]),
+            beta: gates[n_v_heads + self.index],
         }
     }
 }
@@ -77,7 +77,9 @@ impl<'a> Head<'a> {
 #[inline(always)]
 fn step(x: &Token<'_>, state: &mut [f32], miss: &mut [f32], out: &mut [f32]) {
     let d_v = miss.len();
-    state.iter_mut().for_each(|s| *s *= x.decay);
+    for s in state.iter_mut() {
+        *s *= x.decay;
+    }
     miss.copy_from_slice(x.v);
     for (k, row) in x.k.iter().zip(state.chunks_exact(d_v)) {
         for (miss, s) in miss.iter_mut().zip(row) {
@@ -101,7 +103,7 @@ pub(crate) fn delta(
     (qkv, gates): (Rows<'_>, Rows<'_>),
     segments: &[Segment],
     sizes: DeltaSizes,
-    states: &mut [&mut [f32]],
+    states: Vec<&mut [f32]>,
     out: &mut [f32],
 ) {
     struct Forward<'a>(Head<'a>, Range<usize>, &'a mut [f32]);
@@ -119,15 +121,15 @@ pub(crate) fn delta(
         }
     }
     let arch = Arch::new();
-    let of = |(segment, state): (usize, &mut &mut [f32])| {
+    let of = |(segment, state): (usize, &mut [f32])| {
         let heads = state.par_chunks_mut(sizes.d_k * sizes.d_v).enumerate();
-        let run = |(head, state): (usize, &mut [f32])| {
-            let head = Head { qkv, gates, head, sizes };
+        let run = |(index, state): (usize, &mut [f32])| {
+            let head = Head { qkv, gates, index, sizes };
             arch.dispatch(Forward(head, segments[segment].q.clone(), state))
         };
         heads.map(run).collect::<Vec<_>>()
     };
-    let found: Vec<Vec<Vec<f32>>> = states.par_iter_mut().enumerate().map(of).collect();
+    let found: Vec<Vec<Vec<f32>>> = states.into_par_iter().enumerate().map(of).collect();
     for (segment, heads) in segments.iter().zip(&found) {
         for (head, values) in heads.iter().enumerate() {
             put(values, segment, sizes.d_v, (head * sizes.d_v, sizes.values()), out);
@@ -159,7 +161,7 @@ pub(crate) fn delta_backward(
     let tasks = (0..segments.len() * n_v_heads).into_par_iter();
     let parts: Vec<Part> = tasks
         .map(|task| {
-            let head = Head { qkv, gates, head: task % n_v_heads, sizes };
+            let head = Head { qkv, gates, index: task % n_v_heads, sizes };
             arch.dispatch(Backward { head, grad, tokens: segments[task / n_v_heads].q.clone() })
         })
         .collect();
@@ -210,7 +212,7 @@ impl WithSimd for Backward<'_> {
         let mut in_state = vec![0.0; size];
         for i in (0..n).rev() {
             let x = head.token(tokens.start + i);
-            let grad = &grad.row(tokens.start + i)[head.head * d_v..][..d_v];
+            let grad = &grad.row(tokens.start + i)[head.index * d_v..][..d_v];
             let (before, after) = states[i * size..][..2 * size].split_at(size);
             let miss = &misses[i * d_v..][..d_v];
             let (in_q, in_k) = (&mut part.q[i * d_k..][..d_k], &mut part.k[i * d_k..][..d_k]);

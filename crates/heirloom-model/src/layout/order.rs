@@ -29,7 +29,7 @@ impl Order {
     }
 
     /// Numbers as the file keeps them, `[rows, columns]` again.
-    pub(crate) fn from_file(self, values: &mut [f32], columns: usize) {
+    pub(crate) fn restore(self, values: &mut [f32], columns: usize) {
         let here = match self {
             Self::Rows | Self::Filters => return,
             Self::Columns => transposed(values, values.len() / columns.max(1)),
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(first(Order::Heads { d_head: 2 }), [0.0, 1.0, 2.0, 3.0, 8.0, 9.0]);
         for order in [Order::Rows, Order::Columns, Order::Heads { d_head: 2 }] {
             let mut again = order.to_file(&here, columns).into_owned();
-            order.from_file(&mut again, columns);
+            order.restore(&mut again, columns);
             assert_eq!(again, here, "{order:?}");
         }
     }

@@ -59,11 +59,11 @@ pub(crate) fn delta(
     let Some(earlier) = earlier else {
         return Ok(qkv.apply_op2(&gates, fused::Delta { segments, sizes })?);
     };
-    let mut states: Vec<&mut [f32]> =
+    let states: Vec<&mut [f32]> =
         earlier.iter_mut().map(|recurrent| recurrent.state.as_mut_slice()).collect();
     let mut out = vec![0.0; qkv.dim(0)? * sizes.values()];
     with_rows([&qkv, &gates], |[qkv, gates]| {
-        kernels::delta((qkv, gates), &segments, sizes, &mut states, &mut out);
+        kernels::delta((qkv, gates), &segments, sizes, states, &mut out);
         Ok(())
     })?;
     Ok(Tensor::from_vec(out, (qkv.dim(0)?, sizes.values()), &Device::Cpu)?)

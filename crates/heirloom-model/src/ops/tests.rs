@@ -162,7 +162,10 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, batch: &Batch, heads: Sizes) -> Re
     }
 }
 
-const HEADS: [(usize, usize, usize, Option<usize>, Option<f32>); 8] = [
+/// Query heads, key heads, their width, a window and a cap.
+type Shape = (usize, usize, usize, Option<usize>, Option<f32>);
+
+const HEADS: [Shape; 8] = [
     (2, 2, 8, None, None),
     (4, 1, 12, Some(5), None),
     (4, 4, 16, None, None),

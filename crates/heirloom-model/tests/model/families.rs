@@ -119,7 +119,9 @@ fn names_of_other_checkpoints_are_the_same_weights() {
     let check = |name: &str, rename: fn(&str) -> String| {
         let folder = copy(name);
         crate::bad_input::edit_weights(folder.path(), |all| {
-            all.iter_mut().for_each(|(name, ..)| *name = rename(name));
+            for (name, ..) in all {
+                *name = rename(name);
+            }
         });
         let again = Student::load(folder.path(), &options()).unwrap();
         assert_eq!(see_all(&again, &rows(name)), see_all(&student(name), &rows(name)), "{name}");
@@ -156,7 +158,7 @@ fn a_missing_or_extra_tensor_of_any_family_is_named() {
         }
         let folder = copy(name);
         crate::bad_input::edit_weights(folder.path(), |all| {
-            all.push(("model.extra".into(), vec![1], vec![0.0]))
+            all.push(("model.extra".into(), vec![1], vec![0.0]));
         });
         let error = Student::load(folder.path(), &options()).err().unwrap().to_string();
         assert!(error.contains("tensors the model does not use: `model.extra`"), "{name}: {error}");

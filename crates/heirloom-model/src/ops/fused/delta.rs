@@ -69,10 +69,10 @@ impl CustomOp2 for Delta {
     ) -> Result<(CpuStorage, Shape)> {
         let ((n, qkv), (_, gates)) = (rows(qkv, l)?, rows(gates, lg)?);
         let mut states = vec![vec![0.0; self.sizes.state()]; self.segments.len()];
-        let mut states: Vec<&mut [f32]> = states.iter_mut().map(Vec::as_mut_slice).collect();
+        let states: Vec<&mut [f32]> = states.iter_mut().map(Vec::as_mut_slice).collect();
         let width = self.sizes.values();
         Ok(run(n, width, &Shape::from((n, width)), |out| {
-            kernels::delta((qkv, gates), &self.segments, self.sizes, &mut states, out);
+            kernels::delta((qkv, gates), &self.segments, self.sizes, states, out);
         }))
     }
 
