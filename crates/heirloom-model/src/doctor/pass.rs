@@ -36,7 +36,7 @@ pub(super) fn checks(student: &Student, rows: &[TokenRow], bounds: Bounds) -> Ve
 
 /// Every hook point fires once in a pass, and holds numbers.
 fn hooks(student: &Student, rows: &[TokenRow]) -> Result<(Finding, Vec<RowCache>)> {
-    let points: Vec<HookPoint> = HookPoint::all(student.config().n_layers);
+    let points = student.config().hooks();
     let caches = student.run_with_hooks(rows, &points, &[], false)?;
     // Scores are −∞ where a query may not look.
     let masked = |point: &HookPoint| student.config().width(*point).is_none();
@@ -56,24 +56,26 @@ fn hooks(student: &Student, rows: &[TokenRow]) -> Result<(Finding, Vec<RowCache>
     Ok((Finding::held(HOOKS, broken.len() as f64, 0.0, measured, advice), caches))
 }
 
-/// `resid_mid = resid_pre + attn_out`, `resid_post = resid_mid + mlp_out`, and each block begins where the one
-/// before it ended.
+/// `resid_mid = resid_pre + attn_out`, `resid_post = resid_mid + mlp_out`, or `resid_post` the sum of all three where attention
+/// and MLP read the same stream; and each block begins where the one before it ended.
 fn stream(student: &Student, caches: &[RowCache], bounds: Bounds) -> Finding {
     let (mut worst, mut place) = (0.0, None);
     for cache in caches {
         let at = |layer, site| &cache.activations[&HookPoint::Block { layer, site }];
-        let mut law = |layer, whole: &ArrayD<f32>, parts: [&ArrayD<f32>; 2]| {
-            let gap = relative(whole, &(parts[0] + parts[1]));
+        let mut law = |layer, whole: &ArrayD<f32>, sum: &ArrayD<f32>| {
+            let gap = relative(whole, sum);
             if gap.is_nan() || gap > worst {
                 (worst, place) = (gap, Some(layer));
             }
         };
         for layer in 0..student.config().n_layers {
-            law(layer, at(layer, Site::ResidMid), [at(layer, Site::ResidPre), at(layer, Site::AttnOut)]);
-            law(layer, at(layer, Site::ResidPost), [at(layer, Site::ResidMid), at(layer, Site::MlpOut)]);
+            let after_attention = at(layer, Site::ResidPre) + at(layer, Site::AttnOut);
+            if !student.config().parallel {
+                law(layer, at(layer, Site::ResidMid), &after_attention);
+            }
+            law(layer, at(layer, Site::ResidPost), &(after_attention + at(layer, Site::MlpOut)));
             if layer > 0 {
-                let nothing = ArrayD::zeros(at(layer, Site::ResidPre).raw_dim());
-                law(layer, at(layer, Site::ResidPre), [at(layer - 1, Site::ResidPost), &nothing]);
+                law(layer, at(layer, Site::ResidPre), at(layer - 1, Site::ResidPost));
             }
         }
     }

@@ -6,7 +6,7 @@ use heirloom_model::doctor::{Finding, Verdict, examine, rows};
 use heirloom_model::{Dtype, LoadOptions, Student};
 use serde_json::Value;
 
-use crate::support::{MODELS, copy, fixture, json, options, student, tensors};
+use crate::support::{all_models, copy, fixture, json, options, student, tensors};
 
 fn examined(student: &Student) -> Vec<Finding> {
     examine(student, &rows(student).unwrap(), None)
@@ -23,7 +23,7 @@ fn failed(found: &[Finding]) -> Vec<&str> {
 
 #[test]
 fn models_of_every_family_are_well() {
-    for name in MODELS {
+    for name in all_models() {
         let found = examined(&student(name));
         assert!(failed(&found).is_empty(), "{name}: {found:#?}");
         assert!(find(&found, "batch invariance").measured.ends_with("the same bits"), "{name}");
