@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Labelled rows that define the units: those the direction was fit on, or like them; `--data` when absent
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
+    /// Name of the arm whose checkpoints these are, for the table
+    #[arg(long, value_name = "NAME")]
+    arm: Option<String>,
     /// Date that chat templates see
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-15")]
     clock: heirloom_model::Clock,
@@ -87,7 +90,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         seed: args.seed,
     };
     let looked = look(args, &tracking, base, runs, [&rows, &reference])?;
-    let tracked = tracking.tracks(&looked)?;
+    let mut tracked = tracking.tracks(&looked)?;
+    for row in &mut tracked.metrics {
+        row.arm.clone_from(&args.arm);
+    }
     if let Some(folder) = folder {
         Table(tracked.metrics.clone()).write(&folder.work_path().join("table"))?;
         folder.commit()?;
