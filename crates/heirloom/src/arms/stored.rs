@@ -90,6 +90,11 @@ impl Stored {
 }
 
 impl Side<'_> {
+    /// The folder of its model, where it was trained for the run.
+    pub(crate) fn model(&self) -> PathBuf {
+        self.artifact.join("model")
+    }
+
     /// The folder of its last checkpoint's answers.
     pub(crate) fn rollouts(&self) -> PathBuf {
         self.artifact.join(step_name(self.last().step))

@@ -133,6 +133,7 @@ impl<'a> Gathered<'a> {
         let grader = self.stored.experiment.world().behavior(behavior)?.grader.sha256().to_owned();
         let projected = self.projections(side, behavior);
         let number = self.texts.behaviors.iter().position(|name| name == behavior).unwrap_or(0);
+        let strips = self.strips.filter(|strips| strips.are_of(&side.model()));
         for rollout in own.iter().take(self.quota) {
             let prompt = self.prompt(side, &rollout.prompt);
             let grades = graded.get(&rollout.id).map(Vec::as_slice).unwrap_or_default();
@@ -140,8 +141,7 @@ impl<'a> Gathered<'a> {
             let coherent = grades.iter().find(|grade| grade.sha256 != grader);
             let fired = shows.into_iter().flat_map(|grade| &grade.fired);
             let student = &side.subject.start.student;
-            let strip = self
-                .strips
+            let strip = strips
                 .and_then(|strips| strips.of(&rollout.id, student.words(), &rollout.row(), student.clock()));
             let (k, h) = strip.unwrap_or_default();
             let row = Row {

@@ -46,7 +46,7 @@ pub(super) fn page(
     let mut gathered = Gathered {
         spec,
         words: words.ok(),
-        strips,
+        strips: strips.filter(|strips| strips.are_of(&spec.model.path)),
         prompts: Names::default(),
         texts: Texts::default(),
         limit: request.rollouts,

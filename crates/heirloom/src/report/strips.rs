@@ -1,9 +1,9 @@
 //! Projections of every token of some texts, from a store that was captured with readout `all`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use heirloom_model::{Clock, Words};
+use heirloom_model::{Clock, Source, Words};
 use heirloom_probe::direction::project;
 use heirloom_record::{Activations, DataRow, Directions, Readout};
 
@@ -23,6 +23,8 @@ pub struct Tokens {
 /// Projections by text and position.
 pub(super) struct Strips {
     by_id: BTreeMap<String, BTreeMap<usize, f64>>,
+    /// SHA-256 of the model whose activations they are: students of several seeds give their answers the same ids.
+    model_sha256: String,
     /// What they are, in words.
     pub(super) what: String,
 }
@@ -62,7 +64,18 @@ impl Strips {
         let towards = directions.header.towards;
         let towards = if towards.is_empty() { String::new() } else { format!(": {towards}") };
         let method = directions.header.method;
-        Ok(Self { by_id, what: format!("projection of each token on {method} at {hook}{towards}") })
+        let model_sha256 = about.header.model_sha256;
+        Ok(Self {
+            by_id,
+            model_sha256,
+            what: format!("projection of each token on {method} at {hook}{towards}"),
+        })
+    }
+
+    /// Whether they are of the model at `path`.
+    pub(super) fn are_of(&self, path: &Path) -> bool {
+        let sha256 = Source::open(path).and_then(|source| source.sha256());
+        sha256.is_ok_and(|sha256| sha256 == self.model_sha256)
     }
 
     /// The tokens of a text, each with what stands before it, and their projections; nothing where they are not stored.
