@@ -85,6 +85,12 @@ pub fn random_difference_directions(x: ArrayView2<f32>, k: usize, rng: &ChaCha8R
     }))
 }
 
+/// [`random_difference_directions`] of the rows without the behavior: a difference between labels would be a draw of the behavior itself.
+pub fn random_differences_within(data: &Dataset, k: usize, rng: &ChaCha8Rng) -> Result<Array2<f64>> {
+    let calm: Vec<usize> = (0..data.n_rows()).filter(|row| !data.labels()[*row]).collect();
+    random_difference_directions(data.x().select(ndarray::Axis(0), &calm).view(), k, rng)
+}
+
 fn unit_rows(d_model: usize, k: usize, row: impl Fn(u64) -> Option<Array1<f64>>) -> Array2<f64> {
     let mut directions = Array2::zeros((k, d_model));
     for (index, mut to) in directions.rows_mut().into_iter().enumerate() {

@@ -42,7 +42,7 @@ use crate::bootstrap::Resampling;
 use crate::error::{Error, Result};
 use crate::interval::{quantile, two_sided_z};
 use crate::random::{standard_normal, stream};
-use crate::rate::{Arm, Nested, Observation, unseen};
+use crate::rate::{Arm, Nested, Observation, shared_freedom, unseen};
 
 /// A function of arm means with its interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,7 +107,7 @@ impl JointDraws {
     /// **Errors** without arms, with two of one name, without two clusters, at a value that is not finite, at a cluster that not all arms have, or
     /// with fewer than two replicates.
     ///
-    /// **Determinism** replicate `i` uses stream `i` of `rng`, and each arm's own numbers a stream named by its observations, whatever the number of
+    /// **Determinism** replicates `2i` and `2i + 1` use stream `i` of `rng`, the second with the sign turned around, and each arm's own numbers a stream named by its observations, whatever the number of
     /// threads and the order of arms and observations.
     ///
     /// **Cost** replicates × clusters × arms.
@@ -139,7 +139,7 @@ impl JointDraws {
         let levels: Vec<Levels> = arms.iter().map(Levels::new).collect();
         let mut draws = Array2::zeros((replicates, arms.len()));
         let shared = |(replicate, mut row): (usize, ndarray::ArrayViewMut1<f64>)| {
-            let weights = Weights::draw(&design, &mut stream(rng, replicate as u64));
+            let weights = Weights::draw(&design, replicate, rng);
             for (draw, arm) in row.iter_mut().zip(&levels) {
                 *draw = arm.moved(&weights);
             }
@@ -365,7 +365,19 @@ struct Weights {
 }
 
 impl Weights {
-    fn draw(design: &Design, rng: &mut impl Rng) -> Self {
+    /// Replicates come in pairs of opposite signs, so that few of them are as even as many.
+    fn draw(design: &Design, replicate: usize, rng: &ChaCha8Rng) -> Self {
+        let mut rng = stream(rng, replicate as u64 / 2);
+        let mut weights = Self::one(design, &mut rng);
+        if replicate % 2 == 1 {
+            for weight in weights.units.iter_mut().chain(&mut weights.clusters) {
+                *weight = -*weight;
+            }
+        }
+        weights
+    }
+
+    fn one(design: &Design, rng: &mut impl Rng) -> Self {
         let Design { runs, clusters } = design;
         let units = if runs.len() > 1 { runs.len() } else { clusters.len() };
         let r = units as f64;
@@ -378,7 +390,7 @@ impl Weights {
             return Self { units, clusters: vec![] };
         }
         let mut moves: Vec<f64> = clusters.iter().map(|_| standard_normal(rng)).collect();
-        let tail = if design.is_nested() { 1.0 } else { heavy_tail((clusters.len() - 1).max(1), rng) };
+        let tail = if design.is_nested() { 1.0 } else { heavy_tail(shared_freedom(clusters), rng) };
         for (weight, sharing) in moves.iter_mut().zip(clusters) {
             let tail = if *sharing > 1 { tail } else { 1.0 };
             *weight *= tail * unseen(*sharing, runs.len()).max(2.0 / r).sqrt();

@@ -251,6 +251,12 @@ pub(crate) fn unseen(sharing: usize, runs: usize) -> f64 {
     r * (k - 1.0) / (k * (r - 1.0))
 }
 
+/// Degrees of freedom of clusters that runs share, given how many runs have each: the mean of all costs one.
+pub(crate) fn shared_freedom(sharing: &[usize]) -> usize {
+    let shared = sharing.iter().filter(|runs| **runs > 1).count();
+    (shared - usize::from(shared == sharing.len() && shared > 0)).max(1)
+}
+
 /// Means of clusters, by number of run and of cluster.
 pub(crate) struct Nested(pub(crate) BTreeMap<usize, BTreeMap<usize, f64>>);
 
@@ -278,26 +284,33 @@ impl Nested {
         self.sharing().len()
     }
 
+    /// Clusters that several runs share, less one where that is all of them.
+    fn shared_freedom(&self) -> usize {
+        shared_freedom(&self.sharing().into_values().collect::<Vec<_>>())
+    }
+
     /// Variance of the mean that no spread between runs shows, because runs share clusters.
     ///
-    /// The mean holds `uₛ = Σᵣ (cᵣₛ − mᵣ) / (R Sᵣ)` of cluster s, over the runs that share it. Of `uₛ²` the spread between runs holds all but
-    /// [`unseen`]; summed over the clusters, with `S/(S−1)` for the mean that was taken out.
+    /// The mean holds `uₛ = Σᵣ dᵣₛ` of cluster s over the k runs that share it, `dᵣₛ = (cᵣₛ − mᵣ) / (R √(Sᵣ(Sᵣ−1)))`. Of `uₛ²` the spread between runs
+    /// holds all but [`unseen`], and all of what is no cluster's own: `k/(k−1) Σᵣ (dᵣₛ − uₛ/k)²` is taken off.
     pub(crate) fn shared(&self) -> f64 {
         let runs = self.0.len();
-        let mut parts: BTreeMap<usize, f64> = BTreeMap::new();
+        let mut parts: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for clusters in self.0.values() {
             let size = clusters.len() as f64;
             let mean = clusters.values().sum::<f64>() / size;
+            // A single scenario says nothing on how scenarios vary.
+            let scale = runs as f64 * (size * (size - 1.0)).max(1.0).sqrt();
             for (cluster, value) in clusters {
-                *parts.entry(*cluster).or_default() += (value - mean) / (runs as f64 * size);
+                parts.entry(*cluster).or_default().push((value - mean) / scale);
             }
         }
-        let sharing = self.sharing();
-        let unseen: f64 =
-            parts.iter().map(|(cluster, part)| unseen(sharing[cluster], runs) * part * part).sum();
-        let clusters = parts.len() as f64;
-        // A single scenario says nothing on how scenarios vary.
-        if clusters > 1.0 { unseen * clusters / (clusters - 1.0) } else { 0.0 }
+        let of_cluster = |parts: &Vec<f64>| {
+            let (k, sum) = (parts.len() as f64, parts.iter().sum::<f64>());
+            let own: f64 = parts.iter().map(|part| (part - sum / k).powi(2)).sum();
+            unseen(parts.len(), runs) * (sum * sum - own * k / (k - 1.0).max(1.0))
+        };
+        parts.values().map(of_cluster).sum::<f64>().max(0.0)
     }
 
     /// Variance of the mean: what the units show, and what shared clusters hide.
@@ -314,7 +327,7 @@ impl Nested {
         if shared <= 0.0 {
             return Ok(t);
         }
-        let half = (t.high - t.value).hypot(shared.sqrt() * two_sided_t(self.distinct() as f64 - 1.0, level));
+        let half = (t.high - t.value).hypot(shared.sqrt() * two_sided_t(self.shared_freedom() as f64, level));
         Ok(Interval { low: t.value - half, high: t.value + half, ..t })
     }
 

@@ -37,7 +37,7 @@ pub struct Evidence {
 }
 
 /// An arm in its part.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Played {
     /// The arm, or the files of its grades: parts that one arm plays vary together, and arms that only look alike do not.
     pub by: String,
@@ -171,11 +171,11 @@ impl Evidence {
         for (part, Played { by, seen }) in &self.arms {
             // A corner that has a role is that role.
             let part: &str = role_of(part).map_or(part.as_str(), |role| role.name());
-            let arm = *drawn.entry(by).or_insert(part);
-            names.push((part, arm));
-            if arm == part {
+            let arm = *drawn.entry(by).or_insert_with(|| {
                 arms.push((part, seen));
-            }
+                part
+            });
+            names.push((part, arm));
         }
         let draws = JointDraws::new(&arms, resampling, rng)?;
         let named = |sought: &str| names.iter().find(|(part, _)| *part == sought).map(|(_, arm)| *arm);
@@ -221,7 +221,7 @@ impl Evidence {
 }
 
 impl Evidence {
-    /// Rates of every part: of each seed, and over seeds.
+    /// Rates of every part: of each seed, numbered from 1 in the order of the files, and over seeds.
     ///
     /// # Errors
     /// Those of [`rate::mean`].
@@ -236,12 +236,13 @@ impl Evidence {
             };
             let runs: BTreeSet<usize> = seen.iter().map(|seen| seen.run).collect();
             for run in runs {
-                let own: Vec<f64> =
-                    seen.iter().filter(|seen| seen.run == run).map(|seen| seen.value).collect();
+                let own: Vec<Observation> = seen.iter().filter(|seen| seen.run == run).copied().collect();
+                let name = format!("rate {} {part} {run}", self.behavior);
+                let found = rate::mean(&own, resampling, &stream(seed, &name))?;
                 rows.push(Metric {
                     seed: i64::try_from(run + 1).ok(),
-                    value: Some(own.iter().sum::<f64>() / own.len() as f64),
-                    n: i64::try_from(own.len()).ok(),
+                    value: Some(found.value),
+                    n: i64::try_from(found.n).ok(),
                     ..row()
                 });
             }

@@ -6,17 +6,18 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use heirloom_model::{CaptureOptions, CapturePlan, Student, TokenRow};
-use heirloom_probe::control::{NullBand, random_difference_directions, random_directions};
-use heirloom_probe::rate::{Observation, mean};
+use heirloom_probe::control::{NullBand, random_differences_within, random_directions};
+use heirloom_probe::rate::{Estimate, Observation, difference, mean};
 use heirloom_probe::score::Reference;
 use heirloom_probe::subspace::cosine;
-use heirloom_probe::track::{Emergence, Track, emergence, shift_band};
+use heirloom_probe::track::{Controls, Emergence, Track, emergence};
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
 use heirloom_record::{DataRow, Directions, HookPoint, Metric};
 use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
 use crate::arms::moved;
+use crate::scenarios::number_of;
 use crate::series::SeriesRows;
 use crate::streams::stream;
 use crate::words::number;
@@ -60,19 +61,19 @@ impl TrackedRows {
 pub struct Looked {
     step: usize,
     by_hook: BTreeMap<HookPoint, Reading>,
+    /// Number of each row's scenario: rows that ask the same are one.
+    scenarios: Vec<usize>,
     /// Of every pair of reference rows; none where they are not pairs of answers.
-    log_odds: Vec<f64>,
+    margins: Vec<f64>,
 }
 
 #[derive(Clone, Debug)]
 struct Reading {
     /// The reference rows at this checkpoint.
     known: Dataset,
-    /// The rows that are projected.
-    seen: Array2<f32>,
     projections: Vec<f64>,
-    random: NullBand,
-    differences: NullBand,
+    /// Mean projections along random directions and along random differences.
+    controls: [Vec<f64>; 2],
     auroc: heirloom_probe::Interval,
     cosine: f64,
 }
@@ -114,7 +115,8 @@ impl Tracking<'_> {
                 self.read(&seen.tensors[hook], &known, &vector, first.map(|first| &first.by_hook[hook]))?;
             by_hook.insert(*hook, reading);
         }
-        Ok(Looked { step, by_hook, log_odds: log_odds(student, rows.reference.rows())? })
+        let scenarios = rows.rows.rows().iter().map(scenario).collect();
+        Ok(Looked { step, by_hook, scenarios, margins: margins(student, rows.reference.rows())? })
     }
 
     fn read(
@@ -127,19 +129,17 @@ impl Tracking<'_> {
         let project = |x| heirloom_probe::direction::project(x, vector.view());
         let on_reference = project(known.x())?;
         // All checkpoints are told in the units of the first one, and so are the controls.
-        let (units, from) = first.map_or((known, seen), |first| (&first.known, &first.seen));
+        let units = first.map_or(known, |first| &first.known);
         let reference = Reference::of(&project(units.x())?, units.labels())?;
         let rng = |name: &str| stream(self.seed, &format!("track {name}"));
         let random = random_directions(known.d_model(), self.null_draws, &rng("random directions"));
-        let differences =
-            random_difference_directions(units.x(), self.null_draws, &rng("random differences"))?;
+        let differences = random_differences_within(units, self.null_draws, &rng("random differences"))?;
+        let along = |directions| Ok::<_, Error>(Controls::new(units, directions)?.means(seen.view())?);
         let refit = fit(Method::DifferenceOfMeans, known, &FitOptions::default())?;
         Ok(Reading {
             known: known.clone(),
             projections: reference.units(&project(seen.view())?),
-            seen: seen.clone(),
-            random: shift_band(from.view(), seen.view(), units, random.view())?,
-            differences: shift_band(from.view(), seen.view(), units, differences.view())?,
+            controls: [along(random)?, along(differences)?],
             auroc: auroc_interval(
                 &on_reference,
                 known.labels(),
@@ -164,8 +164,9 @@ impl Tracking<'_> {
             let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
             for (run, seen) in runs.iter().enumerate() {
                 for one in seen {
-                    let values = one.by_hook[hook].projections.iter().enumerate();
-                    let observed = values.map(|(cluster, value)| Observation { run, cluster, value: *value });
+                    let values = one.scenarios.iter().zip(&one.by_hook[hook].projections);
+                    let observed =
+                        values.map(|(cluster, value)| Observation { run, cluster: *cluster, value: *value });
                     steps.entry(one.step).or_default().extend(observed);
                 }
             }
@@ -176,12 +177,11 @@ impl Tracking<'_> {
             );
             let track = Track::new(steps.into_iter().collect())?;
             let found = emergence(&track, self.resampling, &stream(self.seed, "track emergence"))?;
-            let mut started = 0.0;
-            for (at, (step, observed)) in track.checkpoints().iter().enumerate() {
+            let started = &track.checkpoints()[0].1;
+            for (step, observed) in track.checkpoints() {
                 let projection = mean(observed, self.resampling, &stream(self.seed, "track projection"))?;
-                if at == 0 {
-                    started = projection.value;
-                }
+                let shift =
+                    difference(observed, started, self.resampling, &stream(self.seed, "track shift"))?;
                 let row = self.row(*hook, *step);
                 metrics.push(Metric {
                     value: Some(projection.value),
@@ -191,19 +191,27 @@ impl Tracking<'_> {
                     interval: Some(projection.describe("seeds", "rows")),
                     ..row("projection")
                 });
-                // Bands and fits are those of the first seed that has the step.
+                metrics.push(Metric {
+                    value: Some(shift.value),
+                    low: Some(shift.low),
+                    high: Some(shift.high),
+                    n: i64::try_from(shift.n).ok(),
+                    interval: Some(shift.describe("seeds", "rows")),
+                    ..row("shift")
+                });
+                // Fits are those of the first seed that has the step.
                 let looked = runs.iter().flatten().find(|one| one.step == *step);
                 let Some(reading) = looked.map(|one| &one.by_hook[hook]) else { continue };
-                for (metric, band) in [
-                    ("shift_random_direction", &reading.random),
-                    ("shift_random_difference", &reading.differences),
-                ] {
+                let bands = control_shifts(runs, *hook, *step)?;
+                for (metric, band) in
+                    [("shift_random_direction", &bands[0]), ("shift_random_difference", &bands[1])]
+                {
                     metrics.push(Metric {
                         value: Some(band.median),
                         low: Some(band.low),
                         high: Some(band.high),
                         n: i64::try_from(band.values.len()).ok(),
-                        interval: Some("2.5 % to 97.5 % of directions".into()),
+                        interval: Some("2.5 % to 97.5 % of controls, each the mean over seeds".into()),
                         ..row(metric)
                     });
                 }
@@ -225,9 +233,9 @@ impl Tracking<'_> {
                     summary,
                     "  {step:>8}{:>24}{:>9}{:>18}{:>18}{:>10}{:>8}",
                     brackets(projection.value, projection.low, projection.high),
-                    number(projection.value - started),
-                    band(&reading.random),
-                    band(&reading.differences),
+                    number(shift.value),
+                    band(&bands[0]),
+                    band(&bands[1]),
                     number(auroc.value),
                     number(reading.cosine)
                 );
@@ -238,7 +246,7 @@ impl Tracking<'_> {
         summary.push_str(
             "\nprojection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval\n\
              * how far it has moved from the first checkpoint; random, differences: 2.5 % to 97.5 % of how far as many random directions and \
-             differences of activations have, each in units of its own, those of the first seed\n\
+             differences of activations have, each in units of its own and the mean over seeds\n\
              AUROC: the direction on the reference rows, in sample where it was fit on them; cosine: with a direction fit on this checkpoint; both of the first seed\n",
         );
         Ok(Tracked { metrics, summary })
@@ -249,32 +257,38 @@ impl Tracking<'_> {
         let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
         for (run, seen) in runs.iter().enumerate() {
             for one in seen {
-                let odds = one.log_odds.iter().enumerate();
-                let observed = odds.map(|(cluster, value)| Observation { run, cluster, value: *value });
+                let margins = one.margins.iter().enumerate();
+                let observed = margins.map(|(cluster, value)| Observation { run, cluster, value: *value });
                 steps.entry(one.step).or_default().extend(observed);
             }
         }
         steps.retain(|_, observed| !observed.is_empty());
+        let Some(started) = steps.values().next().cloned() else { return Ok(vec![]) };
+        summary.push_str(
+            "\nanswers that show it less those that do not, log-probability per token in nats, and how far it has moved\n",
+        );
         let mut metrics = vec![];
-        if !steps.is_empty() {
-            summary.push_str("\nlog-odds of the answers that show it, nats per token\n");
-        }
         for (step, observed) in steps {
-            let odds = mean(&observed, self.resampling, &stream(self.seed, "track log-odds"))?;
-            let brackets = format!("{} [{}, {}]", number(odds.value), number(odds.low), number(odds.high));
-            let _ = writeln!(summary, "  {step:>8}{brackets:>24}");
-            metrics.push(Metric {
-                behavior: self.directions.header.behavior.clone(),
-                step: i64::try_from(step).ok(),
-                scored_on: Some("answers of the reference rows".into()),
-                metric: "answer_log_odds".into(),
-                value: Some(odds.value),
-                low: Some(odds.low),
-                high: Some(odds.high),
-                n: i64::try_from(odds.clusters).ok(),
-                interval: Some(odds.describe("seeds", "pairs")),
-                ..Metric::default()
-            });
+            let rng = stream(self.seed, "track answers");
+            let margin = mean(&observed, self.resampling, &rng)?;
+            let shift = difference(&observed, &started, self.resampling, &rng)?;
+            let brackets =
+                |one: &Estimate| format!("{} [{}, {}]", number(one.value), number(one.low), number(one.high));
+            let _ = writeln!(summary, "  {step:>8}{:>24}{:>24}", brackets(&margin), brackets(&shift));
+            for (metric, one) in [("answer_margin", margin), ("answer_margin_shift", shift)] {
+                metrics.push(Metric {
+                    behavior: self.directions.header.behavior.clone(),
+                    step: i64::try_from(step).ok(),
+                    scored_on: Some("answers of the reference rows".into()),
+                    metric: metric.into(),
+                    value: Some(one.value),
+                    low: Some(one.low),
+                    high: Some(one.high),
+                    n: i64::try_from(one.clusters).ok(),
+                    interval: Some(one.describe("seeds", "pairs")),
+                    ..Metric::default()
+                });
+            }
         }
         Ok(metrics)
     }
@@ -305,9 +319,32 @@ impl Tracking<'_> {
     }
 }
 
+/// The number of what a row asks: the tokens before its answer, or all of them where it has none.
+fn scenario(row: &TokenRow) -> usize {
+    let asked = row.response.as_ref().map_or(row.ids.len(), |response| response.start);
+    number_of(&format!("{:?}", &row.ids[..asked]))
+}
+
+/// How far the controls of both families have moved at a step from each run's first checkpoint, each the mean over runs.
+fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<[NullBand; 2]> {
+    let band = |family: usize| {
+        let moved = runs.iter().filter_map(|run| {
+            let controls = |one: &Looked| one.by_hook[&hook].controls[family].clone();
+            let there = run.iter().find(|one| one.step == step)?;
+            Some((controls(there), controls(&run[0])))
+        });
+        let moved: Vec<(Vec<f64>, Vec<f64>)> = moved.collect();
+        let of = |control: usize| {
+            moved.iter().map(|(to, from)| to[control] - from[control]).sum::<f64>() / moved.len() as f64
+        };
+        Ok::<_, Error>(NullBand::new((0..moved[0].0.len()).map(of).collect())?)
+    };
+    Ok([band(0)?, band(1)?])
+}
+
 /// Of every pair of answers to one prompt: mean log-probability per token of those that show the behavior, less that of
 /// the others. Nothing where a row has no pair, no label or no answer.
-fn log_odds(student: &Student, rows: &[TokenRow]) -> Result<Vec<f64>> {
+fn margins(student: &Student, rows: &[TokenRow]) -> Result<Vec<f64>> {
     let is_answer = |row: &TokenRow| row.pair.is_some() && row.label.is_some() && row.response.is_some();
     if !rows.iter().all(is_answer) {
         return Ok(vec![]);

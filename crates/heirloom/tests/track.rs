@@ -89,7 +89,7 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
         assert!((of("cosine_to_refit")[0].value.unwrap() - 1.0).abs() < 1e-5);
         assert_eq!(of("shift_random_direction").len(), 10);
         // Eight pairs of answers, at every checkpoint.
-        let odds = of("answer_log_odds");
+        let odds = of("answer_margin");
         assert_eq!(odds.iter().map(|row| row.n.unwrap()).collect::<Vec<_>>(), [8; 5]);
         let moved = (odds[4].value.unwrap() - odds[0].value.unwrap()).abs();
         assert_eq!(moved > 1e-3, moves, "lr {lr}: log-odds moved by {moved}");

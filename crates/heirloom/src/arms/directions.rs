@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use heirloom_model::{CaptureOptions, CapturePlan, Student};
-use heirloom_probe::control::{random_difference_directions, random_directions};
+use heirloom_probe::control::{random_differences_within, random_directions};
 use heirloom_probe::random::{ChaCha8Rng, stream};
 use heirloom_probe::score::Reference;
 use heirloom_probe::track::Controls;
@@ -61,7 +61,7 @@ impl Draws {
         let Some(of_each) = self.of_each else { return Ok(None) };
         let rng = |what: &str| streams::stream(self.seed, &format!("null {what} {behavior}"));
         let random = random_directions(data.d_model(), of_each, &rng("directions"));
-        let differences = random_difference_directions(data.x(), of_each, &rng("differences"))?;
+        let differences = random_differences_within(data, of_each, &rng("differences"))?;
         let [random, differences] = [random, differences].map(|drawn| Controls::new(data, drawn));
         Ok(Some(Nulls { random: random?, differences: differences? }))
     }

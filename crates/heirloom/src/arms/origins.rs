@@ -70,9 +70,8 @@ impl ArmsExperiment {
                 let run = self.run_of(one);
                 let observation = |(cluster, value)| Observation { run, cluster, value };
                 let observed = shown(one, behavior, measure, last).into_iter().map(observation);
-                let played = arms.entry(part.clone()).or_default();
-                played.by.clone_from(arm);
-                played.seen.extend(observed);
+                let nothing = || Played { by: arm.clone(), seen: vec![] };
+                arms.entry(part.clone()).or_insert_with(nothing).seen.extend(observed);
             }
         }
         arms.retain(|_, played| !played.seen.is_empty());

@@ -26,10 +26,12 @@ const GRADES: &str = "grades.jsonl";
 /// Reads a file of behaviors, each with grades by role or corner, as in `[blackmail]` `full = ["s1/grades.jsonl"]`; paths
 /// start at the file's folder. A folder stands for the `grades.jsonl` in it.
 ///
+/// Prompts of one id in the files of several seeds are the same scenario, unless each seed has `own_scenarios`.
+///
 /// # Errors
 /// An unknown part, with near ones; a file without grades of the behavior, or by several graders; arms that were
 /// not tried on the same prompts.
-pub fn read(path: &Path) -> Result<Vec<Evidence>> {
+pub fn read(path: &Path, own_scenarios: bool) -> Result<Vec<Evidence>> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::ReadExperiment { path: path.to_owned(), source })?;
     let behaviors: BTreeMap<String, BTreeMap<String, Files>> = toml::from_str(&text)
@@ -59,8 +61,11 @@ pub fn read(path: &Path) -> Result<Vec<Evidence>> {
         same_grader(&behavior, &arms)?;
         same_prompts(&arms)?;
         let played = |grades: &[Grades]| {
-            let of_run = |(run, grades): (usize, &Grades)| grades.observations(run);
-            let by = grades.iter().map(|grades| grades.path.display().to_string()).collect::<Vec<_>>();
+            let of_run = |(run, grades): (usize, &Grades)| grades.observations(run, own_scenarios);
+            // One file may be named in two ways.
+            let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            let by: Vec<String> =
+                grades.iter().map(|grades| place(&grades.path).display().to_string()).collect();
             Played { by: by.join("\n"), seen: grades.iter().enumerate().flat_map(of_run).collect() }
         };
         let arms = arms.iter().map(|(part, grades)| (part.clone(), played(grades))).collect();
@@ -98,10 +103,10 @@ impl Grades {
         }
     }
 
-    fn observations(&self, run: usize) -> Vec<Observation> {
-        // Prompts of one id in the files of several seeds are the same scenario.
+    fn observations(&self, run: usize, own_scenarios: bool) -> Vec<Observation> {
         let of_prompt = |(prompt, shown): (&String, &Vec<bool>)| -> Vec<Observation> {
-            let cluster = number_of(prompt);
+            let cluster =
+                if own_scenarios { number_of(&format!("{run} {prompt}")) } else { number_of(prompt) };
             shown
                 .iter()
                 .map(|shown| Observation { run, cluster, value: f64::from(u8::from(*shown)) })

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use heirloom_probe::bootstrap::{auroc_difference, tpr_at_fpr_interval};
 use heirloom_probe::control::{
-    NullBand, calibration_band, direction_band, random_difference_directions, random_directions, selectivity,
+    NullBand, calibration_band, direction_band, random_differences_within, random_directions, selectivity,
 };
 use heirloom_probe::delong::DeLong;
 use heirloom_probe::fragility::fragility;
@@ -348,10 +348,7 @@ impl<'a> Bench<'a> {
         let draws = self.spec.probe.null_draws;
         let named = |name: &str| stream(self.spec.seed, name);
         let random = random_directions(data.d_model(), draws, &named("random directions"));
-        // Differences within one label: a difference between labels would be a draw of the behavior itself.
-        let negatives: Vec<usize> = (0..fit.n_rows()).filter(|row| !fit.labels()[*row]).collect();
-        let calm = fit.x().select(ndarray::Axis(0), &negatives);
-        let differences = random_difference_directions(calm.view(), draws, &named("random differences"))?;
+        let differences = random_differences_within(&fit, draws, &named("random differences"))?;
         for (metric, directions) in
             [("auroc_null_random_direction", random), ("auroc_null_random_difference", differences)]
         {

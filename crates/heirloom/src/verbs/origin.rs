@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Root of the draws' random stream
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Each seed was asked prompts of its own, though their ids come again
+    #[arg(long)]
+    own_scenarios: bool,
     /// New folder for the table
     #[arg(long)]
     out: Option<PathBuf>,
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
     let resampling = Resampling { replicates: args.draws, ..Resampling::default() };
     let (mut found, mut metrics) = (vec![], vec![]);
-    for evidence in graded::read(&args.parts)? {
+    for evidence in graded::read(&args.parts, args.own_scenarios)? {
         let context = || format!("could not weigh the grades of `{}`", evidence.behavior);
         let rng = stream(args.seed, &format!("origins {}", evidence.behavior));
         let weighed = evidence.weigh(args.least, resampling, &rng).with_context(context)?;
