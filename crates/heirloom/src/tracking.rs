@@ -159,7 +159,6 @@ impl Tracking<'_> {
         let (mut metrics, mut summary) = (vec![], String::new());
         let header = &self.directions.header;
         let _ = writeln!(summary, "{}: {}", header.behavior, header.towards);
-        metrics.extend(self.answers(runs, &mut summary)?);
         for hook in self.directions.by_hook.keys() {
             let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
             for (run, seen) in runs.iter().enumerate() {
@@ -243,6 +242,7 @@ impl Tracking<'_> {
             metrics.extend(self.emerged(*hook, &found));
             let _ = writeln!(summary, "  against the first checkpoint: {}", moved(&found));
         }
+        metrics.extend(self.answers(runs, &mut summary)?);
         summary.push_str(
             "\nprojection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval\n\
              * how far it has moved from the first checkpoint; random, differences: 2.5 % to 97.5 % of how far as many random directions and \

@@ -29,7 +29,7 @@ use anyhow::Context as _;
 use heirloom::prelude::*;
 use heirloom::series::HUB;
 use heirloom_model::Clock;
-use heirloom_record::{Message, Prompt, Rollouts};
+use heirloom_record::{Message, Prompt, Rollout, Rollouts};
 use heirloom_rollout::Behavior;
 
 use crate::terminal::print;
@@ -99,13 +99,16 @@ impl AdapterArgs {
     }
 }
 
-/// Rows of `--data`: of a file, or the contrast pairs of a behavior's folder.
+/// Rows of `--data`: of a file, a folder's rollouts, or the contrast pairs of a behavior's folder.
 fn read_data(path: &Path) -> anyhow::Result<Vec<DataRow>> {
     must_exist(
         path,
         "data",
-        "data is a JSONL file with `messages`, `text` or `input_ids` in every row, or a behavior's folder",
+        "data is a JSONL file with `messages`, `text` or `input_ids` in every row, a folder of rollouts, or a behavior's folder",
     )?;
+    if path.join("rollouts.jsonl").is_file() {
+        return Ok(read_rollouts(path)?.rows.iter().map(Rollout::row).collect());
+    }
     if path.is_dir() {
         let behavior = Behavior::load(path);
         let behavior =

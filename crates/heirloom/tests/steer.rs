@@ -103,7 +103,9 @@ fn doses_checks_and_a_figure_are_written_and_the_run_is_left_as_it_is() {
     let checks = Table::<CausalCheck>::read(&out.join("checks")).unwrap().0;
     // Three edits along two directions, each seen on two behaviors.
     assert_eq!(checks.len(), 3 * 2 * 2);
-    assert!(checks.iter().all(|check| check.n == 8 && check.controls == 3 && check.comparisons >= 1));
+    // Four scenarios of each of two seeds; those that ask the same are one.
+    assert!(checks.iter().all(|check| (4..=8).contains(&check.n)), "{checks:?}");
+    assert!(checks.iter().all(|check| check.controls == 3 && check.comparisons >= 1));
     // A model that has learned nothing says nothing well formed, so nothing can be said of it.
     assert!(checks.iter().all(|check| check.verdict == "undecided"), "{checks:?}");
     let doses = Table::<Dose>::read(&out.join("doses")).unwrap().0;

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Date that chat templates see; recorded with what is written
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-15")]
     clock: Clock,
-    /// Rows as JSONL: `messages`, `text` or `input_ids`, with optional id, group, pair and label; or a behavior's folder, for its contrast pairs
+    /// Rows as JSONL: `messages`, `text` or `input_ids`, with optional id, group, pair and label; or a folder of rollouts; or a behavior's, for its contrast pairs
     #[arg(long)]
     data: PathBuf,
     /// Glob of hook points, as in `blocks.*.hook_resid_post`; may be repeated
