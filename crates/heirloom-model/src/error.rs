@@ -616,6 +616,12 @@ pub enum RowError {
         /// Tokens of the row.
         n_tokens: usize,
     },
+    /// The answer is one token that nothing stands before.
+    #[error("no token of its response has one before it, so none is scored")]
+    NothingScored,
+    /// Logits are NaN or infinite.
+    #[error("its logits are not finite")]
+    NotFinite,
     /// No token of the row carries loss.
     #[error("no token of it carries loss")]
     NothingToLearn,

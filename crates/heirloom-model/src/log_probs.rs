@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use heirloom_record::Readout;
 
-use crate::{Result, Student, TokenRow};
+use crate::{Error, Result, RowError, Student, TokenRow};
 
 /// Tokens of one forward pass: logits are held for all of them.
 const MAX_TOKENS: usize = 1024;
@@ -17,10 +17,13 @@ impl Student {
     /// Cost: a forward pass with the head; logits of about a thousand tokens are held at a time.
     ///
     /// # Errors
-    /// Names the row without an answer.
+    /// Names the row without an answer, the one whose answer is its only token, and the one whose logits are not finite.
     pub fn answer_log_probs(&self, rows: &[TokenRow]) -> Result<Vec<f64>> {
         let spans = rows.iter().map(|row| row.read(&Readout::ResponseMean));
         let spans: Vec<Range<usize>> = spans.collect::<Result<_>>()?;
+        if let Some((row, _)) = rows.iter().zip(&spans).find(|(_, span)| span.end <= span.start.max(1)) {
+            return Err(Error::row(&row.id)(RowError::NothingScored));
+        }
         let mut means = Vec::with_capacity(rows.len());
         for batch in batches(rows) {
             let caches = self.run_with_hooks(&rows[batch.clone()], &[], &[], true)?;
@@ -33,7 +36,11 @@ impl Student {
                     f64::from(logits[row.ids[at] as usize] - largest) - sum.ln()
                 };
                 let scored = span.start.max(1)..span.end;
-                means.push(scored.clone().map(log_prob).sum::<f64>() / scored.len() as f64);
+                let mean = scored.clone().map(log_prob).sum::<f64>() / scored.len() as f64;
+                if !mean.is_finite() {
+                    return Err(Error::row(&row.id)(RowError::NotFinite));
+                }
+                means.push(mean);
             }
         }
         Ok(means)

@@ -47,9 +47,10 @@ pub struct PeftAdapter {
 }
 
 impl PeftAdapter {
-    /// Whether `folder` looks like one: `adapter_config.json` and no model beside it.
+    /// Whether `folder` looks like one: `adapter_config.json` and no model's weights beside it. The configuration of
+    /// its base may be there.
     pub fn is_at(folder: &Path) -> bool {
-        folder.join(CONFIG).is_file() && !folder.join("config.json").is_file()
+        folder.join(CONFIG).is_file() && !crate::weights::are_in(folder)
     }
 
     /// Reads `adapter_config.json` and `adapter_model.safetensors` for a model of these sizes.

@@ -32,6 +32,9 @@ const COMPUTED: [&str; 7] = [
     ".attention.masked_bias",
 ];
 
+/// Names the files of a model that has several.
+const INDEX: &str = "model.safetensors.index.json";
+
 /// Files of a folder that decide its words and sizes: hashed in this order, before the weights.
 pub(crate) const HASHED: [&str; 4] =
     ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
@@ -328,7 +331,7 @@ fn read(path: &Path, name: &str, entry: &Entry, values: &mut Vec<f32>) -> Result
 
 /// All safetensors files of a folder, in the order of their names.
 fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
-    let index = folder.join("model.safetensors.index.json");
+    let index = folder.join(INDEX);
     if index.is_file() {
         let bytes = std::fs::read(&index).map_err(Error::io(&index))?;
         let value: serde_json::Value =
@@ -346,7 +349,7 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
             None => Err(Error::Damaged { path: index, problem: "its `weight_map` names no files".into() }),
         };
     }
-    let single = folder.join("model.safetensors");
+    let single = folder.join(crate::save::WEIGHTS);
     if single.is_file() {
         return Ok(vec![single]);
     }
@@ -354,6 +357,12 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
         path: folder.to_owned(),
         expected: "`model.safetensors` or `model.safetensors.index.json` beside `config.json`",
     })
+}
+
+/// Whether a model's weights are in a folder, in any of the files that are read.
+pub(crate) fn are_in(folder: &Path) -> bool {
+    [INDEX, crate::save::WEIGHTS].iter().any(|name| folder.join(name).is_file())
+        || list(folder, "gguf").is_ok_and(|found| !found.is_empty())
 }
 
 fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {

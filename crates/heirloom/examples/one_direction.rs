@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = CapturePlan::new(source.config(), &[hook.to_string()], Readout::ResponseMean)?;
     let student = source.load(&LoadOptions::new("2026-01-15".parse()?))?;
     let rows = behavior.pair_rows();
-    let store = capture(&student, &rows, &plan, 4096, &mut Silent, &behavior.name)?;
+    let store = capture(&student, &rows, &plan, (4096, true), &mut Silent, &behavior.name)?;
 
     // Families of prompts never straddle the split: the first half is fit on, the second is scored.
     let families = groups(&store);

@@ -123,17 +123,17 @@ pub fn directions<'a>(
     Directions { header, by_hook: probes.into_iter().map(|(hook, probe)| (hook, direction(probe))).collect() }
 }
 
-/// Captures data rows in one call; what `heirloom capture` does once its flags are read. Batches shrink where the
-/// device has no memory for them.
+/// Captures data rows in one call; what `heirloom capture` does once its flags are read. Batches of so many tokens may
+/// shrink where the device has no memory for them, or not: those that are compared may not.
 pub fn capture(
     student: &Student,
     rows: &[heirloom_record::DataRow],
     plan: &CapturePlan,
-    max_tokens: usize,
+    (max_tokens, may_shrink): (usize, bool),
     progress: &mut dyn crate::Progress,
     about: &str,
 ) -> Result<Activations> {
-    capture_rows(student, &student.prepare(rows)?, plan, (max_tokens, true), progress, about)
+    capture_rows(student, &student.prepare(rows)?, plan, (max_tokens, may_shrink), progress, about)
 }
 
 /// [`capture`] of rows that are tokenized, in batches of so many tokens, which may shrink or not.

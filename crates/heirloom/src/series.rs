@@ -36,7 +36,8 @@ struct Entry {
 /// The checkpoints of `place`: a folder or a glob of `checkpoint-N`, a TOML list, or revisions of a repository as
 /// in `hf:org/name@step1000,step2000`.
 ///
-/// Folders of adapters are put on `base`. `fetch` says where a name that begins with [`HUB`] lies on this machine.
+/// Folders and revisions of adapters are put on `base`. `fetch` says where a name that begins with [`HUB`] lies on this
+/// machine; it is asked once all steps are known to be right.
 ///
 /// # Errors
 /// Those of [`heirloom_model::series`]; the list is not one, or has an entry without a model; a revision says no step.
@@ -48,25 +49,34 @@ pub fn find<E: From<Error>>(
 ) -> Result<Vec<CheckpointAt>, E> {
     let path = Path::new(place);
     let list = if let Some(revisions) = place.strip_prefix(HUB) {
-        revisions_of(revisions, fetch)?
+        revisions_of(revisions)?
     } else if path.extension().is_some_and(|extension| extension == "toml") {
-        listed(path, base, fetch)?
+        listed(path, base)?
     } else {
         let at = if path.is_dir() { Series::Folder(path.into()) } else { Series::Glob(place.into()) };
         let found = series(&at, gaps).map_err(Error::from)?;
         return Ok(checkpoints(found, base).map_err(Error::from)?);
     };
-    Ok(in_order(place, list, gaps).map_err(Error::from)?)
+    let mut at = |path: PathBuf| match path.to_str() {
+        Some(name) if name.starts_with(HUB) => fetch(name),
+        _ => Ok(path),
+    };
+    let mut found = Vec::new();
+    for CheckpointAt { step, model, adapter } in in_order(place, list, gaps).map_err(Error::from)? {
+        let model = at(model)?;
+        match adapter {
+            Some(adapter) => found.push(CheckpointAt { step, model, adapter: Some(at(adapter)?) }),
+            None => found.extend(checkpoints(vec![(step, model)], base).map_err(Error::from)?),
+        }
+    }
+    Ok(found)
 }
 
-/// `org/name@step1000,step2000`
-fn revisions_of<E: From<Error>>(
-    place: &str,
-    fetch: &mut dyn FnMut(&str) -> Result<PathBuf, E>,
-) -> Result<Vec<CheckpointAt>, E> {
+/// `org/name@step1000,step2000`; nothing is fetched.
+fn revisions_of(place: &str) -> Result<Vec<CheckpointAt>> {
     let Some((name, revisions)) = place.split_once('@') else {
         let expected = "revisions, as in `hf:org/name@step1000,step2000`".into();
-        return Err(Error::Setting { key: "checkpoints", expected, found: format!("{HUB}{place}") }.into());
+        return Err(Error::Setting { key: "checkpoints", expected, found: format!("{HUB}{place}") });
     };
     let step = |revision: &str| {
         let found = step_in(revision).ok_or_else(|| Error::Setting {
@@ -74,33 +84,29 @@ fn revisions_of<E: From<Error>>(
             expected: "revisions whose names say a step, as `step1000` does".into(),
             found: revision.into(),
         });
-        found.map(|step| (step, format!("{HUB}{name}@{revision}")))
+        let model = format!("{HUB}{name}@{revision}").into();
+        found.map(|step| CheckpointAt { step, model, adapter: None })
     };
-    let named = revisions.split(',').map(|revision| step(revision.trim())).collect::<Result<Vec<_>>>()?;
-    let one = |(step, name): (usize, String)| Ok(CheckpointAt { step, model: fetch(&name)?, adapter: None });
-    named.into_iter().map(one).collect()
+    revisions.split(',').map(|revision| step(revision.trim())).collect()
 }
 
-fn listed<E: From<Error>>(
-    file: &Path,
-    base: Option<&Path>,
-    fetch: &mut dyn FnMut(&str) -> Result<PathBuf, E>,
-) -> Result<Vec<CheckpointAt>, E> {
+/// The entries of a list as it names them; nothing is fetched.
+fn listed(file: &Path, base: Option<&Path>) -> Result<Vec<CheckpointAt>> {
     let text =
         std::fs::read_to_string(file).map_err(|source| Error::ReadArtifact { path: file.into(), source })?;
     let list: List = toml::from_str(&text)
         .map_err(|source| Error::SeriesFile { path: file.into(), source: Box::new(source) })?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    let mut at = |name: &str| if name.starts_with(HUB) { fetch(name) } else { Ok(folder.join(name)) };
+    let at = |name: &str| if name.starts_with(HUB) { name.into() } else { folder.join(name) };
     let mut found = Vec::new();
     for entry in &list.checkpoints {
         let model = match entry.model.as_ref().or(list.model.as_ref()) {
-            Some(model) => at(model)?,
+            Some(model) => at(model),
             None => base
                 .map(Path::to_owned)
                 .ok_or_else(|| Error::NoModelAtStep { path: file.into(), step: entry.step })?,
         };
-        let adapter = entry.adapter.as_deref().map(&mut at).transpose()?;
+        let adapter = entry.adapter.as_deref().map(at);
         found.push(CheckpointAt { step: entry.step, model, adapter });
     }
     Ok(found)
@@ -186,6 +192,43 @@ mod tests {
             let error = found(place, None).unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn nothing_is_fetched_for_a_series_that_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let list = scratch.path().join("series.toml");
+        let text = "[[checkpoint]]\nstep = 1\nmodel = \"hf:org/a@main\"\n";
+        heirloom_record::write_file(&list, text.repeat(2).as_bytes()).unwrap();
+        for (place, text) in [
+            ("hf:org/name@step1,step1", "`hf:org/name@step1` and `hf:org/name@step1`"),
+            ("hf:org/name@step1,step2,step4,step5,step6", "lacks 3"),
+            ("hf:org/name@step1,main", "found main"),
+            (list.to_str().unwrap(), "step 1 is there twice"),
+        ] {
+            let mut asked = vec![];
+            let mut fetch = |name: &str| {
+                asked.push(name.to_owned());
+                Ok::<_, Error>(name.into())
+            };
+            let error = find(place, None, false, &mut fetch).unwrap_err().to_string();
+            assert!(error.contains(text) && asked.is_empty(), "{error} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn revisions_that_are_adapters_are_put_on_the_base() {
+        let scratch = tempfile::tempdir().unwrap();
+        for file in ["step1/adapter_config.json", "step1/config.json", "step2/config.json"] {
+            heirloom_record::write_file(&scratch.path().join(file), b"{}").unwrap();
+        }
+        let mut fetch = |name: &str| Ok::<_, Error>(scratch.path().join(name.rsplit('@').next().unwrap()));
+        let mut at = |base| find("hf:org/name@step2,step1", base, false, &mut fetch);
+        let own = |step: &str| scratch.path().join(step);
+        let on_base = CheckpointAt { step: 1, model: "base".into(), adapter: Some(own("step1")) };
+        let whole = CheckpointAt { step: 2, model: own("step2"), adapter: None };
+        assert_eq!(at(Some(Path::new("base"))).unwrap(), [on_base, whole]);
+        assert!(at(None).unwrap_err().to_string().contains("step1` is an adapter"));
     }
 
     #[test]

@@ -129,7 +129,11 @@ fn sparse(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<Vec<bool>> 
 
 /// The window, and which blocks have it.
 fn blocks(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<(Option<usize>, Vec<BlockKind>)> {
-    let window = keys.optional_size("sliding_window")?;
+    let mut window = keys.optional_size("sliding_window")?;
+    let with_default = [Family::Mistral, Family::Olmo3, Family::Gemma2, Family::Gemma3].contains(&family);
+    if with_default && !keys.0.contains_key("sliding_window") {
+        window = Some(4096);
+    }
     let rotary = rotary(keys, family, n_layers)?;
     let (window, windowed) = match family {
         Family::Mistral | Family::Phi3 => (window, keys.windowed(n_layers, |_| window.is_some())?),
@@ -153,7 +157,6 @@ fn blocks(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<(Option<usi
                 Family::Gemma2 => 2,
                 _ => keys.optional_size("sliding_window_pattern")?.unwrap_or(6),
             };
-            let window = if keys.0.contains_key("sliding_window") { window } else { Some(4096) };
             (window, keys.windowed(n_layers, |layer| !(layer + 1).is_multiple_of(every))?)
         }
         Family::Qwen35 => (None, vec![false; n_layers]),

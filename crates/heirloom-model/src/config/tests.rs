@@ -68,7 +68,11 @@ fn mistral_has_a_window_and_llama_has_none() {
     let window = ("sliding_window", json!(8));
     check(std::slice::from_ref(&window), Ok(|c: &Config| assert_eq!(c.sliding_window, None)));
     let mistral = ("model_type", json!("mistral"));
-    check(&[mistral, window], Ok(|c: &Config| assert_eq!(c.sliding_window, Some(8))));
+    check(&[mistral.clone(), window], Ok(|c: &Config| assert_eq!(c.sliding_window, Some(8))));
+    // transformers' own where the key is absent; null means none.
+    check(std::slice::from_ref(&mistral), Ok(|c: &Config| assert_eq!(c.sliding_window, Some(4096))));
+    let none = ("sliding_window", Value::Null);
+    check(&[mistral, none], Ok(|c: &Config| assert_eq!(c.sliding_window, None)));
     check(&[("head_dim", json!(16))], Ok(|c: &Config| assert_eq!(c.d_head, 16)));
     check(&[], Ok(|c: &Config| assert_eq!(c.eos, [1, 2])));
 }

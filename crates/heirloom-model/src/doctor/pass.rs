@@ -113,16 +113,20 @@ fn batch(student: &Student, rows: &[TokenRow], bounds: Bounds) -> Result<Finding
 
 /// Rows padded to the longest give what they give alone. Attention is padded where patterns are watched.
 fn padding(student: &Student, rows: &[TokenRow], bounds: Bounds) -> Result<Finding> {
-    let pattern = HookPoint::Block { layer: 0, site: Site::Pattern };
-    let watched: Vec<HookPoint> =
-        (0..student.config().n_layers).map(|layer| HookPoint::Block { layer, site: Site::Pattern }).collect();
+    let watched: Vec<HookPoint> = (0..student.config().n_layers)
+        .map(|layer| HookPoint::Block { layer, site: Site::Pattern })
+        .filter(|point| student.config().has(*point))
+        .collect();
+    let Some(pattern) = watched.first() else {
+        return Ok(Finding::said(PADDING, Verdict::Skipped, "no block has attention patterns".into(), ""));
+    };
     let mut worst = 0.0;
     let mut unseen = 0;
     for (row, cache) in rows.iter().zip(student.run_with_hooks(rows, &watched, &[], true)?) {
         let alone = &student.model().all_logits(&[row])?[0];
         let padded = cache.logits.unwrap_or_else(|| Array2::zeros((0, 0)));
         worst = larger(worst, relative2(alone.view(), padded.view()));
-        unseen += usize::from(cache.activations[&pattern].shape()[1] != row.ids.len());
+        unseen += usize::from(cache.activations[pattern].shape()[1] != row.ids.len());
     }
     let lengths = || rows.iter().map(|row| row.ids.len());
     let (short, long) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));

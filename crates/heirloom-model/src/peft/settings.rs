@@ -9,12 +9,14 @@ use crate::layout::Slot;
 use crate::lora::{Lora, projections};
 use crate::{Error, Result};
 
-/// Settings that would change numbers, each with the values that mean "not used".
-const NEUTRAL: [(&str, &[&str]); 13] = [
+/// Settings that would change numbers, each with the values that change none.
+const NEUTRAL: [(&str, &[&str]); 14] = [
     ("alora_invocation_tokens", &["null"]),
     ("arrow_config", &["null"]),
     ("bias", &["null", "\"none\""]),
     ("ensure_weight_tying", &["null", "false"]),
+    // All others take something off the base's weights when PEFT loads them.
+    ("init_lora_weights", &["null", "true", "false", "\"gaussian\"", "\"eva\"", "\"orthogonal\""]),
     ("kasa_config", &["null"]),
     ("layer_replication", &["null"]),
     ("lora_bias", &["null", "false"]),

@@ -223,6 +223,34 @@ fn adapters_that_do_not_fit() {
     assert!(error.contains("tensors the model does not use: `base_model.model.model.layers.1."), "{error}");
 }
 
+#[test]
+fn adapters_that_change_the_base_when_they_are_loaded() {
+    for kind in ["pissa", "pissa_niter_16", "olora", "corda", "lora_ga", "loftq", "a later one"] {
+        let text = format!("`init_lora_weights` = \"{kind}\", which heirloom does not compute");
+        refuse("llama-gqa", changed("init_lora_weights", kind.into()).path(), &text);
+    }
+    // Twin: what fills the factors alone.
+    for kind in serde_json::json!([null, true, false, "gaussian", "eva", "orthogonal"]).as_array().unwrap() {
+        let mut student = student("llama-gqa");
+        student.load_adapter(changed("init_lora_weights", kind.clone()).path(), false).unwrap();
+        gives_pefts_logits(PEFT, &student);
+    }
+}
+
+#[test]
+fn an_adapter_is_where_its_settings_are_and_no_models_weights() {
+    let folder = crate::support::copy(PEFT);
+    assert!(PeftAdapter::is_at(folder.path()));
+    std::fs::copy(fixture("llama-gqa").join("config.json"), folder.path().join("config.json")).unwrap();
+    assert!(PeftAdapter::is_at(folder.path()), "its base's configuration is no model");
+    for weights in ["model.safetensors", "model.safetensors.index.json", "tiny.gguf"] {
+        std::fs::write(folder.path().join(weights), "").unwrap();
+        assert!(!PeftAdapter::is_at(folder.path()), "{weights}");
+        std::fs::remove_file(folder.path().join(weights)).unwrap();
+    }
+    assert!(!PeftAdapter::is_at(&fixture("llama-gqa")));
+}
+
 fn lora(targets: &[&str]) -> TrainOptions {
     let targets = targets.iter().map(|target| (*target).to_owned()).collect();
     TrainOptions {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use heirloom_model::doctor::{Finding, Verdict, examine, rows};
-use heirloom_model::{Dtype, LoadOptions, Student};
+use heirloom_model::{Config, Dtype, Init, LoadOptions, Special, Student, TokenRow, Words};
 use serde_json::Value;
 
 use crate::support::{all_models, copy, fixture, json, options, student, tensors};
@@ -33,6 +33,22 @@ fn models_of_every_family_are_well() {
 }
 
 #[test]
+fn padding_is_looked_at_where_a_block_has_patterns() {
+    let padding = |kinds: [&str; 2]| {
+        let mut config = json(&fixture("families/qwen35").join("config.json"));
+        config["layer_types"] = serde_json::json!(kinds);
+        let config = Config::from_json(&config).unwrap();
+        let vocabulary: Vec<String> = (0..config.d_vocab).map(|i| format!("w{i}")).collect();
+        let words = Words::word_level(&vocabulary, "{{ messages[0].content }}", &Special::new("w0")).unwrap();
+        let student = Student::create("made", &config, words, &Init::new(1), &options()).unwrap();
+        let rows = [3, 11].map(|n: u32| TokenRow::from_ids(n.to_string(), (1..=n).collect()));
+        find(&examine(&student, &rows, None), "padding invariance").verdict
+    };
+    assert_eq!(padding(["linear_attention", "full_attention"]), Verdict::Ok);
+    assert_eq!(padding(["linear_attention"; 2]), Verdict::Skipped);
+}
+
+#[test]
 fn half_precision_is_held_against_f32() {
     let reference = student("chat-llama");
     for (dtype, least) in [(Dtype::Bf16, 1e-4), (Dtype::F16, 1e-5)] {
@@ -46,7 +62,7 @@ fn half_precision_is_held_against_f32() {
 }
 
 /// A copy of a fixture with one tensor's numbers changed.
-fn with_weights(name: &str, tensor: &str, change: impl Fn(f32) -> f32) -> tempfile::TempDir {
+pub(crate) fn with_weights(name: &str, tensor: &str, change: impl Fn(f32) -> f32) -> tempfile::TempDir {
     let folder = copy(name);
     let file = folder.path().join("model.safetensors");
     let all: Vec<(String, Vec<usize>, Vec<u8>)> = tensors(&file)

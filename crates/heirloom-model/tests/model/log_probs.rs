@@ -1,8 +1,9 @@
 //! Log-probabilities of answers against the logits of Hugging Face transformers.
 
-use heirloom_model::TokenRow;
+use heirloom_model::{Student, TokenRow};
 
-use crate::support::{MODELS, fixture, rows, student, tensors};
+use crate::doctor::with_weights;
+use crate::support::{MODELS, fixture, options, rows, student, tensors};
 
 #[test]
 fn log_probs_of_answers_are_those_of_transformers_logits() {
@@ -33,4 +34,22 @@ fn log_probs_of_answers_are_those_of_transformers_logits() {
     let silent = rows(MODELS[0]);
     let error = student(MODELS[0]).answer_log_probs(&silent).unwrap_err().to_string();
     assert!(error.contains(&silent[0].id), "{error}");
+}
+
+#[test]
+fn a_row_without_a_number_is_named() {
+    let row =
+        |id: &str, response| TokenRow { response: Some(response), ..TokenRow::from_ids(id, vec![5, 6, 7]) };
+    let said = |student: &Student, rows: &[TokenRow]| {
+        let error = student.answer_log_probs(rows).unwrap_err();
+        format!("{error}: {}", std::error::Error::source(&error).unwrap())
+    };
+    let student = student("llama-gqa");
+    let error = said(&student, &[row("a", 1..3), row("b", 0..1)]);
+    assert!(error.contains("row `b`") && error.contains("none is scored"), "{error}");
+    let rows = [row("a", 1..3), row("b", 0..2)];
+    assert!(student.answer_log_probs(&rows).unwrap().iter().all(|mean| mean.is_finite()));
+    let folder = with_weights("llama-gqa", "lm_head.weight", |x| 3e38_f32.copysign(x));
+    let error = said(&Student::load(folder.path(), &options()).unwrap(), &rows);
+    assert!(error.contains("row `a`") && error.contains("not finite"), "{error}");
 }

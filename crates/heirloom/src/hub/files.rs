@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use heirloom_model::PeftAdapter;
 use serde_json::Value;
 
 use super::{HubError, Name, Result};
@@ -65,7 +66,7 @@ pub(super) fn missing(folder: &Path) -> Option<String> {
             Err(_) => Some(format!("a readable `{INDEX}`")),
         };
     }
-    if has(ADAPTER[0]) && !has("config.json") {
+    if PeftAdapter::is_at(folder) {
         return lacks(ADAPTER[1]);
     }
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -152,7 +153,11 @@ mod tests {
             assert_eq!(missing(scratch.path()).as_deref(), lacks, "{name}");
         }
         let adapter = tempfile::tempdir().unwrap();
-        for (name, lacks) in [(ADAPTER[0], Some("`adapter_model.safetensors`")), (ADAPTER[1], None)] {
+        for (name, lacks) in [
+            (ADAPTER[0], Some("`adapter_model.safetensors`")),
+            ("config.json", Some("`adapter_model.safetensors`")),
+            (ADAPTER[1], None),
+        ] {
             heirloom_record::write_file(&adapter.path().join(name), b"{}").unwrap();
             assert_eq!(missing(adapter.path()).as_deref(), lacks, "{name}");
         }

@@ -69,8 +69,9 @@ impl<'a> Capturer<'a> {
             return Ok(Store { path, key });
         }
         let folder = NewFolder::create(&path)?;
-        let (plan, max_tokens) = (self.plan, self.spec.capture.batch_tokens);
-        let captured = activations::capture(self.student()?, rows, plan, max_tokens, progress, name)?;
+        // Stores of one run are compared, so no batch of one of them is smaller than another's.
+        let (plan, batches) = (self.plan, (self.spec.capture.batch_tokens, false));
+        let captured = activations::capture(self.student()?, rows, plan, batches, progress, name)?;
         captured.write_into(folder.work_path())?;
         folder.commit()?;
         Ok(Store { path, key })

@@ -75,7 +75,7 @@ fn one(args: &Args, model: &Path, rows: &[DataRow], options: &LoadOptions) -> an
         &student,
         rows,
         &plan,
-        args.batch_tokens,
+        (args.batch_tokens, true),
         &mut Bars::default(),
         &about,
     )?;
