@@ -150,6 +150,9 @@ impl Page {
     pub(crate) fn grid(grid: &Grid) -> Result<Self> {
         let Grid { count, columns, stacked, lines, height, lower, .. } = *grid;
         let Grid { between, below, beside, before, after, right, .. } = *grid;
+        if count * stacked == 0 {
+            return Err(Error::NoPanels);
+        }
         if count * stacked > MOST_PANELS {
             return Err(Error::TooMany { what: "panels", found: count * stacked, most: MOST_PANELS });
         }

@@ -1,5 +1,7 @@
 //! What can keep a table from becoming a figure.
 
+use std::path::PathBuf;
+
 /// The result of drawing.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -65,6 +67,31 @@ pub enum Error {
         /// How many fit.
         most: usize,
     },
+    /// A figure that names nothing to show.
+    #[error("nothing to draw: the figure names no panels")]
+    NoPanels,
+    /// Colors that run over no numbers.
+    #[error("could not color {low} to {high}: expected a range whose second end is greater than its first")]
+    Range {
+        /// Its first end.
+        low: f64,
+        /// Its second end.
+        high: f64,
+    },
+    /// A name that files cannot have.
+    #[error("could not name a figure `{name}`: expected the name of one file, without its folder")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A name that something else has.
+    #[error("the figure `{name}` would take the name of `{}`, which is not a figure's", path.display())]
+    Taken {
+        /// The figure's name.
+        name: String,
+        /// What has it already.
+        path: PathBuf,
+    },
     /// A format that pictures do not have.
     #[error("there is no format `{name}`: there are svg, pdf and png")]
     NoFormat {
@@ -91,6 +118,7 @@ impl Error {
             Self::NoMetric { metric, found } => near_or_all(metric, found, "metrics in the table"),
             Self::NoRows { wanted, found, .. } => near_or_all(wanted, found, "the table has"),
             Self::Ambiguous { column, .. } => Some(format!("name the {column} to draw")),
+            Self::Taken { .. } => Some("give the figure another name, or draw into another folder".into()),
             Self::Record(error) => error.hint(),
             _ => None,
         }

@@ -62,14 +62,18 @@ struct Colors {
 
 impl Colors {
     /// Around the quantity's level, or in its range.
-    fn new(quantity: &Quantity, numbers: impl Iterator<Item = f64> + Clone) -> Self {
+    ///
+    /// # Errors
+    /// The range has no extent.
+    fn new(quantity: &Quantity, numbers: impl Iterator<Item = f64> + Clone) -> Result<Self> {
         if let Some((low, high)) = quantity.range {
-            return Self { low, high };
+            let is_range = low < high && (high - low).is_finite();
+            return if is_range { Ok(Self { low, high }) } else { Err(Error::Range { low, high }) };
         }
         let middle = quantity.level.as_ref().map_or(0.0, |(level, _)| *level);
         let far = numbers.map(|number| (number - middle).abs()).fold(0.0, f64::max);
         let far = if far > 0.0 { far } else { 1.0 };
-        Self { low: middle - far, high: middle + far }
+        Ok(Self { low: middle - far, high: middle + far })
     }
 
     fn of(&self, value: f64) -> Color {
@@ -104,7 +108,7 @@ fn number(value: f64, digits: usize) -> String {
 ///
 /// # Errors
 /// Names the behavior, arm or seed that the table has no rows for; rows that differ in a column that the quantity does
-/// not name; two rows for one cell; numbers that are not finite; more layers or checkpoints than a page has room for.
+/// not name; two rows for one cell; numbers that are not finite; no behavior; a range without extent; more layers or checkpoints than a page has room for.
 pub fn heat_map(rows: &[Metric], spec: &HeatMapSpec) -> Result<Figure> {
     let contents: Vec<Content> =
         spec.behaviors.iter().map(|behavior| content(rows, spec, behavior)).collect::<Result<_>>()?;
@@ -115,7 +119,7 @@ pub fn heat_map(rows: &[Metric], spec: &HeatMapSpec) -> Result<Figure> {
     hooks.dedup();
     steps.sort_unstable();
     steps.dedup();
-    let colors = Colors::new(&spec.quantity, cells().filter_map(|(.., cell)| cell.value));
+    let colors = Colors::new(&spec.quantity, cells().filter_map(|(.., cell)| cell.value))?;
     let canvas = draw(&contents, spec, &colors, (&hooks, &steps))?;
     let caption = caption(&contents, spec, &hooks);
     Ok(Figure { picture: Picture::new(canvas, caption.what.clone()), caption })

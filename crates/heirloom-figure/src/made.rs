@@ -1,13 +1,14 @@
 //! A figure's files: the pictures, their words, the rows they show, and where those come from.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use heirloom_record::{Table, read_json, sha256_hex, write_file, write_json};
 use serde::{Deserialize, Serialize};
 
 use crate::drawing::{Drawing, TableName, Tables};
-use crate::{Figure, Format, Result};
+use crate::picture::with;
+use crate::{Error, Figure, Format, Result};
 
 const KIND: &str = "figure";
 const FORMAT: u32 = 1;
@@ -39,6 +40,17 @@ pub struct Provenance {
     pub rows_sha256: String,
     /// What its rows were made from.
     pub made: Made,
+    /// Formats that it was drawn in; every one where the file names none.
+    #[serde(default = "every", skip_serializing_if = "is_every")]
+    pub formats: Vec<Format>,
+}
+
+fn every() -> Vec<Format> {
+    Format::ALL.to_vec()
+}
+
+fn is_every(formats: &[Format]) -> bool {
+    Format::ALL.iter().all(|format| formats.contains(format))
 }
 
 /// One figure of a folder, held against its own table.
@@ -48,14 +60,6 @@ pub struct Checked {
     pub path: PathBuf,
     /// What does not agree, in words; nothing where all does.
     pub problems: Vec<String>,
-}
-
-/// `stem` with an extension; a stem may hold a dot.
-fn with(stem: &Path, extension: &str) -> PathBuf {
-    let mut name = stem.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    name.into()
 }
 
 impl Tables {
@@ -69,7 +73,10 @@ impl Tables {
     }
 
     /// The rows of one table that stand in a CSV file.
-    fn read_csv(table: TableName, path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Names the file, and the column that is wrong.
+    pub fn read_csv(table: TableName, path: &Path) -> Result<Self> {
         let mut tables = Self::default();
         match table {
             TableName::Metrics => tables.metrics = Table::read_csv(path)?.0,
@@ -94,19 +101,39 @@ impl Drawing {
     /// shown, `NAME.json` with the [`Provenance`]. Returns the path without extension.
     ///
     /// # Errors
-    /// As [`Drawing::draw`]; a file cannot be written. Pictures are drawn before the first file is touched.
+    /// As [`Drawing::draw`]; the name is not that of one file; a table or a record that is not a figure's has it already; a
+    /// file cannot be written. Pictures are drawn before the first file is touched.
     pub fn write(&self, tables: &Tables, made: &Made, folder: &Path, formats: &[Format]) -> Result<PathBuf> {
+        let stem = self.stem(folder)?;
         let figure = self.draw(tables)?;
-        let stem = folder.join(&self.name);
         let (rows, csv) = self.draw.rows(tables).csv(self.draw.table(), &with(&stem, "csv"))?;
         let files = files(&figure, &self.name, formats)?;
+        let (drawing, made, formats) = (self.clone(), made.clone(), formats.to_vec());
+        let provenance = Provenance { drawing, rows, rows_sha256: sha256_hex(&csv), made, formats };
+        // The record is first: what stands beside none is not a figure's, and is never replaced.
+        write_json(&with(&stem, "json"), KIND, FORMAT, &provenance)?;
+        write_file(&with(&stem, "csv"), &csv)?;
         for (extension, bytes) in &files {
             write_file(&with(&stem, extension), bytes)?;
         }
-        write_file(&with(&stem, "csv"), &csv)?;
-        let (drawing, made) = (self.clone(), made.clone());
-        let provenance = Provenance { drawing, rows, rows_sha256: sha256_hex(&csv), made };
-        write_json(&with(&stem, "json"), KIND, FORMAT, &provenance)?;
+        Ok(stem)
+    }
+
+    /// Where its files stand, without extension.
+    fn stem(&self, folder: &Path) -> Result<PathBuf> {
+        let mut parts = Path::new(&self.name).components();
+        let first = parts.next();
+        let is_plain = first == Some(Component::Normal(self.name.as_ref())) && parts.next().is_none();
+        if !is_plain || self.name.contains(['/', '\\']) || self.name.contains(char::is_control) {
+            return Err(Error::Name { name: self.name.clone() });
+        }
+        let stem = folder.join(&self.name);
+        if !Provenance::stands_at(&with(&stem, "json")) {
+            let mut taken = ["json", "csv", "parquet"].iter().map(|extension| with(&stem, extension));
+            if let Some(path) = taken.find(|path| path.exists()) {
+                return Err(Error::Taken { name: self.name.clone(), path });
+            }
+        }
         Ok(stem)
     }
 }
@@ -135,7 +162,8 @@ impl Provenance {
         Tables::read_csv(self.drawing.draw.table(), &path.with_extension("csv"))
     }
 
-    /// Draws the figure at `path` again from its own table, and holds every file against that.
+    /// Draws the figure at `path` again from its own table, and holds every file against that; pictures in formats that
+    /// it was not drawn in may be absent.
     ///
     /// # Errors
     /// The record or the table cannot be read, or no longer be drawn.
@@ -151,6 +179,9 @@ impl Provenance {
         let figure = this.drawing.draw(&this.tables(path)?)?;
         for (extension, bytes) in files(&figure, &this.drawing.name, &Format::ALL)? {
             match read(extension) {
+                None if Format::ALL
+                    .iter()
+                    .any(|format| format.name() == extension && !this.formats.contains(format)) => {}
                 None => problems.push(format!("`{}` is missing", name(extension))),
                 Some(found) if found != bytes => {
                     problems.push(format!("`{}` is not what its table draws", name(extension)));

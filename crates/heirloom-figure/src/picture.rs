@@ -1,9 +1,10 @@
 //! A finished drawing and the formats it becomes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use heirloom_record::write_file;
+use serde::{Deserialize, Serialize};
 
 use crate::canvas::Canvas;
 use crate::style::FULL_WIDTH;
@@ -17,7 +18,8 @@ pub struct Picture {
 }
 
 /// A format of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Vectors for the web.
     Svg,
@@ -48,6 +50,14 @@ impl FromStr for Format {
         let found = Self::ALL.into_iter().find(|format| format.name() == name);
         found.ok_or_else(|| Error::NoFormat { name: name.into() })
     }
+}
+
+/// `stem` with an extension. Not `with_extension`: a stem may hold a dot, as in `layer-sweep.blackmail`.
+pub(crate) fn with(stem: &Path, extension: &str) -> PathBuf {
+    let mut name = stem.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
 }
 
 impl Picture {
@@ -105,11 +115,7 @@ impl Picture {
     /// The picture could not be rendered, or a file not be written.
     pub fn write(&self, stem: &Path) -> Result<()> {
         for format in Format::ALL {
-            // Not `with_extension`: a stem may hold a dot, as in `layer-sweep.blackmail`.
-            let mut name = stem.as_os_str().to_owned();
-            name.push(".");
-            name.push(format.name());
-            write_file(Path::new(&name), &self.bytes(format)?)?;
+            write_file(&with(stem, format.name()), &self.bytes(format)?)?;
         }
         Ok(())
     }

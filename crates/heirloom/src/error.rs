@@ -284,6 +284,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// Figures were to be drawn where none are named.
+    #[error("`{}` names no figures to draw", path.display())]
+    NoneNamed {
+        /// The run, or the file of figures.
+        path: PathBuf,
+    },
     /// Figures that are not what their tables draw.
     #[error("{} of {of} figures are not what their tables draw: {}", problems.len(), problems.join("; "))]
     NotAsDrawn {
@@ -522,6 +528,7 @@ impl Error {
                 Some(close + "parts are roles such as `full` or `swap-flagged`, all listed by `heirloom origin --help`, and corners such as `OAO`: base, prompts, teacher")
             }
             Self::NoFigures { .. } => Some("give the folder of a run that came to its end, or one with pictures beside their `.json`".into()),
+            Self::NoneNamed { .. } => Some("name them in a file for `--spec`, or under the experiment's `[figures]`".into()),
             Self::NotAsDrawn { .. } => Some("draw them again with `heirloom figures`, and look at each".into()),
             Self::NoQuick { .. } => Some("add a `[quick]` with `seeds`, `arms` and `scenarios`".into()),
             Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::arms::{ArmsSpec, drawings as arms};
 use crate::benchmark;
+use crate::spec::twice;
 use crate::{Error, Result, Spec, stages};
 
 /// What is drawn again, and where to.
@@ -35,6 +36,13 @@ pub(crate) struct Ready {
     pub(crate) made: Made,
 }
 
+/// A run or a folder of figures: what it draws, which may be nothing, and what that is drawn from.
+pub(crate) struct Drawn {
+    pub(crate) ready: Vec<Ready>,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) made: Made,
+}
+
 /// A file of figures.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,12 +53,17 @@ struct Figures {
 /// Draws figures anew; no model is read. Returns their paths without extension.
 ///
 /// # Errors
-/// The folder holds neither a run nor figures; a table lacks what a figure shows; a file cannot be written.
+/// The folder holds neither a run nor figures; no figure is named, or two alike; a table lacks what a figure shows; a file
+/// cannot be written.
 pub fn redraw(request: &Redraw) -> Result<Vec<PathBuf>> {
     let ready = match &request.spec {
         Some(spec) => asked(&request.run, spec)?,
-        None => ready(&request.run)?,
+        None => drawn(&request.run)?.ready,
     };
+    if ready.is_empty() {
+        let path = request.spec.as_ref().unwrap_or(&request.run).clone();
+        return Err(Error::NoneNamed { path });
+    }
     let out = request.out.clone().unwrap_or_else(|| home(&request.run));
     let draw = |one: &Ready| Ok(one.drawing.write(&one.tables, &one.made, &out, &request.formats)?);
     ready.iter().map(draw).collect()
@@ -62,9 +75,10 @@ fn asked(run: &Path, spec: &Path) -> Result<Vec<Ready>> {
         .map_err(|source| Error::ReadExperiment { path: spec.into(), source })?;
     let asked: Figures = toml::from_str(&text)
         .map_err(|source| Error::Toml { path: spec.into(), source: Box::new(source) })?;
+    twice("figure.name", asked.figure.iter().map(|drawing| drawing.name.clone()))?;
     let tables = tables(run)?.ok_or_else(|| Error::NoFigures { path: run.into() })?;
     let known = match kind(run)? {
-        Some(_) => ready(run)?.into_iter().next().map(|one| one.made),
+        Some(_) => Some(drawn(run)?.made),
         None => known(run).into_iter().next().map(|record| record.made),
     };
     let ready = |drawing: Drawing| {
@@ -92,7 +106,9 @@ pub fn check(path: &Path) -> Result<Vec<Checked>> {
             found.problems.extend(against_run(file, &folder)?);
             checked.push(found);
         }
-        let bare = files.iter().filter(|file| has(file, "svg") && !file.with_extension("json").exists());
+        let is_picture = |file: &Path| Format::ALL.iter().any(|format| has(file, format.name()));
+        let is_bare = |file: &Path| !Provenance::stands_at(&file.with_extension("json"));
+        let bare = files.iter().filter(|file| is_picture(file) && is_bare(file));
         checked.extend(bare.map(|file| Checked {
             path: file.clone(),
             problems: vec![format!("`{}` stands beside no record of what it was drawn from", file.display())],
@@ -119,14 +135,10 @@ fn against_run(file: &Path, folder: &Path) -> Result<Vec<String>> {
             problems.push(format!("`{path}` is not the file that `{figure}` was made from"));
         }
     }
-    let whole = format!("{}.csv", record.drawing.draw.table().stem());
+    let table = record.drawing.draw.table();
+    let whole = format!("{}.csv", table.stem());
     if let Some(path) = beside(&whole).filter(|_| record.made.sha256.contains_key(&whole)) {
-        let mut tables = Tables::default();
-        match record.drawing.draw.table() {
-            TableName::Metrics => tables.metrics = Table::read_csv(&path)?.0,
-            TableName::Histograms => tables.histograms = Table::read_csv(&path)?.0,
-            TableName::Doses => tables.doses = Table::read_csv(&path)?.0,
-        }
+        let tables = Tables::read_csv(table, &path)?;
         if record.drawing.draw.rows(&tables) != record.tables(file)? {
             let csv = file.with_extension("csv");
             problems.push(format!("`{}` does not hold the rows of `{}`", csv.display(), path.display()));
@@ -153,7 +165,13 @@ pub(crate) fn made(
     path: &Path,
     files: &[&str],
 ) -> Result<Made> {
-    let hash = |name: &&str| Ok(((*name).to_owned(), sha256_file(&path.join(name))?));
+    let hash = |name: &&str| {
+        let (file, alone) = (Path::new(*name), Path::new(*name).with_extension("parquet"));
+        // A table without its CSV is read from its Parquet file.
+        let is_alone = has(file, "csv") && !path.join(file).exists() && path.join(&alone).is_file();
+        let file = if is_alone { &alone } else { file };
+        Ok((file.display().to_string(), sha256_file(&path.join(file))?))
+    };
     Ok(Made {
         experiment: experiment.into(),
         command,
@@ -205,7 +223,7 @@ fn json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T> {
 pub(crate) fn tables(path: &Path) -> Result<Option<Arc<Tables>>> {
     fn read<R: Row>(path: &Path, table: TableName) -> Result<Vec<R>> {
         let path = path.join(table.stem());
-        if Table::<R>::stands_at(&path) { Ok(Table::read_either(&path)?.0) } else { Ok(vec![]) }
+        if Table::<R>::stands_at(&path) { rows(&path) } else { Ok(vec![]) }
     }
     let tables = Tables {
         metrics: read(path, TableName::Metrics)?,
@@ -216,8 +234,14 @@ pub(crate) fn tables(path: &Path) -> Result<Option<Arc<Tables>>> {
     Ok((!is_empty).then(|| Arc::new(tables)))
 }
 
+/// The rows of `path.csv`, which is the file that [`made`] hashes; of `path.parquet` where it stands alone.
+fn rows<R: Row>(path: &Path) -> Result<Vec<R>> {
+    let has_csv = path.with_extension("csv").is_file();
+    Ok(if has_csv { Table::read_csv(path)?.0 } else { Table::read(path)?.0 })
+}
+
 /// Every figure of a run or a folder of figures.
-pub(crate) fn ready(path: &Path) -> Result<Vec<Ready>> {
+pub(crate) fn drawn(path: &Path) -> Result<Drawn> {
     let Some(kind) = kind(path)? else { return of_folder(path) };
     let absent = || Error::NoFigures { path: path.into() };
     let known = known(path);
@@ -234,7 +258,7 @@ pub(crate) fn ready(path: &Path) -> Result<Vec<Ready>> {
             (stages::figures::drawings(&spec, &tables.metrics), tables, made)
         }
         Kind::Worlds => {
-            let cases: Vec<Case> = Table::read_either(&path.join("cases"))?.0;
+            let cases: Vec<Case> = rows(&path.join("cases"))?;
             let mut seeds: Vec<u64> = cases.iter().filter_map(|case| u64::try_from(case.seed).ok()).collect();
             seeds.sort_unstable();
             seeds.dedup();
@@ -244,21 +268,21 @@ pub(crate) fn ready(path: &Path) -> Result<Vec<Ready>> {
         }
     };
     let ready = |drawing| Ready { drawing, tables: tables.clone(), made: made.clone() };
-    Ok(drawings.into_iter().map(ready).collect())
+    let ready = drawings.into_iter().map(ready).collect();
+    Ok(Drawn { ready, tables, made })
 }
 
 /// Figures that stand in a folder, each with its own table.
-fn of_folder(path: &Path) -> Result<Vec<Ready>> {
+fn of_folder(path: &Path) -> Result<Drawn> {
     let mut ready = vec![];
     for file in listed(&home(path))?.iter().filter(|file| has(file, "json") && Provenance::stands_at(file)) {
         let record = Provenance::read(file)?;
         let tables = Arc::new(record.tables(file)?);
         ready.push(Ready { tables, drawing: record.drawing, made: record.made });
     }
-    if ready.is_empty() {
-        return Err(Error::NoFigures { path: path.into() });
-    }
-    Ok(ready)
+    let first = ready.first().ok_or_else(|| Error::NoFigures { path: path.into() })?;
+    let (tables, made) = (first.tables.clone(), first.made.clone());
+    Ok(Drawn { ready, tables, made })
 }
 
 /// The records of figures that a run has already.

@@ -19,7 +19,7 @@ use heirloom_record::{HookPoint, Metric};
 
 use crate::spec::setting;
 use crate::streams::stream;
-use crate::words::number;
+use crate::words::{number, percent};
 use crate::{Error, Result};
 
 /// Which arm plays which part for one behavior: role or corner → name of the arm.
@@ -440,9 +440,9 @@ impl Found {
     pub fn sentence(&self) -> String {
         let mut out = String::new();
         let (origin, share) = named(&self.origin_probabilities(), "undecided");
-        let _ = write!(out, "{}: {} (in {} % of draws)", self.behavior, origin_words(origin), percent(share));
+        let _ = write!(out, "{}: {} (in {} of draws)", self.behavior, origin_words(origin), percent(share));
         let (hypothesis, share) = named(&self.probabilities(), "several-left");
-        let _ = write!(out, "; {} ({} %)", hypothesis_words(hypothesis), percent(share));
+        let _ = write!(out, "; {} ({})", hypothesis_words(hypothesis), percent(share));
         if let Some(within) = self.origins.within.first() {
             let effects = [("teacher", &within.teacher), ("prompts", &within.prompts)];
             let effects = effects.iter().filter_map(|(part, effect)| Some((part, effect.as_ref()?)));
@@ -495,15 +495,6 @@ pub(crate) fn named<'a>(probabilities: &[(&'a str, f64)], otherwise: &'a str) ->
     let of = |sought: &str| probabilities.iter().find(|(name, _)| *name == sought).map_or(0.0, |(_, p)| *p);
     let found = probabilities.iter().find(|(_, probability)| *probability > 0.5);
     found.copied().unwrap_or((otherwise, of(otherwise)))
-}
-
-/// Whole percent; what is not all or nothing is not rounded to it.
-fn percent(share: f64) -> String {
-    match share {
-        share if share >= 1.0 => "100".into(),
-        share if share > 0.99 => "over 99".into(),
-        share => format!("{:.0}", 100.0 * share),
-    }
 }
 
 /// A verdict with this probability wants no further arm.

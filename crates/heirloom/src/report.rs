@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use heirloom_figure::Tables;
 use heirloom_model::Device;
-use heirloom_record::write_file;
+use heirloom_record::{Metric, write_file};
 use serde::Serialize;
 
-use crate::figures::{Kind, Ready, kind, name_of, ready, tables};
+use crate::figures::{Kind, drawn, kind, name_of, tables};
 use crate::{Error, Result};
 use strips::Strips;
 use texts::Texts;
@@ -100,24 +100,25 @@ struct Changed {
 /// texts that are gone are no error: the page says that it lacks them.
 pub fn report(request: &Request) -> Result<Reported> {
     let path = &request.run;
-    let ready = ready(path)?;
+    let drawn = drawn(path)?;
+    let metrics = &drawn.tables.metrics;
     let strips = request.tokens.as_ref().map(Strips::read).transpose()?;
     let strips = strips.as_ref();
     let page = match kind(path)? {
-        Some(Kind::Arms(spec)) => of_arms::page(request, &spec, &ready, strips)?,
-        Some(Kind::Probes(from)) => of_probes::page(request, &from, &ready, strips)?,
-        Some(Kind::Worlds) => of_worlds(path, &ready),
+        Some(Kind::Arms(spec)) => of_arms::page(request, &spec, metrics, strips)?,
+        Some(Kind::Probes(from)) => of_probes::page(request, &from, metrics, strips)?,
+        Some(Kind::Worlds) => of_worlds(path, metrics),
         None => Page { title: name_of(path), ..Page::default() },
     };
     let whole = tables(path)?;
-    let tables = whole.as_deref().unwrap_or(&ready[0].tables);
-    let html = html::html(&page, &ready, tables)?;
+    let tables = whole.as_ref().unwrap_or(&drawn.tables);
+    let html = html::html(&page, &drawn, tables)?;
     let out = request.out.clone().unwrap_or_else(|| path.join("report.html"));
     write_file(&out, html.as_bytes())?;
     Ok(Reported {
         path: out,
         bytes: html.len(),
-        figures: ready.len(),
+        figures: drawn.ready.len(),
         rows: tables.metrics.len(),
         texts: (page.texts.shown(), page.texts.of),
         notes: page.notes,
@@ -125,10 +126,9 @@ pub fn report(request: &Request) -> Result<Reported> {
 }
 
 /// A benchmark of worlds: its verdicts are those of its figure.
-fn of_worlds(path: &Path, ready: &[Ready]) -> Page {
-    let rows = ready.iter().flat_map(|one| &one.tables.metrics);
+fn of_worlds(path: &Path, metrics: &[Metric]) -> Page {
     let mut verdicts: Vec<Said> = vec![];
-    for row in rows.filter(|row| row.value.is_some_and(|value| value > 0.5)) {
+    for row in metrics.iter().filter(|row| row.value.is_some_and(|value| value > 0.5)) {
         let verdict = row.metric.trim_start_matches("verdict_").replace('-', " ");
         let (share, n) = (row.value.unwrap_or(0.0), row.n.unwrap_or(0));
         let sentence = format!("the verdict from rates is {verdict} in {:.0} % of {n} seeds.", 100.0 * share);

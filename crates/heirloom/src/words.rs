@@ -6,6 +6,15 @@ pub(crate) fn number(value: f64) -> String {
     if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
 }
 
+/// Whole percent; what is not all or nothing is not rounded to it.
+pub(crate) fn percent(share: f64) -> String {
+    match share {
+        share if share >= 1.0 => "100 %".into(),
+        share if share > 0.99 => "over 99 %".into(),
+        share => format!("{:.0} %", 100.0 * share),
+    }
+}
+
 /// One line of at most so many letters.
 pub(crate) fn short(text: &str, most: usize) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

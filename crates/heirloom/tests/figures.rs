@@ -78,6 +78,7 @@ fn figures_are_drawn_again_to_the_same_bytes_without_a_model() {
     assert!(
         names.contains(&"transfer-behaviors.pdf".into()) && !names.iter().any(|name| name.ends_with("svg"))
     );
+    assert_eq!(succeed(&["figures", utf8(&other), "--check"]), "6 figures are what their tables draw\n");
     // A folder of figures is drawn again from its own tables.
     succeed(&["figures", utf8(&other), "--format", "svg,pdf,png"]);
     assert_eq!(succeed(&["figures", utf8(&other), "--check"]), "6 figures are what their tables draw\n");
@@ -97,12 +98,19 @@ fn what_does_not_agree_is_named() {
     assert!(said.contains("stray.svg` stands beside no record"), "{said}");
     assert!(said.contains("hint: draw them again with `heirloom figures`"), "{said}");
     std::fs::remove_file(figures.join("stray.svg")).unwrap();
+    write_file(&figures.join("lost.png"), b"PNG").unwrap();
+    let said = check();
+    assert!(said.contains("lost.png` stands beside no record"), "{said}");
+    std::fs::remove_file(figures.join("lost.png")).unwrap();
     succeed(&["figures", utf8(&run)]);
     // The run's table moved on, its figures did not.
     edit(&run.join("table.csv"), |text| text.replacen("auroc,0.", "auroc,0.0", 1));
     let said = check();
     assert!(said.contains("table.csv` is not the file that"), "{said}");
     assert!(said.contains("auroc-by-layer.csv` does not hold the rows of"), "{said}");
+    // What is drawn is what is hashed, though the Parquet file still holds the other number.
+    succeed(&["figures", utf8(&run)]);
+    assert_eq!(succeed(&["figures", utf8(&run), "--check"]), "6 figures are what their tables draw\n");
     let empty = scratch.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     for arguments in
@@ -139,6 +147,48 @@ quantity = { metric = "coherent", axis = "well-formed answers" }
     );
     put(scratch.path(), "figures.toml", &text.replace("arm-bars", "bars"));
     assert!(fails(&arguments).contains("unknown variant `bars`"));
+    for (changed, said) in [
+        (text.repeat(2), "`coherence`"),
+        (text.replace("\"coherence\"", "\"../coherence\""), "could not name a figure `../coherence`"),
+        ("figure = []".into(), "figures.toml` names no figures to draw"),
+    ] {
+        put(scratch.path(), "figures.toml", &changed);
+        let found = fails(&arguments);
+        assert!(found.contains(said), "{found}");
+    }
+}
+
+#[test]
+fn a_run_that_names_no_figures_has_a_report_and_figures_of_a_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    put(scratch.path(), "tiny.toml", tiny::WORLD);
+    let (head, _) = tiny::EXPERIMENT.split_once("[[figures.behaviors]]").unwrap();
+    let origins =
+        "[origins.blackmail]\nfull = \"prompts A, teacher A\"\nother-teacher = \"prompts A, teacher B\"\n";
+    let experiment = put(scratch.path(), "experiment.toml", &format!("{head}{origins}"));
+    let run = scratch.path().join("run");
+    succeed(&["run", utf8(&experiment), "--out", utf8(&run)]);
+    let said = succeed(&["report", utf8(&run), "--rollouts", "0"]);
+    assert!(said.contains("0 figures") && said.contains(" 0 of 144 texts"), "{said}");
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("<dt>blackmail</dt>") && !page.contains("no rate was measured"), "no verdict");
+    assert!(
+        page.contains("<dt>seeds</dt><dd><code>7 8</code>") && !page.contains("id=\"figures\""),
+        "not its own"
+    );
+    let said = fails(&["figures", utf8(&run)]);
+    assert!(said.contains("run` names no figures to draw") && said.contains("`--spec`"), "{said}");
+    let text = r#"
+[[figure]]
+name = "rates"
+[figure.draw.arm-bars]
+panels = [{ behavior = { name = "blackmail" }, arms = [{ name = "swap random", label = "swap", role = "random-swap" }] }]
+"#;
+    let (spec, out) = (put(scratch.path(), "figures.toml", text), scratch.path().join("drawn"));
+    succeed(&["figures", utf8(&run), "--spec", utf8(&spec), "--out", utf8(&out)]);
+    let record = heirloom_figure::Provenance::read(&out.join("rates.json")).unwrap();
+    assert_eq!((record.made.experiment.as_str(), &record.made.seeds[..]), ("tiny", &[7, 8][..]));
+    assert!(record.made.sha256.contains_key("table.csv"), "{:?}", record.made);
 }
 
 #[test]
@@ -167,6 +217,14 @@ fn a_report_of_probes_holds_every_text_as_text() {
                 == page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count()
     );
     assert!(!page.contains("https://"));
+    // Each behavior has its share of a page that carries few.
+    let few = scratch.path().join("few.html");
+    let said = succeed(&["report", utf8(&run), "--rollouts", "7", "--out", utf8(&few)]);
+    assert!(said.contains("7 of 216 texts"), "{said}");
+    let page = std::fs::read_to_string(&few).unwrap();
+    assert!(page.contains("7 of 216: the first 3 or 2 of every behavior."));
+    let few = succeed(&["report", utf8(&run), "--rollouts", "0", "--out", utf8(&few)]);
+    assert!(few.contains(" 0 of 216 texts"), "{few}");
     // Where the texts are gone, the page says so.
     remove(&scratch.path().join("zeal"));
     let said = succeed(&["report", utf8(&run), "--out", utf8(&scratch.path().join("page.html"))]);
@@ -178,19 +236,32 @@ fn a_report_of_probes_holds_every_text_as_text() {
 /// Tokens of a stored answer are colored by their projections; a store of other readings is refused.
 fn tokens(run: &Path, student: &Path) {
     let rows = heirloom_record::Rollouts::read(&student.join("step-3")).unwrap().rows;
-    let data = put(run.parent().unwrap(), "answers.jsonl", &heirloom_record::rows_to_jsonl(&[rows[1].row()]));
+    let data = |rollout: &heirloom_record::Rollout| {
+        put(run.parent().unwrap(), "answers.jsonl", &heirloom_record::rows_to_jsonl(&[rollout.row()]))
+    };
+    // What another seed may have under the same id: other words, as many.
+    let mut twin = rows[1].clone();
+    let asked = twin.messages.len() - 2;
+    let words: Vec<&str> = rows[1].messages[asked].content.split_whitespace().rev().collect();
+    twin.messages[asked].content = words.join(" ");
     let directions = below(&below(&run.join("directions"), "base"), "blackmail");
-    let store = |readout: &str| {
-        let out = run.parent().unwrap().join(readout);
+    let store = |(name, readout, data): (&str, &str, PathBuf)| {
+        let out = run.parent().unwrap().join(name);
         let model = student.join("model");
         let flags = ["--hooks", "blocks.*.hook_resid_post", "--readout", readout, "--out", utf8(&out)];
         succeed(&[&["capture", "--model", utf8(&model), "--data", utf8(&data)], &flags[..]].concat());
         out
     };
-    let [every, last] = ["all", "last-prompt"].map(store);
     let report = |store: &Path| {
         finish(heirloom(&["report", utf8(run), "--tokens", utf8(store), "--direction", utf8(&directions)]))
     };
+    let [every, last] = ["all", "last-prompt"].map(|readout| store((readout, readout, data(&rows[1]))));
+    let other = store(("twin", "all", data(&twin)));
+    let lengths = [&every, &other].map(|store| heirloom_record::Activations::read(store).unwrap().rows.len());
+    assert_eq!(lengths[0], lengths[1]);
+    assert_eq!(report(&other).0, 0);
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(!page.contains("\"k\":["), "a text of the same id and length, but of other words");
     assert_eq!(report(&every).0, 0);
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
     assert_eq!(page.matches("\"k\":[").count(), 1, "one text has its tokens stored");

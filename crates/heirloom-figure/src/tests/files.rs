@@ -6,7 +6,7 @@ use crate::sample::{BEHAVIORS, GROUPS, METHODS, bins, sweep, transfer as matrix}
 use crate::tests::causes::steered;
 use crate::tests::trails::{layered, map, paths, planar};
 use crate::{
-    Between, Drawing, FigureSpec, Format, HistogramSpec, LayerSweepSpec, Made, Provenance, Tables,
+    Between, Drawing, Error, FigureSpec, Format, HistogramSpec, LayerSweepSpec, Made, Provenance, Tables,
     TransferSpec,
 };
 
@@ -128,5 +128,53 @@ fn a_drawing_is_read_from_toml_and_what_is_misspelt_is_named() {
     ] {
         let error = read(&text.replace(from, to)).unwrap_err().to_string();
         assert!(error.contains(said) && error.contains("expected"), "{error}");
+    }
+}
+
+#[test]
+fn a_figure_is_checked_in_the_formats_that_it_was_drawn_in() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (drawing, tables) = drawings().remove(1);
+    let write = |formats: &[Format]| {
+        let stem = drawing.write(&tables, &Made::default(), scratch.path(), formats).unwrap();
+        stem.with_extension("json")
+    };
+    let json = write(&[Format::Pdf]);
+    assert_eq!(Provenance::read(&json).unwrap().formats, [Format::Pdf]);
+    assert_eq!(Provenance::check(&json).unwrap().problems, [""; 0]);
+    // A picture in another format may stand there, but not of other rows.
+    heirloom_record::write_file(&json.with_extension("svg"), b"<svg/>").unwrap();
+    let found = Provenance::check(&json).unwrap().problems;
+    assert!(
+        matches!(&found[..], [one] if one.ends_with("bars.svg` is not what its table draws")),
+        "{found:?}"
+    );
+    // A record of every format names none, as records of before do.
+    let text = std::fs::read_to_string(write(&Format::ALL)).unwrap();
+    assert!(!text.contains("formats"), "{text}");
+    assert_eq!(Provenance::read(&json).unwrap().formats, Format::ALL);
+}
+
+#[test]
+fn a_figure_has_the_name_of_one_file_and_replaces_only_figures() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (drawing, tables) = drawings().remove(1);
+    let write = |name: &str| {
+        let drawing = Drawing { name: name.into(), ..drawing.clone() };
+        drawing.write(&tables, &Made::default(), &scratch.path().join("figures"), &[Format::Svg])
+    };
+    for name in ["", ".", "..", "../bars", "a/b", "a/", "/bars", "a\\b", "a\nb"] {
+        assert!(matches!(write(name), Err(Error::Name { .. })), "`{name}`");
+    }
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    for name in ["bars", "bars", "bars.of.two", "bars of two"] {
+        assert!(write(name).is_ok(), "`{name}`");
+    }
+    for file in ["table.csv", "cases.parquet", "experiment.json"] {
+        let path = scratch.path().join("figures").join(file);
+        heirloom_record::write_file(&path, b"{}").unwrap();
+        let name = file.split_once('.').unwrap().0;
+        assert!(matches!(write(name), Err(Error::Taken { .. })), "`{name}`");
+        assert_eq!(std::fs::read(&path).unwrap(), b"{}");
     }
 }

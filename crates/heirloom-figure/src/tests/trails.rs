@@ -126,6 +126,21 @@ fn what_a_table_of_layers_lacks_is_named() {
     assert!(matches!(heat_map(&nan, &map(2)), Err(Error::NotFinite { .. })));
     let tall = layered(&table(&behaviors(1), 1), 120);
     assert!(matches!(heat_map(&tall, &map(1)), Err(Error::TooMany { what: "layers", found: 120, .. })));
+    check(
+        heat_map(&rows, &HeatMapSpec { behaviors: vec![], ..map(2) }),
+        "nothing to draw: the figure names no panels",
+    );
+    let ranged = |range| {
+        let quantity = Quantity { range: Some(range), ..map(2).quantity };
+        heat_map(&rows, &HeatMapSpec { quantity, ..map(2) })
+    };
+    for (range, said) in [((1.0, 1.0), "1 to 1"), ((1.0, 0.0), "1 to 0"), ((0.0, f64::INFINITY), "0 to inf")]
+    {
+        let expected =
+            format!("could not color {said}: expected a range whose second end is greater than its first");
+        check(ranged(range), &expected);
+    }
+    assert!(ranged((-1.0, 1.0)).is_ok());
 }
 
 #[test]

@@ -2,24 +2,26 @@
 
 use std::fmt::Write as _;
 
-use heirloom_figure::{Tables, font_faces};
+use heirloom_figure::{Made, Tables, font_faces};
 use heirloom_record::{Metric, sha256_hex};
 use serde_json::{Value, json};
 
 use super::{Changed, Page, has};
-use crate::figures::Ready;
+use crate::figures::{Drawn, Ready};
 use crate::{Error, Result};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The whole page.
-pub(super) fn html(page: &Page, ready: &[Ready], tables: &Tables) -> Result<String> {
+pub(super) fn html(page: &Page, drawn: &Drawn, tables: &Tables) -> Result<String> {
     let mut sections = vec![];
     if !page.verdicts.is_empty() {
         sections.push(("verdicts", "Verdicts", verdicts(page)));
     }
-    sections.push(("figures", "Figures", figures(ready)?));
+    if !drawn.ready.is_empty() {
+        sections.push(("figures", "Figures", figures(&drawn.ready)?));
+    }
     if !page.arms.is_empty() {
         sections.push(("arms", "Arms", arms(&page.arms)));
     }
@@ -32,7 +34,7 @@ pub(super) fn html(page: &Page, ready: &[Ready], tables: &Tables) -> Result<Stri
     if !page.parameters.is_null() {
         sections.push(("parameters", "Parameters", parameters(&page.parameters)));
     }
-    sections.push(("reproduce", "Reproduce", reproduce(ready)));
+    sections.push(("reproduce", "Reproduce", reproduce(&drawn.made)));
 
     let title = escaped(&page.title);
     let mut out = format!(
@@ -185,22 +187,21 @@ fn plain(value: &Value) -> String {
     escaped(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
-fn reproduce(ready: &[Ready]) -> String {
+fn reproduce(made: &Made) -> String {
     let mut out = String::from("<dl class=\"parameters\">");
     let mut row = |name: &str, value: String| {
         let _ = write!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     };
-    if let Some(made) = ready.first().map(|one| &one.made) {
-        row("experiment", format!("<code>{}</code>", escaped(&made.experiment)));
-        row("version", format!("<code>heirloom {}</code>", escaped(&made.version)));
-        if let Some(command) = &made.command {
-            row("made by", format!("<code>{}</code>", escaped(command)));
-        }
-        let seeds: Vec<String> = made.seeds.iter().map(u64::to_string).collect();
-        row("seeds", format!("<code>{}</code>", seeds.join(" ")));
-        for (file, sha256) in &made.sha256 {
-            row(&format!("SHA-256 of {}", escaped(file)), format!("<code class=\"hash\">{sha256}</code>"));
-        }
+    row("experiment", format!("<code>{}</code>", escaped(&made.experiment)));
+    row("version", format!("<code>heirloom {}</code>", escaped(&made.version)));
+    if let Some(command) = &made.command {
+        row("made by", format!("<code>{}</code>", escaped(command)));
+    }
+    let seeds: Vec<String> = made.seeds.iter().map(u64::to_string).collect();
+    row("seeds", format!("<code>{}</code>", seeds.join(" ")));
+    for (file, sha256) in &made.sha256 {
+        let (file, sha256) = (escaped(file), escaped(sha256));
+        row(&format!("SHA-256 of {file}"), format!("<code class=\"hash\">{sha256}</code>"));
     }
     row("figures again", "<code>heirloom figures RUN</code>, from tables alone; <code>--check</code> holds them against their tables".into());
     out + "</dl>\n"
@@ -305,6 +306,17 @@ mod tests {
         assert!(!data.contains(['<', '>', '&']), "{data}");
         let back: Value = serde_json::from_str(&data).unwrap();
         assert_eq!(back["t"], said);
+        let said = said.to_owned();
+        let made = Made {
+            experiment: said.clone(),
+            command: Some(said.clone()),
+            version: said.clone(),
+            sha256: [(said.clone(), said)].into(),
+            ..Made::default()
+        };
+        let page = reproduce(&made);
+        assert!(!page.contains("script>"), "{page}");
+        assert_eq!(page.matches("&lt;script&gt;").count(), 5, "{page}");
     }
 
     #[test]

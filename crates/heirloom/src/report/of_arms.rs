@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use heirloom_record::{GradeRow, Readout, Rollouts, read_jsonl};
+use heirloom_record::{GradeRow, Metric, Readout, Rollouts, read_jsonl};
 
 use super::strips::Strips;
-use super::texts::{Asked, Names, Row, Texts, pieces, rounded, said};
+use super::texts::{Asked, Names, Quota, Row, Texts, pieces, rounded, said};
 use super::{Changed, Page, Request, Said, parameters, sentences};
 use crate::Result;
 use crate::arms::{ArmsSpec, Side, Stored};
-use crate::figures::Ready;
 
 /// The page.
 pub(super) fn page(
     request: &Request,
     spec: &ArmsSpec,
-    ready: &[Ready],
+    metrics: &[Metric],
     strips: Option<&Strips>,
 ) -> Result<Page> {
-    let metrics = ready.first().map(|one| one.tables.metrics.as_slice()).unwrap_or_default();
     let mut behaviors: Vec<(String, String)> =
         spec.figures.behaviors.iter().map(|panel| (panel.behavior.clone(), panel.label.clone())).collect();
     let asked = spec
@@ -59,8 +57,7 @@ fn filled(stored: &Stored, request: &Request, strips: Option<&Strips>) -> Result
         }
     }
     let arms = sides.iter().filter_map(changed).collect();
-    let cells = (sides.len() * behaviors.len()).max(1);
-    let quota = (request.rollouts / cells).max(1);
+    let quota = Quota::new(request.rollouts, sides.len() * behaviors.len());
     let mut gathered = Gathered::new(stored, quota, strips);
     for side in &sides {
         for behavior in behaviors {
@@ -92,8 +89,9 @@ fn changed(side: &Side<'_>) -> Option<Changed> {
 /// Answers of last checkpoints, with names once.
 struct Gathered<'a> {
     stored: &'a Stored,
-    /// Answers of each arm, seed and behavior.
-    quota: usize,
+    /// Answers of each arm, seed and behavior, of which `cells` are gathered.
+    quota: Quota,
+    cells: usize,
     strips: Option<&'a Strips>,
     arms: Names,
     rules: Names,
@@ -102,7 +100,7 @@ struct Gathered<'a> {
 }
 
 impl<'a> Gathered<'a> {
-    fn new(stored: &'a Stored, quota: usize, strips: Option<&'a Strips>) -> Self {
+    fn new(stored: &'a Stored, quota: Quota, strips: Option<&'a Strips>) -> Self {
         let fit_on = if stored.experiment.spec().measure.teachers.is_some() {
             "between the teachers"
         } else {
@@ -115,7 +113,7 @@ impl<'a> Gathered<'a> {
         let strip = strips.map(|strips| strips.what.clone()).unwrap_or_default();
         let texts = Texts { readings, grades, strip, behaviors, ..Texts::default() };
         let (arms, rules) = (Names::default(), Names::default());
-        Self { stored, strips, quota, arms, rules, asked: BTreeMap::new(), texts }
+        Self { stored, strips, quota, cells: 0, arms, rules, asked: BTreeMap::new(), texts }
     }
 
     fn add(&mut self, side: &Side<'_>, behavior: &str) -> Result<()> {
@@ -134,7 +132,9 @@ impl<'a> Gathered<'a> {
         let projected = self.projections(side, behavior);
         let number = self.texts.behaviors.iter().position(|name| name == behavior).unwrap_or(0);
         let strips = self.strips.filter(|strips| strips.are_of(&side.model()));
-        for rollout in own.iter().take(self.quota) {
+        let quota = self.quota.of(self.cells);
+        self.cells += 1;
+        for rollout in own.iter().take(quota) {
             let prompt = self.prompt(side, &rollout.prompt);
             let grades = graded.get(&rollout.id).map(Vec::as_slice).unwrap_or_default();
             let shows = grades.iter().find(|grade| grade.sha256 == grader);
@@ -197,14 +197,10 @@ impl<'a> Gathered<'a> {
 
     fn texts(self) -> Texts {
         let (shown, of) = (self.texts.rows.len(), self.texts.of);
-        let few = if shown < of {
-            format!(" {shown} of {of}: the first {} of every arm, seed and behavior.", self.quota)
-        } else {
-            format!(" All {of}.")
-        };
+        let few = self.quota.said((shown, of), "every arm, seed and behavior");
         let what = format!(
             "Answers of last checkpoints to held-out scenarios, each with its grade and the rules that fired. The token that \
-             projections are read at is marked in the prompt.{few}"
+             projections are read at is marked in the prompt. {few}"
         );
         Texts { what, arms: self.arms.all, rules: self.rules.all, ..self.texts }
     }

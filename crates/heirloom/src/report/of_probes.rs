@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use heirloom_model::{Source, Words};
 use heirloom_probe::direction::project;
-use heirloom_record::{Activations, DataRow, Directions, Input, Readout};
+use heirloom_record::{Activations, DataRow, Directions, Input, Metric, Readout};
 use heirloom_rollout::Behavior;
 
 use super::strips::Strips;
-use super::texts::{Asked, Names, Row, Texts, pieces, rounded, said};
+use super::texts::{Asked, Names, Quota, Row, Texts, pieces, rounded, said};
 use super::{Page, Request, Said, parameters, sentences};
-use crate::figures::{MadeFrom, Ready};
+use crate::figures::MadeFrom;
 use crate::{Result, Spec};
 
 /// Classes of texts.
@@ -20,11 +20,10 @@ const CLASSES: [&str; 3] = ["positive", "negative", "topic-only"];
 pub(super) fn page(
     request: &Request,
     from: &MadeFrom,
-    ready: &[Ready],
+    metrics: &[Metric],
     strips: Option<&Strips>,
 ) -> Result<Page> {
     let spec = &from.experiment;
-    let metrics = ready.first().map(|one| one.tables.metrics.as_slice()).unwrap_or_default();
     let headline = &spec.probe.headline;
     let names: Vec<String> = spec.behaviors.iter().map(|folder| name_of(folder)).collect();
     let verdicts = names
@@ -49,10 +48,10 @@ pub(super) fn page(
         strips: strips.filter(|strips| strips.are_of(&spec.model.path)),
         prompts: Names::default(),
         texts: Texts::default(),
-        limit: request.rollouts,
+        quota: Quota::new(request.rollouts, spec.behaviors.len()),
     };
-    for folder in &spec.behaviors {
-        if let Err(error) = gathered.add(folder, &request.run, &from.artifacts) {
+    for (number, folder) in spec.behaviors.iter().enumerate() {
+        if let Err(error) = gathered.add((number, folder), &request.run, &from.artifacts) {
             let name = name_of(folder);
             page.notes.push(format!("Texts of {name} are not shown: {error}."));
         }
@@ -71,13 +70,15 @@ struct Gathered<'a> {
     strips: Option<&'a Strips>,
     prompts: Names,
     texts: Texts,
-    limit: usize,
+    /// Texts of each behavior.
+    quota: Quota,
 }
 
 impl Gathered<'_> {
-    fn add(&mut self, folder: &Path, run: &Path, artifacts: &[String]) -> Result<()> {
+    fn add(&mut self, (cell, folder): (usize, &Path), run: &Path, artifacts: &[String]) -> Result<()> {
         let behavior = Behavior::load(folder)?;
         let number = self.texts.behaviors.len();
+        let most = self.texts.rows.len() + self.quota.of(cell);
         self.texts.behaviors.push(behavior.name.clone());
         let artifact = |stage: &str, name: &str| -> Option<PathBuf> {
             // An artifact's name ends in a hyphen and its key, which has none.
@@ -104,7 +105,7 @@ impl Gathered<'_> {
                     (_, Some(true)) => 0,
                     _ => 1,
                 };
-                if self.texts.rows.len() < self.limit {
+                if self.texts.rows.len() < most {
                     self.text(row, number, class, scores.get(index).copied());
                 }
             }
@@ -149,11 +150,11 @@ impl Gathered<'_> {
             Readout::ResponseMean => "The tokens of the answer whose mean is read are marked.",
             _ => "The tokens that are read are marked.",
         };
-        let few = if shown < of { format!(" The first {shown} of {of}.") } else { format!(" All {of}.") };
+        let few = self.quota.said((shown, of), "every behavior");
         Texts {
             what: format!(
                 "Contrast pairs and topic-only texts, each with how far `{headline}` scores it above the threshold at its chosen hook \
-                 point. {read}{few}"
+                 point. {read} {few}"
             ),
             readings: vec![format!("score of {headline} at the chosen hook point, less the threshold")],
             strip: self.strips.map(|strips| strips.what.clone()).unwrap_or_default(),

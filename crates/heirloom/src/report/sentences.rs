@@ -7,7 +7,7 @@ use heirloom_record::Metric;
 
 use crate::origins::{hypothesis_words, named, origin_words};
 use crate::stages::probe::SELECTION;
-use crate::words::number;
+use crate::words::{number, percent};
 
 /// Value and interval of a row.
 pub(super) fn brackets(row: &Metric) -> String {
@@ -127,12 +127,4 @@ pub(super) fn auroc(metrics: &[Metric], behavior: &str, headline: &str) -> Strin
         let _ = write!(said, " The best of the other methods, `{method}`: {}.", brackets(best));
     }
     said
-}
-
-fn percent(share: f64) -> String {
-    match share {
-        share if share >= 1.0 => "all".into(),
-        share if share > 0.99 => "over 99 %".into(),
-        share => format!("{:.0} %", 100.0 * share),
-    }
 }

@@ -20,9 +20,17 @@ pub struct Tokens {
     pub directions: PathBuf,
 }
 
+/// A stored text.
+struct Stored {
+    /// SHA-256 over its token ids: answers of several seeds have the same ids, and may have as many tokens.
+    tokens_sha256: String,
+    /// Projections by position.
+    values: BTreeMap<usize, f64>,
+}
+
 /// Projections by text and position.
 pub(super) struct Strips {
-    by_id: BTreeMap<String, BTreeMap<usize, f64>>,
+    by_id: BTreeMap<String, Stored>,
     /// SHA-256 of the model whose activations they are: students of several seeds give their answers the same ids.
     model_sha256: String,
     /// What they are, in words.
@@ -52,13 +60,17 @@ impl Strips {
         let activations = Activations::read_hook(&tokens.store, hook)?;
         let vector = direction.vector.mapv(f64::from);
         let projected = project(activations.tensors[&hook].view(), vector.view())?;
-        let mut by_id: BTreeMap<String, BTreeMap<usize, f64>> = BTreeMap::new();
+        let mut by_id: BTreeMap<String, Stored> = BTreeMap::new();
         for (row, value) in activations.rows.iter().zip(projected) {
             // A row is called by its text's id and its position.
             if let Some((id, position)) = row.id.rsplit_once('@')
                 && let Ok(position) = position.parse()
             {
-                by_id.entry(id.to_owned()).or_default().insert(position, rounded(value));
+                let stored = by_id.entry(id.to_owned()).or_insert_with(|| Stored {
+                    tokens_sha256: row.tokens_sha256.clone(),
+                    values: BTreeMap::new(),
+                });
+                stored.values.insert(position, rounded(value));
             }
         }
         let towards = directions.header.towards;
@@ -86,8 +98,11 @@ impl Strips {
         row: &DataRow,
         clock: Clock,
     ) -> Option<(Vec<String>, Vec<f64>)> {
-        let values = self.by_id.get(id)?;
+        let Stored { tokens_sha256, values } = self.by_id.get(id)?;
         let row = words.prepare(row, clock).ok()?;
+        if row.sha256() != *tokens_sha256 {
+            return None;
+        }
         let mut end = 0;
         let mut pieces = vec![];
         for offset in &row.offsets {

@@ -80,6 +80,35 @@ impl Texts {
     }
 }
 
+/// How many texts each cell of a run gives, where a page carries at most so many: as many as any other, first ones one more.
+#[derive(Clone, Copy)]
+pub(super) struct Quota {
+    most: usize,
+    cells: usize,
+}
+
+impl Quota {
+    pub(super) fn new(most: usize, cells: usize) -> Self {
+        Self { most, cells: cells.max(1) }
+    }
+
+    /// Of the cell with this number.
+    pub(super) fn of(self, cell: usize) -> usize {
+        self.most / self.cells + usize::from(cell < self.most % self.cells)
+    }
+
+    /// How many are shown of how many there are, in a sentence.
+    pub(super) fn said(self, (shown, of): (usize, usize), cells: &str) -> String {
+        let (first, last) = (self.of(0), self.of(self.cells - 1));
+        match shown {
+            0 => format!("None of {of}."),
+            _ if shown == of => format!("All {of}."),
+            _ if first == last => format!("{shown} of {of}: the first {first} of {cells}."),
+            _ => format!("{shown} of {of}: the first {first} or {last} of {cells}."),
+        }
+    }
+}
+
 /// Names with their numbers.
 #[derive(Default)]
 pub(super) struct Names {
@@ -129,6 +158,28 @@ pub(super) fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cells_share_a_page_and_never_more_than_it_carries() {
+        let check = |most: usize, cells: usize, expected: &[usize]| {
+            let quota = Quota::new(most, cells);
+            assert_eq!(
+                (0..cells).map(|cell| quota.of(cell)).collect::<Vec<_>>(),
+                expected,
+                "{most} of {cells}"
+            );
+        };
+        check(0, 3, &[0, 0, 0]);
+        check(2, 3, &[1, 1, 0]);
+        check(6, 3, &[2, 2, 2]);
+        check(7, 3, &[3, 2, 2]);
+        check(7, 0, &[]);
+        let said = |most: usize, shown: usize| Quota::new(most, 3).said((shown, 9), "every arm");
+        assert_eq!(said(0, 0), "None of 9.");
+        assert_eq!(said(6, 6), "6 of 9: the first 2 of every arm.");
+        assert_eq!(said(7, 7), "7 of 9: the first 3 or 2 of every arm.");
+        assert_eq!(said(99, 9), "All 9.");
+    }
 
     #[test]
     fn pieces_are_in_turn_not_read_and_read() {
