@@ -148,7 +148,7 @@ fn without_scenarios_a_contrast_is_students_t() {
     // Twin: scenarios that differ widen it, though the runs' means are the same.
     let mut apart = arm(0);
     for seen in &mut apart {
-        seen.value += if seen.cluster % 2 == 0 { 4.0 } else { -4.0 };
+        seen.value += if seen.cluster % 2 == 0 { 8.0 } else { -8.0 };
     }
     let draws = joined(&["first", "second"], &[apart, arm(1)], Resampling::default());
     let found = draws.contrast(&[(0, 1.0), (1, -2.0)]).quantity();

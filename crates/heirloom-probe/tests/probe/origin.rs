@@ -71,7 +71,7 @@ fn planted_prompts_interaction_and_residue_are_found() {
     let parts = base.shapley.unwrap().parts;
     present("base's share", parts[0].2.defined().unwrap(), 1.0);
     // Nothing anywhere: no effect, and no shares of it.
-    let nothing = found(NAMES, [0.4; 8]);
+    let nothing = found(NAMES, [0.5; 8]);
     absent("teacher", nothing.within[0].teacher.unwrap().quantity);
     absent("residue", nothing.residue.unwrap());
     let Shapley { parts, total } = nothing.shapley.unwrap();
