@@ -107,8 +107,8 @@ impl JointDraws {
     /// **Errors** without arms, with two of one name, without two clusters, at a value that is not finite, at a cluster that not all arms have, or
     /// with fewer than two replicates.
     ///
-    /// **Determinism** replicates `2i` and `2i + 1` use stream `i` of `rng`, the second with the sign turned around, and each arm's own numbers a stream named by its observations, whatever the number of
-    /// threads and the order of arms and observations.
+    /// **Determinism** replicates `2i` and `2i + 1` use stream `i` of `rng`, the second with the sign turned around, and each arm's own numbers a stream
+    /// named by its observations, whatever the number of threads and the order of arms and observations.
     ///
     /// **Cost** replicates × clusters × arms.
     pub fn new<N: AsRef<str>>(

@@ -15,7 +15,7 @@ use crate::curves::{Curves, curves};
 use crate::error::{Error, Result};
 use crate::rate::{Estimate, Observation, difference};
 
-pub use band::{Controls, mean_projection, projection_band, shift_band};
+pub use band::{Controls, Shift, mean_projection, mean_shift_band, projection_band, shift_band};
 pub use emergence::{Crossing, Emergence, MedianStep, emergence};
 pub use lead::{HalfRises, Lag, Lead, Undefined, lead};
 

@@ -21,6 +21,7 @@ mod spec;
 
 mod experiment;
 mod plan;
+mod rows;
 mod scenarios;
 mod stages;
 mod summary;

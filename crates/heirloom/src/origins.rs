@@ -17,9 +17,10 @@ use heirloom_probe::rate::{self, Observation};
 use heirloom_probe::verdict::{Role, Rule, Verdict, verdict};
 use heirloom_record::{HookPoint, Metric};
 
+use crate::rows::estimated;
 use crate::spec::setting;
 use crate::streams::stream;
-use crate::words::{number, percent};
+use crate::words::{self, number, percent};
 use crate::{Error, Result};
 
 /// Which arm plays which part for one behavior: role or corner → name of the arm.
@@ -192,11 +193,11 @@ impl Evidence {
             Ok(fall.estimate > 0.0)
         };
         let (mut removed, mut leakage) = (vec![], None);
-        if let (Some(full), Some(other)) = (role(Role::Full), role(Role::OtherTeacher)) {
+        if let (Some(full), Some(other)) = (role(Role::Full), role(Role::OtherTeacher))
+            && lowers(full, other)?
+        {
             for intervention in INTERVENTIONS {
-                if let Some(arm) =
-                    role(intervention).filter(|_| lowers(full, other).is_ok_and(|lowers| lowers))
-                {
+                if let Some(arm) = role(intervention) {
                     removed.push((intervention, origin::share_removed(&draws, full, arm, other)?));
                 }
             }
@@ -218,9 +219,7 @@ impl Evidence {
             leakage,
         })
     }
-}
 
-impl Evidence {
     /// Rates of every part: of each seed, numbered from 1 in the order of the files, and over seeds.
     ///
     /// # Errors
@@ -248,14 +247,7 @@ impl Evidence {
             }
             let found =
                 rate::mean(seen, resampling, &stream(seed, &format!("rate {} {part}", self.behavior)))?;
-            rows.push(Metric {
-                value: Some(found.value),
-                low: Some(found.low),
-                high: Some(found.high),
-                n: i64::try_from(found.n).ok(),
-                interval: Some(found.describe("seeds", "scenarios")),
-                ..row()
-            });
+            rows.push(estimated(row(), &found, "scenarios"));
         }
         Ok(rows)
     }
@@ -501,7 +493,7 @@ pub(crate) fn named<'a>(probabilities: &[(&'a str, f64)], otherwise: &'a str) ->
 const SURE: f64 = 0.9;
 
 fn brackets(found: &Quantity) -> String {
-    format!("{} [{}, {}]", number(found.value), number(found.low), number(found.high))
+    words::brackets(found.value, found.low, found.high)
 }
 
 pub(crate) fn origin_words(origin: &str) -> &'static str {

@@ -4,23 +4,26 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use heirloom_model::{CaptureOptions, CapturePlan, Student, TokenRow};
 use heirloom_probe::control::{NullBand, random_differences_within, random_directions};
+use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{Estimate, Observation, difference, mean};
 use heirloom_probe::score::Reference;
 use heirloom_probe::subspace::cosine;
-use heirloom_probe::track::{Controls, Emergence, Track, emergence};
+use heirloom_probe::track::{Controls, Emergence, Track, emergence, mean_shift_band};
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
 use heirloom_record::{DataRow, Directions, HookPoint, Metric};
 use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
 use crate::arms::moved;
+use crate::rows::{banded, count, estimated};
 use crate::scenarios::number_of;
 use crate::series::SeriesRows;
 use crate::streams::stream;
-use crate::words::number;
+use crate::words::{brackets, number};
 use crate::{Error, Result};
 
 /// What is tracked.
@@ -67,10 +70,17 @@ pub struct Looked {
     margins: Vec<f64>,
 }
 
+/// What the first checkpoint of all defines for every one.
+#[derive(Debug)]
+struct Units {
+    reference: Reference,
+    /// Random directions, and random differences.
+    controls: [Controls; 2],
+}
+
 #[derive(Clone, Debug)]
 struct Reading {
-    /// The reference rows at this checkpoint.
-    known: Dataset,
+    units: Arc<Units>,
     projections: Vec<f64>,
     /// Mean projections along random directions and along random differences.
     controls: [Vec<f64>; 2],
@@ -128,27 +138,39 @@ impl Tracking<'_> {
     ) -> Result<Reading> {
         let project = |x| heirloom_probe::direction::project(x, vector.view());
         let on_reference = project(known.x())?;
-        // All checkpoints are told in the units of the first one, and so are the controls.
-        let units = first.map_or(known, |first| &first.known);
-        let reference = Reference::of(&project(units.x())?, units.labels())?;
-        let rng = |name: &str| stream(self.seed, &format!("track {name}"));
-        let random = random_directions(known.d_model(), self.null_draws, &rng("random directions"));
-        let differences = random_differences_within(units, self.null_draws, &rng("random differences"))?;
-        let along = |directions| Ok::<_, Error>(Controls::new(units, directions)?.means(seen.view())?);
+        let units = match first {
+            Some(first) => Arc::clone(&first.units),
+            None => Arc::new(self.units(known, &on_reference)?),
+        };
+        let Units { reference, controls: [random, differences] } = &*units;
         let refit = fit(Method::DifferenceOfMeans, known, &FitOptions::default())?;
         Ok(Reading {
-            known: known.clone(),
             projections: reference.units(&project(seen.view())?),
-            controls: [along(random)?, along(differences)?],
+            controls: [random.means(seen.view())?, differences.means(seen.view())?],
             auroc: auroc_interval(
                 &on_reference,
                 known.labels(),
                 known.clusters(),
                 self.resampling,
-                &rng("auroc"),
+                &self.rng("auroc"),
             )?,
             cosine: cosine(refit.direction.view(), vector.view())?,
+            units,
         })
+    }
+
+    /// Those that reference rows define, with the rows' own projections.
+    fn units(&self, known: &Dataset, on_reference: &[f64]) -> Result<Units> {
+        let random = random_directions(known.d_model(), self.null_draws, &self.rng("random directions"));
+        let differences = random_differences_within(known, self.null_draws, &self.rng("random differences"))?;
+        Ok(Units {
+            reference: Reference::of(on_reference, known.labels())?,
+            controls: [Controls::new(known, random)?, Controls::new(known, differences)?],
+        })
+    }
+
+    fn rng(&self, name: &str) -> ChaCha8Rng {
+        stream(self.seed, &format!("track {name}"))
     }
 
     /// Rows and lines of what [`Self::look`] saw, one list of checkpoints for each seed.
@@ -182,38 +204,14 @@ impl Tracking<'_> {
                 let shift =
                     difference(observed, started, self.resampling, &stream(self.seed, "track shift"))?;
                 let row = self.row(*hook, *step);
-                metrics.push(Metric {
-                    value: Some(projection.value),
-                    low: Some(projection.low),
-                    high: Some(projection.high),
-                    n: i64::try_from(projection.n).ok(),
-                    interval: Some(projection.describe("seeds", "rows")),
-                    ..row("projection")
-                });
-                metrics.push(Metric {
-                    value: Some(shift.value),
-                    low: Some(shift.low),
-                    high: Some(shift.high),
-                    n: i64::try_from(shift.n).ok(),
-                    interval: Some(shift.describe("seeds", "rows")),
-                    ..row("shift")
-                });
+                metrics.push(estimated(row("projection"), &projection, "rows"));
+                metrics.push(estimated(row("shift"), &shift, "rows"));
                 // Fits are those of the first seed that has the step.
                 let looked = runs.iter().flatten().find(|one| one.step == *step);
                 let Some(reading) = looked.map(|one| &one.by_hook[hook]) else { continue };
                 let bands = control_shifts(runs, *hook, *step)?;
-                for (metric, band) in
-                    [("shift_random_direction", &bands[0]), ("shift_random_difference", &bands[1])]
-                {
-                    metrics.push(Metric {
-                        value: Some(band.median),
-                        low: Some(band.low),
-                        high: Some(band.high),
-                        n: i64::try_from(band.values.len()).ok(),
-                        interval: Some("2.5 % to 97.5 % of controls, each the mean over seeds".into()),
-                        ..row(metric)
-                    });
-                }
+                metrics.push(banded(row("shift_random_direction"), &bands[0]));
+                metrics.push(banded(row("shift_random_difference"), &bands[1]));
                 let auroc = &reading.auroc;
                 metrics.push(Metric {
                     value: Some(auroc.value),
@@ -224,9 +222,6 @@ impl Tracking<'_> {
                     ..row("auroc")
                 });
                 metrics.push(Metric { value: Some(reading.cosine), ..row("cosine_to_refit") });
-                let brackets = |value: f64, low: f64, high: f64| {
-                    format!("{} [{}, {}]", number(value), number(low), number(high))
-                };
                 let band = |band: &NullBand| format!("[{}, {}]", number(band.low), number(band.high));
                 let _ = writeln!(
                     summary,
@@ -272,22 +267,17 @@ impl Tracking<'_> {
             let rng = stream(self.seed, "track answers");
             let margin = mean(&observed, self.resampling, &rng)?;
             let shift = difference(&observed, &started, self.resampling, &rng)?;
-            let brackets =
-                |one: &Estimate| format!("{} [{}, {}]", number(one.value), number(one.low), number(one.high));
-            let _ = writeln!(summary, "  {step:>8}{:>24}{:>24}", brackets(&margin), brackets(&shift));
+            let told = |one: &Estimate| brackets(one.value, one.low, one.high);
+            let _ = writeln!(summary, "  {step:>8}{:>24}{:>24}", told(&margin), told(&shift));
             for (metric, one) in [("answer_margin", margin), ("answer_margin_shift", shift)] {
-                metrics.push(Metric {
+                let row = Metric {
                     behavior: self.directions.header.behavior.clone(),
-                    step: i64::try_from(step).ok(),
+                    step: count(step),
                     scored_on: Some("answers of the reference rows".into()),
                     metric: metric.into(),
-                    value: Some(one.value),
-                    low: Some(one.low),
-                    high: Some(one.high),
-                    n: i64::try_from(one.clusters).ok(),
-                    interval: Some(one.describe("seeds", "pairs")),
                     ..Metric::default()
-                });
+                };
+                metrics.push(Metric { n: count(one.clusters), ..estimated(row, &one, "pairs") });
             }
         }
         Ok(metrics)
@@ -329,15 +319,10 @@ fn scenario(row: &TokenRow) -> usize {
 fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<[NullBand; 2]> {
     let band = |family: usize| {
         let moved = runs.iter().filter_map(|run| {
-            let controls = |one: &Looked| one.by_hook[&hook].controls[family].clone();
             let there = run.iter().find(|one| one.step == step)?;
-            Some((controls(there), controls(&run[0])))
+            Some((&run[0].by_hook[&hook].controls[family][..], &there.by_hook[&hook].controls[family][..]))
         });
-        let moved: Vec<(Vec<f64>, Vec<f64>)> = moved.collect();
-        let of = |control: usize| {
-            moved.iter().map(|(to, from)| to[control] - from[control]).sum::<f64>() / moved.len() as f64
-        };
-        Ok::<_, Error>(NullBand::new((0..moved[0].0.len()).map(of).collect())?)
+        mean_shift_band(moved)
     };
     Ok([band(0)?, band(1)?])
 }

@@ -6,6 +6,11 @@ pub(crate) fn number(value: f64) -> String {
     if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
 }
 
+/// A number and the ends of its interval.
+pub(crate) fn brackets(value: f64, low: f64, high: f64) -> String {
+    format!("{} [{}, {}]", number(value), number(low), number(high))
+}
+
 /// Whole percent; what is not all or nothing is not rounded to it.
 pub(crate) fn percent(share: f64) -> String {
     match share {

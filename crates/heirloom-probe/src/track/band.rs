@@ -60,8 +60,8 @@ impl Controls {
 
 /// Mean projections of the same activations along control directions, each in the units that it has itself on the reference rows.
 ///
-/// The bands say how far along *any* direction the checkpoint has moved: fine-tuning shifts all activations, and the axes of largest variance most. Scenarios are no reference rows and lie off zero before anything is trained: what training did is [`shift_band`]'s
-/// to say.
+/// The bands say how far along *any* direction the checkpoint has moved: fine-tuning shifts all activations, and the axes of largest variance most.
+/// Scenarios are no reference rows and lie off zero before anything is trained: what training did is [`shift_band`]'s to say.
 ///
 /// **Shapes** `activations` is `[scenarios, d_model]`, `directions` `[k, d_model]`.
 ///
@@ -86,7 +86,21 @@ pub fn shift_band(
 ) -> Result<NullBand> {
     let controls = Controls::new(reference, directions.to_owned())?;
     let (from, to) = (controls.means(from)?, controls.means(to)?);
-    NullBand::new(to.iter().zip(&from).map(|(to, from)| to - from).collect())
+    mean_shift_band([(&from[..], &to[..])])
+}
+
+/// What the same controls gave at the first of two checkpoints and at the second.
+pub type Shift<'a> = (&'a [f64], &'a [f64]);
+
+/// How far each control has moved, on average over runs: the null of a shift that is a mean over runs.
+///
+/// **Errors** without a run or without a control.
+pub fn mean_shift_band<'a>(runs: impl IntoIterator<Item = Shift<'a>>) -> Result<NullBand> {
+    let runs: Vec<Shift<'a>> = runs.into_iter().collect();
+    let of = |control: usize| {
+        runs.iter().map(|(from, to)| to[control] - from[control]).sum::<f64>() / runs.len() as f64
+    };
+    NullBand::new((0..runs.first().map_or(0, |(from, _)| from.len())).map(of).collect())
 }
 
 /// Units of a direction, and the sign that turns it to the positive class.

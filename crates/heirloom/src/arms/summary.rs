@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use heirloom_record::Metric;
 
 use crate::origins::{Found, Measure};
-use crate::words::number;
+use crate::words::brackets;
 
 use super::spec::ArmsSpec;
 use super::stage::ArmsStage;
@@ -174,9 +174,7 @@ fn line(out: &mut String, arm: &str, width: usize, cells: impl Iterator<Item = S
 
 fn cell(row: Option<&Metric>) -> String {
     match row.map(|row| (row.value, row.low, row.high)) {
-        Some((Some(value), Some(low), Some(high))) => {
-            format!("{} [{}, {}]", number(value), number(low), number(high))
-        }
+        Some((Some(value), Some(low), Some(high))) => brackets(value, low, high),
         _ => "–".into(),
     }
 }

@@ -5,13 +5,14 @@ mod shifts;
 use std::collections::{BTreeMap, BTreeSet};
 
 use heirloom_probe::random::ChaCha8Rng;
-use heirloom_probe::rate::{self, Estimate, Observation};
+use heirloom_probe::rate::{self, Observation};
 use heirloom_probe::{Resampling, interval};
 use heirloom_record::{HookPoint, Metric};
 
 use super::measured::{Auroc, Measured};
 use crate::Result;
 use crate::origins::FitOn;
+use crate::rows::{count, estimated};
 use crate::streams::stream;
 
 /// Verdicts on one checkpoint's rollouts of one behavior: scenario and whether each was met, sample by sample.
@@ -131,7 +132,7 @@ impl Tabler<'_> {
 
     fn over_seeds(&self, key: &Key, cell: &Cell) -> Result<Metric> {
         let estimate = rate::mean(cell, self.resampling, &self.rng(&format!("{key:?}")))?;
-        Ok(with(named(key), &estimate))
+        Ok(estimated(named(key), &estimate, "scenarios"))
     }
 
     /// How far an arm's last checkpoint is from the reference's, in rate and in projections.
@@ -157,7 +158,7 @@ impl Tabler<'_> {
             rows.push(Metric {
                 metric: format!("{}_difference", quantity.metric()),
                 scored_on: Some(reference.into()),
-                ..with(named(key), &estimate)
+                ..estimated(named(key), &estimate, "scenarios")
             });
         }
         Ok(rows)
@@ -248,19 +249,4 @@ fn named(key: &Key) -> Metric {
         }
         Quantity::Rate | Quantity::Coherent => row,
     }
-}
-
-fn with(row: Metric, estimate: &Estimate) -> Metric {
-    Metric {
-        value: Some(estimate.value),
-        low: Some(estimate.low),
-        high: Some(estimate.high),
-        n: count(estimate.n),
-        interval: Some(estimate.describe("seeds", "scenarios")),
-        ..row
-    }
-}
-
-fn count(n: usize) -> Option<i64> {
-    i64::try_from(n).ok()
 }

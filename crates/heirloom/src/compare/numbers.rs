@@ -1,11 +1,12 @@
 //! Rates and projections of both arms, and their differences paired by seed and scenario.
 
-use heirloom_probe::rate::{self, Estimate, Observation};
+use heirloom_probe::rate::{self, Observation};
 use heirloom_record::{HookPoint, Metric};
 
 use super::Both;
 use crate::Result;
 use crate::arms::Side;
+use crate::rows::estimated;
 use crate::streams::stream;
 
 /// What is compared of a behavior.
@@ -53,14 +54,14 @@ pub(super) fn metrics(both: &Both<'_>, notes: &mut Vec<String>) -> Result<Vec<Me
             for (side, cell) in cells.iter().enumerate().take(if both.is_one() { 1 } else { 2 }) {
                 rows.extend(by_seed(both, &row(side), cell));
                 let rng = stream(both.seed(), &name(&both.labels[side]));
-                rows.push(with(row(side), &rate::mean(cell, both.resampling, &rng)?));
+                rows.push(estimated(row(side), &rate::mean(cell, both.resampling, &rng)?, "scenarios"));
             }
             let rng = stream(both.seed(), &name("difference"));
             let difference = rate::difference(&cells[0], &cells[1], both.resampling, &rng)?;
             rows.push(Metric {
                 metric: format!("{}_difference", quantity.metric()),
                 scored_on: Some(both.labels[1].clone()),
-                ..with(row(0), &difference)
+                ..estimated(row(0), &difference, "scenarios")
             });
         }
     }
@@ -124,16 +125,5 @@ fn named(both: &Both<'_>, side: usize, behavior: &str, quantity: Quantity) -> Me
             Metric { hook: Some(hook), method: Some("dom".into()), fit_on: Some(fit_on.into()), ..row }
         }
         Quantity::Rate | Quantity::Coherent => row,
-    }
-}
-
-fn with(row: Metric, estimate: &Estimate) -> Metric {
-    Metric {
-        value: Some(estimate.value),
-        low: Some(estimate.low),
-        high: Some(estimate.high),
-        n: i64::try_from(estimate.n).ok(),
-        interval: Some(estimate.describe("seeds", "scenarios")),
-        ..row
     }
 }

@@ -6,7 +6,7 @@ use heirloom_record::{HookPoint, Metric};
 
 use super::shift::POSITIONS;
 use super::{Comparison, Moved};
-use crate::words::{number, short};
+use crate::words::{brackets, number, short};
 
 /// Longest text of a question or an answer that is shown.
 const TEXT: usize = 150;
@@ -160,9 +160,7 @@ fn scenario(out: &mut String, moved: &Moved) {
 
 fn cell(row: Option<&Metric>) -> String {
     match row.map(|row| (row.value, row.low, row.high)) {
-        Some((Some(value), Some(low), Some(high))) => {
-            format!("{} [{}, {}]", number(value), number(low), number(high))
-        }
+        Some((Some(value), Some(low), Some(high))) => brackets(value, low, high),
         Some((Some(value), ..)) => number(value),
         _ => "–".into(),
     }

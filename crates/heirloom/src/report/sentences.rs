@@ -7,14 +7,12 @@ use heirloom_record::Metric;
 
 use crate::origins::{hypothesis_words, named, origin_words};
 use crate::stages::probe::SELECTION;
-use crate::words::{number, percent};
+use crate::words::{self, number, percent};
 
 /// Value and interval of a row.
 pub(super) fn brackets(row: &Metric) -> String {
     match (row.value, row.low, row.high) {
-        (Some(value), Some(low), Some(high)) => {
-            format!("{} [{}, {}]", number(value), number(low), number(high))
-        }
+        (Some(value), Some(low), Some(high)) => words::brackets(value, low, high),
         (Some(value), ..) => number(value),
         _ => "undefined".into(),
     }

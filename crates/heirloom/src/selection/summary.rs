@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Held, Ranked, Ranking, Selected};
-use crate::words::{number, short};
+use crate::words::{brackets, number, short};
 
 /// Longest text of a question or an answer that is shown.
 const TEXT: usize = 110;
@@ -56,11 +56,6 @@ fn seed(out: &mut String, selected: &Selected, ranking: &Ranking, top: usize) {
     ];
     for (name, held) in rows {
         let Held { value, low, high, random, .. } = held;
-        let _ = writeln!(
-            out,
-            "    {name:<28} {:>24} {:>14}",
-            format!("{} [{}, {}]", number(*value), number(*low), number(*high)),
-            number(*random)
-        );
+        let _ = writeln!(out, "    {name:<28} {:>24} {:>14}", brackets(*value, *low, *high), number(*random));
     }
 }

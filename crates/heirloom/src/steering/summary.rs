@@ -7,7 +7,7 @@ use super::About;
 use super::bench::Bench;
 use super::weigh::{Found, Kind, LEVEL, Moved, Weighed};
 use crate::origins::FitOn;
-use crate::words::number;
+use crate::words::{brackets, number};
 
 const WIDTH: usize = 23;
 
@@ -158,8 +158,4 @@ fn line(text: &mut String, first: &str, cells: impl Iterator<Item = String>) {
     let kept = text.trim_end_matches(' ').len();
     text.truncate(kept);
     text.push('\n');
-}
-
-fn brackets(value: f64, low: f64, high: f64) -> String {
-    format!("{} [{}, {}]", number(value), number(low), number(high))
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use heirloom_probe::control::NullBand;
 use heirloom_probe::rate;
+use heirloom_probe::track::{Shift, mean_shift_band};
 use heirloom_record::{HookPoint, Metric};
 
-use super::super::measured::{ControlMeans, Reading};
-use super::{Cell, Key, Quantity, Seen, Tabler, count, named, with};
+use super::super::measured::Reading;
+use super::{Cell, Key, Quantity, Seen, Tabler, named};
 use crate::Result;
 use crate::origins::FitOn;
+use crate::rows::{banded, estimated};
 
 /// The two families of controls, as the table calls them.
 const FAMILIES: [&str; 2] = ["shift_random_direction", "shift_random_difference"];
@@ -18,32 +19,23 @@ impl Tabler<'_> {
     /// Shifts of projections from the base, and those of the controls; nothing where no controls were measured.
     pub(super) fn shifts(&self, seen: &[Seen], cells: &BTreeMap<Key, Cell>) -> Result<Vec<Metric>> {
         let mut rows = vec![];
-        for (key, by_seed) in self.control_shifts(seen) {
+        for (key, by_seed) in self.control_means(seen) {
             let (behavior, arm, _, quantity) = &key;
             let Some(start) = cells.get(&(behavior.clone(), arm.clone(), 0, *quantity)) else { continue };
             let name = format!("shift {behavior} {}", quantity.metric());
             let shift = rate::difference(&cells[&key], start, self.resampling, &self.rng(&name))?;
-            rows.push(Metric { metric: "shift".into(), ..with(named(&key), &shift) });
+            rows.push(Metric { metric: "shift".into(), ..estimated(named(&key), &shift, "scenarios") });
             for (family, name) in FAMILIES.iter().enumerate() {
-                let shifts: Vec<&Vec<f64>> = by_seed.iter().map(|seed| &seed[family]).collect();
-                let band = NullBand::new(average(&shifts))?;
-                rows.push(Metric {
-                    metric: (*name).into(),
-                    value: Some(band.median),
-                    low: Some(band.low),
-                    high: Some(band.high),
-                    n: count(band.values.len()),
-                    interval: Some("2.5 % to 97.5 % of controls, each the mean over seeds".into()),
-                    ..named(&key)
-                });
+                let band = mean_shift_band(by_seed.iter().map(|seed| seed[family]))?;
+                rows.push(Metric { metric: (*name).into(), ..banded(named(&key), &band) });
             }
         }
         Ok(rows)
     }
 
-    /// By checkpoint after the first: for each seed, the shift from the base along every control of both families.
-    fn control_shifts(&self, seen: &[Seen]) -> BTreeMap<Key, Vec<[Vec<f64>; 2]>> {
-        let mut all: BTreeMap<Key, Vec<[Vec<f64>; 2]>> = BTreeMap::new();
+    /// By checkpoint after the first: for each seed, what the controls of both families gave on the base and give there.
+    fn control_means<'a>(&self, seen: &'a [Seen]) -> BTreeMap<Key, Vec<[Shift<'a>; 2]>> {
+        let mut all: BTreeMap<Key, Vec<[Shift<'a>; 2]>> = BTreeMap::new();
         for (arm, base) in self.starts {
             for one in seen.iter().filter(|one| one.arm == *arm) {
                 let Some(start) = seen.iter().find(|start| start.arm == *base && start.seed == one.seed)
@@ -63,7 +55,8 @@ impl Tabler<'_> {
                             continue;
                         }
                         let key = key(arm, step, reading, reading.hook, fit_on);
-                        all.entry(key).or_default().push(moved(to, from));
+                        let families = [(&from.random, &to.random), (&from.differences, &to.differences)];
+                        all.entry(key).or_default().push(families.map(|(from, to)| (&from[..], &to[..])));
                     }
                 }
             }
@@ -78,15 +71,4 @@ fn readings(seen: &Seen) -> impl Iterator<Item = (usize, &Reading)> {
 
 fn key(arm: &str, step: usize, reading: &Reading, hook: HookPoint, fit_on: FitOn) -> Key {
     (reading.behavior.clone(), arm.to_owned(), step, Quantity::Projection(hook, fit_on))
-}
-
-fn moved(to: &ControlMeans, from: &ControlMeans) -> [Vec<f64>; 2] {
-    let minus = |to: &[f64], from: &[f64]| to.iter().zip(from).map(|(to, from)| to - from).collect();
-    [minus(&to.random, &from.random), minus(&to.differences, &from.differences)]
-}
-
-/// Mean over seeds of every control.
-fn average(seeds: &[&Vec<f64>]) -> Vec<f64> {
-    let of = |control: usize| seeds.iter().map(|seed| seed[control]).sum::<f64>() / seeds.len() as f64;
-    (0..seeds[0].len()).map(of).collect()
 }

@@ -1,0 +1,34 @@
+//! Rows of the tidy table, from what the statistics give.
+
+use heirloom_probe::control::NullBand;
+use heirloom_probe::rate::Estimate;
+use heirloom_record::Metric;
+
+/// `row` with an estimate over seeds and what `cluster` names, a plural.
+pub(crate) fn estimated(row: Metric, estimate: &Estimate, cluster: &str) -> Metric {
+    Metric {
+        value: Some(estimate.value),
+        low: Some(estimate.low),
+        high: Some(estimate.high),
+        n: count(estimate.n),
+        interval: Some(estimate.describe("seeds", cluster)),
+        ..row
+    }
+}
+
+/// `row` with what controls gave, each the mean over seeds.
+pub(crate) fn banded(row: Metric, band: &NullBand) -> Metric {
+    Metric {
+        value: Some(band.median),
+        low: Some(band.low),
+        high: Some(band.high),
+        n: count(band.values.len()),
+        interval: Some("2.5 % to 97.5 % of controls, each the mean over seeds".into()),
+        ..row
+    }
+}
+
+/// A number of things as the table keeps it.
+pub(crate) fn count(n: usize) -> Option<i64> {
+    i64::try_from(n).ok()
+}
