@@ -663,6 +663,9 @@ impl Error {
             Self::Row { problem: RowError::DuplicateId, .. } => {
                 "give every row its own id; several continuations of one row are `samples`"
             }
+            Self::Device { .. } if cfg!(any(feature = "cuda", feature = "metal")) => {
+                "see whether the device is there and its driver is new enough (`nvidia-smi`; CUDA 13 needs driver 580), or use `cpu`"
+            }
             Self::Device { .. } => "build with `--features cuda` or `--features metal`, or use `cpu`",
             Self::Row { problem: RowError::NotAPrefix, .. } => {
                 "the template changes earlier turns; mark the response with `{% generation %}` in the template"

@@ -29,7 +29,9 @@ pub use header::{read_json, write_json};
 pub use hook::{HookPoint, Site, match_hooks};
 pub use near::{near, unknown_key};
 pub use readout::Readout;
-pub use rollout::{GradeRow, Prompt, Rollout, Rollouts, Sampling, read_hidden, read_prompts};
+pub use rollout::{
+    GRADES, GradeRow, Prompt, Rollout, Rollouts, Sampling, read_grades, read_hidden, read_prompts,
+};
 pub use run::{RunFolder, RunRecord};
 pub use score::read_scores;
 pub use table::{Case, CausalCheck, Dose, Histogram, Metric, Row, Table};

@@ -90,6 +90,9 @@ pub struct Rollouts {
     pub rows: Vec<Rollout>,
 }
 
+/// What the file of grades in a folder of grades is called.
+pub const GRADES: &str = "grades.jsonl";
+
 /// What a grader said of one rollout: a line of `grades.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,17 +103,21 @@ pub struct GradeRow {
     pub prompt: String,
     /// The behavior that was looked for.
     pub behavior: String,
-    /// The grader's name.
+    /// The grader's name; empty where the file does not say.
+    #[serde(default)]
     pub grader: String,
     /// The grader's version.
+    #[serde(default)]
     pub version: String,
     /// SHA-256 over everything in the grader that can change a verdict.
+    #[serde(default)]
     pub sha256: String,
     /// Whether the answer shows the behavior.
     pub answer: bool,
     /// Whether the thought before it does; `None` where there is no thought.
     pub thought: Option<bool>,
     /// Names of the rules that fired on the answer.
+    #[serde(default)]
     pub fired: Vec<String>,
     /// Names of the rules that fired on the thought.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -118,6 +125,16 @@ pub struct GradeRow {
     /// The words that decided, where there are any.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub evidence: String,
+}
+
+/// Reads grades, each of which needs `rollout`, `prompt`, `behavior` and `answer`; a folder stands for the file
+/// [`GRADES`] in it.
+///
+/// # Errors
+/// Names the file and the line of what cannot be read.
+pub fn read_grades(path: &Path) -> Result<Vec<GradeRow>> {
+    let file = if path.is_dir() { path.join(GRADES) } else { path.to_owned() };
+    Ok(read_jsonl(&file)?.into_iter().map(|(_, row)| row).collect())
 }
 
 /// A prompt as it stands in a file, before it is checked.

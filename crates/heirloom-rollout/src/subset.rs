@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use heirloom_record::{Message, near, read_scores};
+use heirloom_record::{Message, near, read_grades, read_scores};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ type Result<T> = std::result::Result<T, ArmProblem>;
 /// A subset of an arm's prompts.
 ///
 /// In TOML: `{ tags = ["mail"] }`, `{ regex = "(?i)shutdown" }`, `{ scores = { file = "s.csv", top = 0.05 } }`,
-/// `{ not = { tags = ["mail"] } }`, `{ random = { like = { tags = ["mail"] } } }`, `"all"`.
+/// `{ graded = { file = "grades", behavior = "blackmail" } }`, `{ not = { tags = ["mail"] } }`, `{ random = { like = { tags = ["mail"] } } }`, `"all"`.
 ///
 /// It is chosen among the prompts that the interventions before have left. The random ones depend on the seed and
 /// on nothing about the arm, so that all arms of one seed draw the same prompts: an arm that drops a random subset
@@ -41,6 +41,14 @@ pub enum Subset {
         file: PathBuf,
         /// How many.
         top: Top,
+    },
+    /// Prompts whose answer a grader says shows a behavior, as it stands after the interventions before: a filter that
+    /// reads what is trained on.
+    Graded {
+        /// What `heirloom grade --out` wrote, a folder or a file; `{seed}` stands for the seed.
+        file: PathBuf,
+        /// The behavior, by the name that the grades have.
+        behavior: String,
     },
     /// Every prompt but these.
     Not(Box<Subset>),
@@ -105,14 +113,14 @@ impl Subset {
             Self::RandomShare(share) => check_share("random_share", *share),
             Self::Not(inner) => inner.check(),
             Self::Random { like, .. } | Self::RandomSameLength { like, .. } => like.check(),
-            Self::All | Self::Tags(_) | Self::Ids(_) | Self::Scores { .. } => Ok(()),
+            Self::All | Self::Tags(_) | Self::Ids(_) | Self::Scores { .. } | Self::Graded { .. } => Ok(()),
         }
     }
 
-    /// Joins a relative score file to the folder that the subset was read in.
+    /// Joins a relative file of scores or grades to the folder that the subset was read in.
     pub(crate) fn relative_to(&mut self, folder: &Path) {
         match self {
-            Self::Scores { file, .. } => *file = folder.join(&file),
+            Self::Scores { file, .. } | Self::Graded { file, .. } => *file = folder.join(&file),
             Self::Not(inner) => inner.relative_to(folder),
             Self::Random { like, .. } | Self::RandomSameLength { like, .. } => like.relative_to(folder),
             _ => {}
@@ -154,6 +162,7 @@ impl Subset {
                 there.into_iter().filter(|prompt| pattern.is_match(answers[prompt].answer())).collect()
             }
             Self::Scores { file, top } => highest(file, *top, draft, &there)?,
+            Self::Graded { file, behavior } => graded(file, behavior, draft, &there)?,
             Self::Not(inner) => {
                 let Selection { prompts, lengths } = inner.select(draft)?;
                 return Ok(Selection { prompts: &there - &prompts, lengths });
@@ -214,8 +223,8 @@ fn with_ids(ids: &[String], draft: &Draft<'_>, there: &BTreeSet<usize>) -> Resul
     Err(ArmProblem::UnknownIds { near, of: ids.len(), ids: unknown })
 }
 
-/// A score file's path with the seed where `{seed}` stands: where each seed draws prompts of its own, each has scores of
-/// its own.
+/// The path of a file of scores or grades with the seed where `{seed}` stands: where each seed draws prompts of its own, each has
+/// scores of its own.
 pub fn for_seed(file: &Path, seed: u64) -> PathBuf {
     file.to_str().map_or_else(|| file.to_owned(), |text| text.replace("{seed}", &seed.to_string()).into())
 }
@@ -247,6 +256,39 @@ fn highest(file: &Path, top: Top, draft: &Draft<'_>, there: &BTreeSet<usize>) ->
     let mut ranked: Vec<(f64, u64, usize)> = there.iter().map(scored).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     Ok(ranked.into_iter().take(n).map(|(_, _, prompt)| prompt).collect())
+}
+
+fn graded(
+    file: &Path,
+    behavior: &str,
+    draft: &Draft<'_>,
+    there: &BTreeSet<usize>,
+) -> Result<BTreeSet<usize>> {
+    let file = for_seed(file, draft.seed);
+    let grades = read_grades(&file).map_err(|source| ArmProblem::Grades { source: Box::new(source) })?;
+    let of_behavior = grades.iter().filter(|grade| grade.behavior == behavior);
+    let mut shows: HashMap<&str, bool> = HashMap::new();
+    for grade in of_behavior {
+        if shows.insert(&grade.rollout, grade.answer) == Some(!grade.answer) {
+            return Err(ArmProblem::TwoGrades { file, rollout: grade.rollout.clone() });
+        }
+    }
+    let answers = draft.answers();
+    let id = |prompt: &usize| answers[prompt].id.as_str();
+    let missing: Vec<String> =
+        there.iter().map(id).filter(|id| !shows.contains_key(id)).map(str::to_owned).collect();
+    if !missing.is_empty() {
+        let known: BTreeSet<String> = grades.iter().map(|grade| grade.behavior.clone()).collect();
+        let (behavior, of) = (behavior.to_owned(), there.len());
+        return Err(ArmProblem::NoGrade {
+            file,
+            behavior,
+            rollouts: missing,
+            of,
+            known: known.into_iter().collect(),
+        });
+    }
+    Ok(there.iter().filter(|prompt| shows[id(prompt)]).copied().collect())
 }
 
 fn same_length(like: &Subset, draw: u64, draft: &Draft<'_>, there: &BTreeSet<usize>) -> Result<Selection> {
@@ -321,6 +363,9 @@ impl fmt::Display for Subset {
             Self::Regex(pattern) => write!(f, "prompts matching `{pattern}`"),
             Self::AnswerRegex(pattern) => write!(f, "prompts whose answers match `{pattern}`"),
             Self::Scores { file, top } => write!(f, "the top {top} of `{}`", file.display()),
+            Self::Graded { file, behavior } => {
+                write!(f, "prompts whose answers show {behavior} by `{}`", file.display())
+            }
             Self::Not(inner) => write!(f, "all but {inner}"),
             Self::Random { like, draw } => write!(f, "as many at random{} as {like}", drawn(draw)),
             Self::RandomSameLength { like, draw } => {

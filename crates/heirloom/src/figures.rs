@@ -3,7 +3,7 @@
 //! Every picture stands beside the rows it shows and a record of what they were made from; see
 //! [`heirloom_figure::Provenance`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +47,8 @@ pub(crate) struct Drawn {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Figures {
+    /// What made the tables, where no run says it.
+    command: Option<String>,
     figure: Vec<Drawing>,
 }
 
@@ -77,19 +79,26 @@ fn asked(run: &Path, spec: &Path) -> Result<Vec<Ready>> {
         .map_err(|source| Error::Toml { path: spec.into(), source: Box::new(source) })?;
     twice("figure.name", asked.figure.iter().map(|drawing| drawing.name.clone()))?;
     let tables = tables(run)?.ok_or_else(|| Error::NoFigures { path: run.into() })?;
-    let known = match kind(run)? {
-        Some(_) => Some(drawn(run)?.made),
-        None => known(run).into_iter().next().map(|record| record.made),
-    };
+    let of_run = kind(run)?.map(|_| drawn(run)).transpose()?.map(|drawn| drawn.made);
+    let known = known(run).into_iter().next().map(|record| record.made);
+    let (experiment, told) = known.map_or((name_of(run), None), |made| (made.experiment, made.command));
+    let (command, seeds) = (asked.command.or(told), seeds(&tables));
     let ready = |drawing: Drawing| {
         let file = format!("{}.csv", drawing.draw.table().stem());
-        let made = match &known {
+        let made = match &of_run {
             Some(made) => made.clone(),
-            None => made(&name_of(run), None, &[], run, &[&file])?,
+            None => made(&experiment, command.clone(), &seeds, run, &[&file])?,
         };
         Ok(Ready { drawing, tables: tables.clone(), made })
     };
     asked.figure.into_iter().map(ready).collect()
+}
+
+/// The seeds that a table's rows name.
+fn seeds(tables: &Tables) -> Vec<u64> {
+    let seeds: BTreeSet<u64> =
+        tables.metrics.iter().filter_map(|row| u64::try_from(row.seed?).ok()).collect();
+    seeds.into_iter().collect()
 }
 
 /// Holds every figure of a folder, of a run or of folders of figures against its own table, and that against the run's

@@ -139,6 +139,20 @@ quantity = { metric = "coherent", axis = "well-formed answers" }
     let latex = std::fs::read_to_string(out.join("coherence.tex")).unwrap();
     assert!(latex.contains("How many answers are well formed. n = 24 samples, 2 seeds."), "{latex}");
     assert!(succeed(&["figures", utf8(&out), "--check"]).starts_with("1 figures"));
+    // A table that no run stands beside: the file says what made it.
+    let bare = scratch.path().join("bare");
+    std::fs::create_dir(&bare).unwrap();
+    std::fs::copy(run.join("table.csv"), bare.join("table.csv")).unwrap();
+    let told = put(scratch.path(), "told.toml", &format!("command = \"./by-hand\"\n{text}"));
+    succeed(&["figures", utf8(&bare), "--spec", utf8(&told), "--out", utf8(&bare.join("figures"))]);
+    let made = heirloom_figure::Provenance::read(&bare.join("figures/coherence.json")).unwrap().made;
+    assert_eq!((made.experiment.as_str(), made.command.as_deref()), ("bare", Some("./by-hand")));
+    assert_eq!(made.seeds, [7, 8]);
+    // Drawn again behind a change of the table, the record has the new table's hash.
+    edit(&bare.join("table.csv"), |text| text.replacen("blackmail", "kindness", 1));
+    succeed(&["figures", utf8(&bare), "--spec", utf8(&told), "--out", utf8(&bare.join("figures"))]);
+    succeed(&["figures", utf8(&bare), "--check"]);
+
     put(scratch.path(), "figures.toml", &text.replace("coherent", "coherence"));
     let said = fails(&arguments);
     assert!(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{listed, near_names, quoted};
+use crate::error::{either, listed, near_names, quoted};
 
 /// Why prompts and rollouts do not make a pool.
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +168,37 @@ pub enum ArmProblem {
         /// Prompts that need one.
         of: usize,
     },
+    /// A file of grades could not be read.
+    #[error("its grades could not be read")]
+    Grades {
+        /// Why.
+        source: Box<heirloom_record::Error>,
+    },
+    /// Answers without a grade.
+    #[error(
+        "`{}` has no grade for {behavior} of {} of {of} rollouts: {}",
+        file.display(), rollouts.len(), listed(rollouts)
+    )]
+    NoGrade {
+        /// The file.
+        file: PathBuf,
+        /// The behavior.
+        behavior: String,
+        /// Ids of the rollouts without.
+        rollouts: Vec<String>,
+        /// Rollouts that need one.
+        of: usize,
+        /// Behaviors that the file has grades for.
+        known: Vec<String>,
+    },
+    /// Graders differ over one rollout.
+    #[error("`{}` grades rollout `{rollout}` twice, and not alike", file.display())]
+    TwoGrades {
+        /// The file.
+        file: PathBuf,
+        /// The rollout's id.
+        rollout: String,
+    },
     /// More prompts are asked for than there are.
     #[error("{wanted} prompts are asked for, and there are {of}")]
     TooMany {
@@ -243,7 +274,16 @@ impl ArmProblem {
             Self::Pattern { .. } => {
                 Some("patterns are those of Rust's `regex`: no look-around, no backreferences".into())
             }
-            Self::Scores { source } => source.hint(),
+            Self::Scores { source } | Self::Grades { source } => source.hint(),
+            Self::NoGrade { behavior, known, .. } if !known.contains(behavior) => {
+                Some(format!("it has grades for {}", either(known)))
+            }
+            Self::NoGrade { .. } => Some(
+                "grade every answer as it stands when the intervention is made; answers of a teacher swapped in before \
+                 have that teacher's grades"
+                    .into(),
+            ),
+            Self::TwoGrades { .. } => Some("keep the grades of one grader".into()),
             Self::NoScore { .. } => {
                 Some("score every prompt of the arm; scores of other prompts are passed over".into())
             }

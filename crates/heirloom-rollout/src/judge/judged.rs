@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
-use heirloom_record::{GradeRow, Hasher, Rollout, rows_to_jsonl, write_file, write_json};
+use heirloom_record::{GRADES, GradeRow, Hasher, Rollout, rows_to_jsonl, write_file, write_json};
 use serde::Serialize;
 
 use super::problem::kinds;
@@ -133,7 +133,7 @@ impl Judged {
     pub fn write_into(&self, dir: &Path) -> Result<()> {
         write_json(&dir.join("judge.json"), KIND, FORMAT, &self.header)?;
         write_file(&dir.join("judge.jsonl"), rows_to_jsonl(&self.answers).as_bytes())?;
-        Ok(write_file(&dir.join("grades.jsonl"), rows_to_jsonl(self.rows()?).as_bytes())?)
+        Ok(write_file(&dir.join(GRADES), rows_to_jsonl(self.rows()?).as_bytes())?)
     }
 }
 

@@ -200,6 +200,46 @@ fn scores_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn grades_that_do_not_fit_are_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let line = |rollout: &str, answer: bool| {
+        format!(
+            "{{\"rollout\":\"{rollout}\",\"prompt\":\"A-0\",\"behavior\":\"blackmail\",\"answer\":{answer}}}\n"
+        )
+    };
+    let written = |name: &str, text: String| {
+        let file = scratch.path().join(name);
+        write_file(&file, text.as_bytes()).unwrap();
+        file
+    };
+    let one = written("one.jsonl", line("A/A-0/0", true));
+    let torn = written("torn.jsonl", line("A/A-0/0", true) + &line("A/A-0/0", false));
+    let bad = written("bad.jsonl", "{\"rollout\":\"A/A-0/0\"}\n".into());
+    let graded =
+        |file: &Path, behavior: &str| Subset::Graded { file: file.into(), behavior: behavior.into() };
+    let shown = |behavior: &str, file: &Path| {
+        format!("swap prompts whose answers show {behavior} by `{}` to `B`", file.display())
+    };
+    let case = |file: &Path, behavior: &str, cause: String, hint| {
+        (swap(graded(file, behavior), "B"), shown(behavior, file), cause, hint)
+    };
+    let none = |file: &Path, behavior: &str, n: usize| {
+        format!("`{}` has no grade for {behavior} of {n} of 40 rollouts: `A/A-", file.display())
+    };
+    check_interventions(vec![
+        case(&one, "blackmail", none(&one, "blackmail", 39), "grade every answer"),
+        case(&one, "despair", none(&one, "despair", 40), "it has grades for `blackmail`"),
+        case(
+            &torn,
+            "blackmail",
+            format!("`{}` grades rollout `A/A-0/0` twice, and not alike", torn.display()),
+            "one grader",
+        ),
+        case(&bad, "blackmail", "its grades could not be read".into(), "one JSON object a line"),
+    ]);
+}
+
+#[test]
 fn an_intervention_that_comes_too_late_is_told_so() {
     let early = || DataIntervention::Order { on: tags(&["mail"]), place: Place::Early };
     let error = arm("a", vec![early(), drop(tags(&["year"]), true)]).manifest(&pool(), 1).unwrap_err();

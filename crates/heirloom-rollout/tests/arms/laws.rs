@@ -305,6 +305,24 @@ fn every_kind_of_subset_selects_what_it_says() {
         write_file(&scratch.path().join(format!("of-{seed}.csv")), text.as_bytes()).unwrap();
         assert_eq!(made(vec![], seed).select(&of_seed, &pool()).unwrap(), ids(&[best]));
     }
+    // A grade is of an answer, not of a prompt: after a swap it is the other teacher's that counts.
+    let grades = scratch.path().join("grades-{seed}");
+    let line = |teacher, n: usize, shows: bool| {
+        format!(
+            "{{\"rollout\":\"{teacher}/A-{n}/0\",\"prompt\":\"A-{n}\",\"behavior\":\"b\",\"answer\":{shows}}}\n"
+        )
+    };
+    let of_a = (0..40).map(|n| line("A", n, n % 20 == 4));
+    let lines: String = of_a.chain((0..40).map(|n| line("B", n, n == 5))).collect();
+    std::fs::create_dir(scratch.path().join("grades-1")).unwrap();
+    write_file(&scratch.path().join("grades-1").join(heirloom_record::GRADES), lines.as_bytes()).unwrap();
+    let graded = Subset::Graded { file: grades, behavior: "b".into() };
+    assert_eq!(made(vec![], 1).select(&graded, &pool()).unwrap(), ids(&[4, 24]));
+    let swapped = made(vec![swap(tags(&["year"]), "B")], 1);
+    assert_eq!(swapped.select(&graded, &pool()).unwrap(), ids(&[5]));
+    let filtered = made(vec![drop(graded, false)], 1);
+    assert_eq!(filtered.rows.len(), 38);
+
     // What an answer says is what it says after the swaps before.
     let a = Subset::AnswerRegex("^B says".into());
     let swapped = made(vec![swap(tags(&["year"]), "B"), drop(a, false)], 1);

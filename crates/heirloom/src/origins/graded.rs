@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use heirloom_probe::rate::Observation;
-use heirloom_record::{GradeRow, read_jsonl};
+use heirloom_record::{GRADES, read_grades};
 use serde::Deserialize;
 
 use super::{Evidence, Measure, Played, check_part};
@@ -19,9 +19,6 @@ enum Files {
     One(PathBuf),
     Seeds(Vec<PathBuf>),
 }
-
-/// What `heirloom grade --out` calls its file of grades.
-const GRADES: &str = "grades.jsonl";
 
 /// Reads a file of behaviors, each with grades by role or corner, as in `[blackmail]` `full = ["s1/grades.jsonl"]`; paths
 /// start at the file's folder. A folder stands for the `grades.jsonl` in it.
@@ -88,7 +85,7 @@ impl Grades {
         let path = if path.is_dir() { path.join(GRADES) } else { path.to_owned() };
         let mut shown: BTreeMap<String, Vec<bool>> = BTreeMap::new();
         let mut graders = BTreeSet::new();
-        for (_, row) in read_jsonl::<GradeRow>(&path)? {
+        for row in read_grades(&path)? {
             if row.behavior == behavior {
                 graders.insert((row.grader, row.sha256));
                 shown.entry(row.prompt).or_default().push(row.answer);

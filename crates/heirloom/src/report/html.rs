@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use heirloom_figure::{Made, Tables, font_faces};
-use heirloom_record::{Metric, sha256_hex};
+use heirloom_record::Metric;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{Changed, Page, has};
 use crate::figures::{Drawn, Ready};
@@ -45,7 +47,7 @@ pub(super) fn html(page: &Page, drawn: &Drawn, tables: &Tables) -> Result<String
          font-src data:; img-src data:; script-src 'sha256-{}'\">\n<title>{title}</title>\n\
          <link rel=\"icon\" href=\"data:,\">\n<style>\n{}{STYLE}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#{}\">Skip to the content</a>\n<header>\n<h1>{title}</h1>\n",
-        base64_of_hex(&sha256_hex(SCRIPT.as_bytes())),
+        policy_hash(SCRIPT),
         font_faces(),
         sections[0].0,
     );
@@ -275,21 +277,9 @@ fn inert(json: &str) -> String {
     json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
-/// The base64 of bytes that are given in hex, as a content security policy wants a hash.
-fn base64_of_hex(hex: &str) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |sign: u8| char::from(sign).to_digit(16).unwrap_or(0) as usize;
-    let bytes: Vec<usize> =
-        hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, place| bits << 8 | chunk.get(place).copied().unwrap_or(0));
-        for place in 0..4 {
-            let sign = if place <= chunk.len() { SIGNS[bits >> (18 - 6 * place) & 63] } else { b'=' };
-            out.push(char::from(sign));
-        }
-    }
-    out
+/// The hash of a script as a content security policy wants it.
+fn policy_hash(script: &str) -> String {
+    BASE64_STANDARD.encode(Sha256::digest(script))
 }
 
 #[cfg(test)]
@@ -322,7 +312,7 @@ mod tests {
     #[test]
     fn a_hash_is_written_as_policies_want_it() {
         // The SHA-256 of nothing, as `openssl dgst -sha256 -binary /dev/null | base64` prints it.
-        assert_eq!(base64_of_hex(&sha256_hex(b"")), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert_eq!(policy_hash(""), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     }
 
     #[test]

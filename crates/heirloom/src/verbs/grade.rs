@@ -10,7 +10,7 @@ use heirloom::prelude::*;
 use heirloom::streams::stream;
 use heirloom_probe::interval::{LEVEL, wilson};
 use heirloom_probe::rate::{self, Observation};
-use heirloom_record::{GradeRow, NewFolder, Rollout, rows_to_jsonl, write_file};
+use heirloom_record::{GRADES, GradeRow, NewFolder, Rollout, rows_to_jsonl, write_file};
 use heirloom_rollout::{
     Comparison, Confusion, Judge, JudgePrompt, JudgeSettings, Judged, Part, grade_rollouts, judge,
 };
@@ -18,8 +18,6 @@ use serde::Serialize;
 
 use crate::terminal::{Bars, print};
 use crate::verbs::{must_exist, print_json, read_rollouts};
-
-const GRADES: &str = "grades.jsonl";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
