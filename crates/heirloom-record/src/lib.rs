@@ -32,5 +32,5 @@ pub use readout::Readout;
 pub use rollout::{GradeRow, Prompt, Rollout, Rollouts, Sampling, read_hidden, read_prompts};
 pub use run::{RunFolder, RunRecord};
 pub use score::read_scores;
-pub use table::{Case, CausalCheck, Dose, Histogram, Metric, Row, Table};
+pub use table::{Case, CausalCheck, Dose, Histogram, Metric, Row, Table, Turn};
 pub use write::{NewFolder, write_file};
