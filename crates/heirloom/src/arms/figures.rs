@@ -135,6 +135,12 @@ fn auroc(fit_on: &str) -> Quantity {
     }
 }
 
+/// From the least to the greatest, once where they read alike.
+fn range(least: f64, most: f64) -> String {
+    let [least, most] = [least, most].map(number);
+    if least == most { least } else { format!("{least} to {most}") }
+}
+
 /// Cosines of directions fit anew: between the arms that a behavior's panels show, and between checkpoints of the reference.
 fn turned(spec: &ArmsSpec, metrics: &[Metric]) -> Vec<Drawing> {
     let hook = spec.measure.headline;
@@ -191,11 +197,7 @@ fn turned(spec: &ArmsSpec, metrics: &[Metric]) -> Vec<Drawing> {
             let halves = || among("cosine_of_halves", |row| row.value);
             let notes = [
                 "On the diagonal: seeds of one, against each other".to_owned(),
-                format!(
-                    "Between halves of one's own pairs {} to {}",
-                    number(least(halves())),
-                    number(most(halves()))
-                ),
+                format!("Between halves of one's own pairs {}", range(least(halves()), most(halves()))),
                 format!(
                     "97.5 % of directions of pairs turned around at random stay below {} where both sides turn the same pairs, below {} where each turns its own",
                     number(most(among("cosine_null_shuffled_alike", |row| row.high))),

@@ -52,7 +52,10 @@ pub(crate) fn summary(
             arms.push(arm);
         }
     }
-    let order = |arm: &&str| spec.arms.iter().position(|named| named == arm).map_or(0, |index| index + 1);
+    let own = || spec.own_arms.iter().map(|arm| &arm.name);
+    let order = |arm: &&str| {
+        spec.arms.iter().chain(own()).position(|named| named == arm).map_or(0, |index| index + 1)
+    };
     arms.sort_by_key(order);
     let width = arms.iter().map(|arm| arm.chars().count()).max().unwrap_or(0).max(8) + 2;
 

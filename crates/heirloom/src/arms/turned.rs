@@ -234,7 +234,7 @@ fn spread(row: &Metric, values: &[f64], is_one: bool, (least, most): (f64, f64))
         low: end(f64::min),
         high: end(f64::max),
         n: count(values.len()),
-        interval: Some("least and greatest of pairs of seeds".into()),
+        interval: Some("least and greatest of pairs over seeds".into()),
         ..row.clone()
     })
 }
