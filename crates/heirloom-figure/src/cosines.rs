@@ -32,7 +32,7 @@ impl Against {
             Self::Checkpoints => ("checkpoints", ("direction at step", "direction at step")),
         };
         let numbers = ["−1", "−0.5", "0", "0.5", "1"];
-        Kind { what, axes, quantity: "cosine", numbers, widest: "−0.97", is_framed: false }
+        Kind { what, axes, quantity: "cosine", numbers, widest: "−0.97", is_framed: false, has_ends: false }
     }
 }
 
@@ -57,17 +57,20 @@ pub struct CosinesSpec {
     /// Where in the model; may stay empty when the rows agree.
     #[serde(default)]
     pub hook: Option<HookPoint>,
+    /// Whether cells say the ends of their intervals, where there is room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends: bool,
 }
 
 impl CosinesSpec {
     /// Every direction of a behavior that the table has.
     pub fn new(behavior: Behavior, against: Against) -> Self {
-        Self { behavior, against, names: vec![], arm: None, method: None, hook: None }
+        Self { behavior, against, names: vec![], arm: None, method: None, hook: None, ends: false }
     }
 }
 
 /// Draws a matrix of cosines (`cosine`): a row per `fit_on`, a column per `scored_on`, blue against each other, white
-/// at right angles, red along each other. Cells that the table lacks are hatched.
+/// at right angles, red along each other. A cosine may stand in the table for one order of its two names; cells that it lacks in both are hatched.
 ///
 /// # Errors
 /// Names the behavior, arm, method, hook point or name that the table has no `cosine` rows for; rows that differ in
@@ -88,8 +91,8 @@ pub fn cosines(rows: &[Metric], spec: &CosinesSpec) -> Result<Figure> {
         .of_one_run(spec.arm.as_deref())?
         .keep_or_alike(METHOD, spec.method.as_deref())?
         .keep_or_alike(HOOK, hook.as_deref())?;
-    let kind = spec.against.kind();
-    let matrix = Square::of(&chosen, prefix, &spec.names)?;
+    let kind = Kind { has_ends: spec.ends, ..spec.against.kind() };
+    let matrix = Square::of(&chosen, prefix, &spec.names)?.mirrored();
     let layout = matrix.layout(&kind)?;
     let canvas = matrix.draw(&layout, &kind, &spec.behavior.label, &subtitle(&chosen));
     let mut notes = vec!["1: the same direction; 0: at right angles".to_owned()];
@@ -99,11 +102,16 @@ pub fn cosines(rows: &[Metric], spec: &CosinesSpec) -> Result<Figure> {
     if !layout.is_readable {
         notes.push("Values are in the table; a stroke marks those below 0".into());
     }
-    let caption = caption(&chosen, spec, notes);
+    let caption = caption(&chosen, spec, notes, layout.shows_ends);
     Ok(Figure { picture: Picture::new(canvas, caption.what.clone()), caption })
 }
 
-fn caption(chosen: &Selection<'_, Metric>, spec: &CosinesSpec, notes: Vec<String>) -> Caption {
+fn caption(
+    chosen: &Selection<'_, Metric>,
+    spec: &CosinesSpec,
+    notes: Vec<String>,
+    shows_ends: bool,
+) -> Caption {
     let first = chosen.rows[0];
     let method = first.method.as_deref().map(|method| format!("{method} ")).unwrap_or_default();
     let of = match spec.against {
@@ -120,7 +128,11 @@ fn caption(chosen: &Selection<'_, Metric>, spec: &CosinesSpec, notes: Vec<String
         what: format!("Cosines between the {method}directions of {of}{at}: {}", spec.behavior.label),
         n: counts(chosen.rows.iter().map(|row| row.n), interval.as_deref().and_then(unit))
             .unwrap_or_default(),
-        intervals: if kinds.is_empty() { kinds } else { format!("Intervals ({kinds}) are in the table") },
+        intervals: match (kinds.is_empty(), shows_ends) {
+            (true, _) => kinds,
+            (false, true) => format!("Below each cosine: {kinds}"),
+            (false, false) => format!("Intervals ({kinds}) are in the table"),
+        },
         notes,
     }
 }

@@ -10,8 +10,8 @@ use crate::caption::capital;
 use crate::legend::{Item, Legend, Sample};
 use crate::marks::{self, given, reached};
 use crate::mean::{Mean, behind, kinds, mean, of_behavior};
-use crate::select::distinct;
-use crate::style::{BODY, Color, Look, MARGIN};
+use crate::select::{BEHAVIOR, Measured, Selection, distinct, place};
+use crate::style::{BODY, Color, Look, MARGIN, Marker};
 use crate::text::{self, Weight, first_that_fits};
 use crate::{Caption, Error, Figure, Picture, Result};
 
@@ -41,6 +41,9 @@ pub struct BehaviorShares {
     /// Random shares, joined by a line.
     #[serde(default)]
     pub random: Vec<Share>,
+    /// Other random subsets of the same sizes, beside the line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redrawn: Vec<Share>,
     /// Arms that stand alone: chosen rows, or a control of the same size.
     #[serde(default)]
     pub alone: Vec<Share>,
@@ -58,25 +61,31 @@ pub struct InterpolationSpec {
     /// What is drawn.
     #[serde(default = "Quantity::rate")]
     pub quantity: Quantity,
+    /// The metric whose row of a behavior, over seeds, is said above its panel: the area under the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<String>,
 }
 
 impl InterpolationSpec {
     /// Rates of arms at their last checkpoints.
     pub fn new(panels: Vec<BehaviorShares>) -> Self {
-        Self { panels, base: None, quantity: Quantity::rate() }
+        Self { panels, base: None, quantity: Quantity::rate(), area: None }
     }
 }
 
 /// One panel; random shares by fraction.
 struct Content<'a> {
     random: Vec<(f64, Mean)>,
+    redrawn: Vec<(f64, Mean)>,
+    area: Option<String>,
     alone: Vec<(f64, &'a Arm, Mean)>,
     base: Option<Mean>,
 }
 
 impl Content<'_> {
     fn means(&self) -> impl Iterator<Item = &Mean> + Clone {
-        self.random.iter().map(|(_, mean)| mean).chain(self.alone.iter().map(|(_, _, mean)| mean))
+        let mixed = self.random.iter().chain(&self.redrawn);
+        mixed.map(|(_, mean)| mean).chain(self.alone.iter().map(|(_, _, mean)| mean))
     }
 }
 
@@ -106,8 +115,25 @@ fn content<'a>(rows: &[Metric], spec: &InterpolationSpec, panel: &'a BehaviorSha
     let mut random: Vec<_> = panel.random.iter().map(measured).collect::<Result<_>>()?;
     random.sort_by(|a, b| a.0.total_cmp(&b.0));
     let alone = panel.alone.iter().map(measured).collect::<Result<_>>()?;
+    let redrawn: Vec<_> = panel.redrawn.iter().map(measured).collect::<Result<_>>()?;
     let base = spec.base.as_ref().map(|arm| mean(&here, arm)).transpose()?;
-    Ok(Content { random: random.into_iter().map(|(part, _, mean)| (part, mean)).collect(), alone, base })
+    let area = spec.area.as_ref().map(|metric| area(rows, metric, &panel.behavior.name)).transpose()?;
+    let places =
+        |shares: Vec<(f64, &Arm, Mean)>| shares.into_iter().map(|(part, _, mean)| (part, mean)).collect();
+    Ok(Content { random: places(random), redrawn: places(redrawn), area, alone, base })
+}
+
+/// A number that the table has for a behavior, with its interval, in words.
+fn area(rows: &[Metric], metric: &str, behavior: &str) -> Result<String> {
+    let chosen = Selection::of(rows, metric)?.within(BEHAVIOR, behavior, "of")?;
+    let [row] = chosen.rows[..] else {
+        return Err(Error::Twice { metric: metric.into(), place: place(chosen.rows[1]) });
+    };
+    let Measured { value, interval, .. } = Measured::of(row)?;
+    let number = |value: f64| format!("{value:.2}").replace('-', "−");
+    let ends =
+        interval.map(|(low, high)| format!(" [{}, {}]", number(low), number(high))).unwrap_or_default();
+    Ok(format!("area {}{ends}", value.map_or("undefined".into(), number)))
 }
 
 fn draw(contents: &[Content<'_>], spec: &InterpolationSpec) -> Result<Canvas> {
@@ -117,7 +143,9 @@ fn draw(contents: &[Content<'_>], spec: &InterpolationSpec) -> Result<Canvas> {
     let numbers = ticks(level.low, level.high, 6, 0.0);
     let legend = legend(contents, spec);
     // The last number of an axis stands out beyond it.
-    let page = Page::grid(&Grid { right: 4.0, ..Grid::new(contents.len(), 1, HEIGHT, beside(&numbers)) })?;
+    let lines = 1 + usize::from(spec.area.is_some());
+    let page =
+        Page::grid(&Grid { right: 4.0, ..Grid::new(contents.len(), lines, HEIGHT, beside(&numbers)) })?;
     let mut canvas = Canvas::new(page.width, page.bottom + 3.0 + legend.height(page.width) + MARGIN);
     for ((content, panel), of) in contents.iter().zip(&page.panels).zip(&spec.panels) {
         let shares =
@@ -126,7 +154,8 @@ fn draw(contents: &[Content<'_>], spec: &InterpolationSpec) -> Result<Canvas> {
         let x = Scale { low: x.low * 100.0, high: x.high * 100.0, from: panel.left, to: panel.right };
         let y = Scale { from: panel.bottom, to: panel.top, ..level };
         let note = first_that_fits(&[behind(content.means(), &spec.quantity.unit)], panel.width(), BODY);
-        panel.header(&mut canvas, &of.behavior.label, &[note]);
+        let said: Vec<String> = [note].into_iter().chain(content.area.clone()).collect();
+        panel.header(&mut canvas, &of.behavior.label, &said);
         draw_content(&mut canvas, content, &spec.quantity, panel, (&x, &y));
         panel.x_axis(&mut canvas, &x, &percents(content, &x), Some("prompts swapped, %"));
         panel.y_axis(&mut canvas, &y, &numbers, panel.is_leftmost.then_some(&spec.quantity.axis));
@@ -156,6 +185,16 @@ fn draw_content(
     marks::band(canvas, &track, look.color.faint(FAINT), (x, y));
     marks::seeds(canvas, &track, look.color, 0.0, (x, y));
     marks::line(canvas, &track, look, (x, y));
+    // Another subset of one size stands just beside it.
+    let open = Look { marker: Marker::Ring, ..look };
+    for (index, (fraction, mean)) in content.redrawn.iter().enumerate() {
+        let Some(value) = mean.over_seeds.value else { continue };
+        let aside = if index % 2 == 0 { ASIDE } else { -ASIDE };
+        let (place, at) = (fraction * 100.0, x.at(fraction * 100.0) + aside);
+        marks::seeds(canvas, &[(place, mean)], look.color, 2.0 * aside, (x, y));
+        let ends = mean.over_seeds.interval.map(|(low, high)| [(at, y.at(low)), (at, y.at(high))]);
+        marks::whisker(canvas, (at, y.at(value)), ends, open);
+    }
     // The first is drawn last, above the others.
     for (fraction, arm, mean) in content.alone.iter().rev() {
         let (place, look) = (fraction * 100.0, arm.role.look());
@@ -204,6 +243,10 @@ fn legend(contents: &[Content<'_>], spec: &InterpolationSpec) -> Legend {
         }
     }
     items.extend(seen.into_iter().map(|(label, look)| (Sample::Mean(look), label.to_owned())));
+    if contents.iter().any(|content| !content.redrawn.is_empty()) {
+        let open = Look { marker: Marker::Ring, ..look };
+        items.push((Sample::Mean(open), "other random rows, as many".into()));
+    }
     if contents.iter().flat_map(Content::means).any(|mean| !mean.seeds.is_empty()) {
         items.push((Sample::Seeds, "single seeds".into()));
     }
@@ -221,6 +264,9 @@ fn caption(contents: &[Content<'_>], spec: &InterpolationSpec) -> Caption {
     let mut notes = vec![];
     if !alone.is_empty() {
         notes.push(format!("Apart from the line: {}", alone.join(", ")));
+    }
+    if spec.area.is_some() {
+        notes.push("Area: under the line".into());
     }
     notes.push(source([&spec.quantity]));
     Caption {

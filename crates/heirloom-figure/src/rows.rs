@@ -26,10 +26,19 @@ impl FigureSpec {
         };
         let at_last = matches!(self, Self::ArmBars(_) | Self::TeacherPrompts(_) | Self::Interpolation(_));
         let steps = self.steps();
-        let is_kept =
-            |row: &Metric| !at_last || row.step.is_some_and(|step| steps.contains(&step)) || is_last(row);
+        let is_kept = |row: &Metric| {
+            !at_last
+                || row.step.is_some_and(|step| steps.contains(&step))
+                || self.is_area(row)
+                || is_last(row)
+        };
         let kept = taken.iter().filter(|row| is_kept(row));
         kept.map(|row| (*row).clone()).collect()
+    }
+
+    /// Whether a row holds the area under a line, which belongs to no checkpoint.
+    fn is_area(&self, row: &Metric) -> bool {
+        matches!(self, Self::Interpolation(spec) if spec.area.as_ref() == Some(&row.metric))
     }
 
     /// Steps that arms of its kind name.
@@ -48,7 +57,10 @@ impl FigureSpec {
             }
             Self::TeacherPrompts(spec) => spec.arms.iter().flatten().flatten().chain(&spec.base).collect(),
             Self::Interpolation(spec) => {
-                let shares = spec.panels.iter().flat_map(|panel| panel.random.iter().chain(&panel.alone));
+                let shares = spec
+                    .panels
+                    .iter()
+                    .flat_map(|panel| panel.random.iter().chain(&panel.redrawn).chain(&panel.alone));
                 shares.map(|share| &share.arm).chain(&spec.base).collect()
             }
             Self::Selection(spec) => {
@@ -77,10 +89,12 @@ impl FigureSpec {
             Self::Interpolation(spec) => {
                 let shown =
                     spec.panels.iter().filter(|panel| panel.behavior.name == row.behavior).any(|panel| {
-                        let shares = panel.random.iter().chain(&panel.alone);
+                        let shares = panel.random.iter().chain(&panel.redrawn).chain(&panel.alone);
                         is_one_of(shares.map(|share| &share.arm).chain(&spec.base), row)
                     });
-                takes(&spec.quantity, row) && shown
+                let area =
+                    self.is_area(row) && spec.panels.iter().any(|panel| panel.behavior.name == row.behavior);
+                area || (takes(&spec.quantity, row) && shown)
             }
             Self::Selection(spec) => spec.panels.iter().any(|panel| {
                 let ranked = panel.rankers.iter().any(|ranker| {
@@ -108,12 +122,18 @@ impl FigureSpec {
             }
             Self::Cosines(spec) => {
                 let prefix = if spec.against == Against::Arms { "arm:" } else { "checkpoint:" };
+                let is_named = |cell: Option<&String>| {
+                    let name = cell.and_then(|cell| cell.strip_prefix(prefix));
+                    spec.names.is_empty() || spec.names.iter().any(|known| name == Some(known))
+                };
                 row.metric == "cosine"
                     && row.behavior == spec.behavior.name
                     && is(spec.arm.as_ref(), row.arm.as_ref())
                     && is(spec.method.as_ref(), row.method.as_ref())
                     && is(spec.hook.as_ref(), row.hook.as_ref())
                     && between(prefix, row)
+                    && is_named(row.fit_on.as_ref())
+                    && is_named(row.scored_on.as_ref())
             }
             Self::LayerSweep(spec) => swept(spec, row),
             Self::Transfer(spec) => transferred(spec, row),

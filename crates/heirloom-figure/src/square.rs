@@ -32,6 +32,8 @@ pub(crate) struct Kind {
     pub(crate) widest: &'static str,
     /// Whether cells of a name with itself are framed.
     pub(crate) is_framed: bool,
+    /// Whether cells say the ends of their intervals, too; they do where there is room.
+    pub(crate) has_ends: bool,
 }
 
 /// Sizes in points; the square begins at `left`, `top`.
@@ -45,12 +47,16 @@ pub(crate) struct Layout {
     upright: bool,
     /// Whether cells have room for their numbers.
     pub(crate) is_readable: bool,
+    /// Whether they have room for the ends of intervals.
+    pub(crate) shows_ends: bool,
 }
 
 /// Room of a name at most.
 const LONGEST: f64 = 112.0;
 /// The colorbar beside its numbers.
 const BAR: f64 = 41.0;
+/// Height of a cell with a number, and with the ends of its interval below.
+const HEIGHTS: (f64, f64) = (17.0, 22.0);
 /// Narrowest cell whose column can have a name.
 const NARROWEST: f64 = 7.6;
 
@@ -65,6 +71,12 @@ impl Kind {
     /// Narrowest cell that holds a number in body type.
     fn readable(&self) -> f64 {
         (text::width(self.widest, BODY, Weight::Regular) + 1.4).floor()
+    }
+
+    /// Narrowest cell that holds the ends of an interval.
+    fn wide(&self) -> f64 {
+        let ends = format!("{}–{}", self.widest, self.widest.trim_start_matches('−'));
+        (text::width(&ends, BODY, Weight::Regular) + 2.0).floor()
     }
 }
 
@@ -104,15 +116,18 @@ impl Square {
             let wide = ((page - left - BAR - MARGIN) / names.len() as f64).min(cap);
             let upright = widest > wide - 3.0;
             let of_columns = if upright { widest.min(longest) } else { BODY };
-            let cell = (wide, wide.clamp(NARROWEST + 1.4, 17.0));
+            let shows_ends = kind.has_ends && wide >= kind.wide();
+            let cell = (wide, if shows_ends { HEIGHTS.1 } else { wide.clamp(NARROWEST + 1.4, HEIGHTS.0) });
             let top = MARGIN + TITLE + 2.0 + LEADING + 4.0;
             // A square smaller than its page stands in the middle.
             let slack = page - left - wide * names.len() as f64 - BAR - MARGIN;
             let (names, left) = ((of_rows, of_columns), left + slack / 2.0);
-            Layout { page, left, top, cell, names, upright, is_readable: wide >= kind.readable() }
+            let is_readable = wide >= kind.readable();
+            Layout { page, left, top, cell, names, upright, is_readable, shows_ends }
         };
         let narrow = fitted(ONE_COLUMN, 80.0, 46.0);
-        let chosen = if narrow.is_readable { narrow } else { fitted(FULL_WIDTH, LONGEST, 44.0) };
+        let is_enough = if kind.has_ends { narrow.shows_ends } else { narrow.is_readable };
+        let chosen = if is_enough { narrow } else { fitted(FULL_WIDTH, LONGEST, 44.0) };
         if chosen.cell.0 < NARROWEST {
             let room = (FULL_WIDTH - LONGEST - BAR - 30.0) / NARROWEST;
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]
@@ -139,8 +154,8 @@ impl Square {
         for row in 0..self.names.len() {
             for column in 0..self.names.len() {
                 let corner = (layout.left + column as f64 * wide, layout.top + row as f64 * high);
-                let value = self.cells.get(&(row, column)).and_then(|cell| cell.value);
-                draw_cell(&mut canvas, Rect::cell(corner, layout.cell), value, (layout, kind));
+                let measured = self.cells.get(&(row, column));
+                draw_cell(&mut canvas, Rect::cell(corner, layout.cell), measured, (layout, kind));
             }
         }
         for diagonal in (0..self.names.len()).filter(|_| kind.is_framed) {
@@ -181,6 +196,14 @@ impl Square {
         }
     }
 
+    /// Gives every cell that is missing the number of the one across the diagonal: what is alike both ways may stand in a table once.
+    pub(crate) fn mirrored(mut self) -> Self {
+        for ((row, column), cell) in self.cells.clone() {
+            self.cells.entry((column, row)).or_insert(cell);
+        }
+        self
+    }
+
     /// Whether some cell has no number.
     pub(crate) fn has_holes(&self) -> bool {
         let measured = self.cells.values().filter(|cell| cell.value.is_some()).count();
@@ -201,19 +224,28 @@ pub(crate) fn subtitle(chosen: &Selection<'_, Metric>) -> String {
     method.into_iter().chain(block).chain(n).collect::<Vec<_>>().join(", ")
 }
 
-fn draw_cell(canvas: &mut Canvas, cell: Rect, value: Option<f64>, (layout, kind): (&Layout, &Kind)) {
-    let Some(value) = value else {
+fn draw_cell(canvas: &mut Canvas, cell: Rect, measured: Option<&Measured>, (layout, kind): (&Layout, &Kind)) {
+    let Some(value) = measured.and_then(|measured| measured.value) else {
         cell.hatch(canvas);
         return;
     };
+    let ends = measured.and_then(|measured| measured.interval).filter(|_| layout.shows_ends);
     let color = diverging(kind.part(value));
     cell.fill(canvas, color);
     // A number that prints as 0.00 gets no sign.
     let shown = if value.abs() < 0.005 { 0.0 } else { value };
     if layout.is_readable {
         let number = format!("{shown:.2}").replace('-', "−");
-        let label = Label::new(number, cell.middle(), BODY).anchored(Anchor::Middle);
+        let (x, y) = cell.middle();
+        let above = if ends.is_some() { 4.5 } else { 0.0 };
+        let label = Label::new(number, (x, y - above), BODY).anchored(Anchor::Middle);
         canvas.label(label.centered().colored(color.ink_on()));
+        if let Some((low, high)) = ends {
+            let [low, high] =
+                [low, high].map(|end| format!("{end:.2}").replace("-0.00", "0.00").replace('-', "−"));
+            let label = Label::new(format!("{low}–{high}"), (x, y + 4.5), BODY).anchored(Anchor::Middle);
+            canvas.label(label.centered().colored(color.ink_on()));
+        }
     } else if shown < 0.0 {
         // In gray print both ends of the scale are dark.
         let (x, y) = cell.middle();

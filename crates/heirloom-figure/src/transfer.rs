@@ -57,6 +57,7 @@ const KIND: Kind = Kind {
     numbers: ["0", "0.25", "0.5", "0.75", "1"],
     widest: "0.97",
     is_framed: true,
+    has_ends: false,
 };
 
 /// Draws a matrix of AUROC (`transfer_auroc`): a row per group fit on, a column per group scored on. Cells that the

@@ -42,6 +42,14 @@ pub enum Error {
         /// Width of the matrix.
         found: usize,
     },
+    /// Another number of contrast pairs than the other models were read on.
+    #[error("expected {expected} pairs, found {found}")]
+    Pairs {
+        /// Pairs of the others.
+        expected: usize,
+        /// Pairs of this one.
+        found: usize,
+    },
     /// No rows or no columns.
     #[error("expected at least one row and one column, found {rows} rows and {columns} columns")]
     Empty {

@@ -73,6 +73,7 @@ pub mod attribution;
 pub mod causal;
 mod curves;
 pub mod erasure;
+pub mod refits;
 pub mod subspace;
 pub mod track;
 

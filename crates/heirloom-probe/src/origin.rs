@@ -312,6 +312,9 @@ pub fn leakage(draws: &JointDraws, full: &str, drop: &str, swap: &str) -> Result
 pub struct Virulence {
     /// Area under the curve by trapezoids, over the fractions measured.
     pub area: Quantity,
+    /// The area less that under the straight line from the first fraction to the last: above 0 where few of the rollouts that carry it are
+    /// enough, below 0 where it takes most of them.
+    pub excess: Quantity,
     /// Fraction and mean over its subsets, ascending.
     pub curve: Vec<(f64, Quantity)>,
     /// Fractions with several subsets.
@@ -365,9 +368,14 @@ pub fn virulence<N: AsRef<str>>(draws: &JointDraws, arms: &[(f64, N)]) -> Result
         average(subset, (fraction(after) - fraction(before)) / 2.0)
     };
     let area: Vec<(usize, f64)> = subsets.iter().enumerate().flat_map(weighted).collect();
+    let ends = [&subsets[0], &subsets[subsets.len() - 1]];
+    let reach = fraction(subsets.len() - 1) - fraction(0);
+    let straight = ends.into_iter().flat_map(|subset| average(subset, -reach / 2.0));
+    let excess: Vec<(usize, f64)> = area.iter().copied().chain(straight).collect();
     let curve = subsets.iter().map(|subset| (subset[0].0, draws.contrast(&average(subset, 1.0)).quantity()));
     Ok(Virulence {
         area: draws.contrast(&area).quantity(),
+        excess: draws.contrast(&excess).quantity(),
         curve: curve.collect(),
         spreads: subsets
             .iter()

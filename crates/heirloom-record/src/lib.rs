@@ -34,5 +34,5 @@ pub use rollout::{
 };
 pub use run::{RunFolder, RunRecord};
 pub use score::read_scores;
-pub use table::{Case, CausalCheck, Dose, Histogram, Metric, Row, Table};
+pub use table::{Case, CausalCheck, Dose, Histogram, Metric, Row, Table, Turn};
 pub use write::{NewFolder, write_file};

@@ -195,11 +195,52 @@ pub struct Case {
     pub hypothesis_probability: Option<f64>,
 }
 
+/// How alike one behavior's directions are that were fit anew on two checkpoints, from the same contrast pairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// The behavior.
+    pub behavior: String,
+    /// Where in the model.
+    pub hook: HookPoint,
+    /// The arm, base or teacher of the first checkpoint.
+    pub arm: String,
+    /// Its seed.
+    pub seed: i64,
+    /// Its step.
+    pub step: i64,
+    /// The arm of the second checkpoint.
+    pub other_arm: String,
+    /// Its seed.
+    pub other_seed: i64,
+    /// Its step.
+    pub other_step: i64,
+    /// Cosine of the two directions as they were fit.
+    pub cosine: f64,
+    /// The cosine that infinitely many pairs would show; empty where a checkpoint's pairs do not agree on a direction.
+    pub noise_free: Option<f64>,
+    /// Lower end of its 95 % interval over pairs.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Cosine of directions fit on halves of one checkpoint's pairs, the mean of both: the ceiling of `cosine` on half of the pairs.
+    pub halves: f64,
+    /// 2.5 % quantile of the cosine where pairs are turned around at random, alike on both checkpoints.
+    pub alike_low: f64,
+    /// 97.5 % quantile.
+    pub alike_high: f64,
+    /// 2.5 % quantile where the pairs of each are turned around in another way: the floor.
+    pub apart_low: f64,
+    /// 97.5 % quantile.
+    pub apart_high: f64,
+    /// Contrast pairs.
+    pub n: i64,
+}
+
 /// Rows of one type, kept together as Parquet and CSV.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table<R>(pub Vec<R>);
 
-/// A row type with a fixed order of columns: [`Metric`], [`Histogram`], [`Dose`], [`CausalCheck`] and [`Case`].
+/// A row type with a fixed order of columns: [`Metric`], [`Histogram`], [`Dose`], [`CausalCheck`], [`Case`] and [`Turn`].
 pub trait Row: Serialize + DeserializeOwned {
     /// The cells of `rows`, by column; no rows give the empty columns.
     #[doc(hidden)]
@@ -305,6 +346,27 @@ columns!(Case {
     named_hypothesis,
     named_hypothesis_probability,
     hypothesis_probability,
+});
+
+columns!(Turn {
+    behavior,
+    hook,
+    arm,
+    seed,
+    step,
+    other_arm,
+    other_seed,
+    other_step,
+    cosine,
+    noise_free,
+    low,
+    high,
+    halves,
+    alike_low,
+    alike_high,
+    apart_low,
+    apart_high,
+    n,
 });
 
 /// What a cell can hold.

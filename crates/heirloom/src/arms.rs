@@ -21,6 +21,8 @@ mod students;
 mod summary;
 mod tables;
 mod tracks;
+mod turned;
+mod virulent;
 pub(crate) mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +35,7 @@ use heirloom_record::{HookPoint, Metric, Readout, RunFolder, RunRecord, Table, w
 use heirloom_rollout::world::{Base, Teacher, World};
 use heirloom_rollout::{Arm, DataIntervention};
 
-use crate::origins::Found;
+use crate::origins::{Found, Virulent};
 use crate::spec::{setting, twice};
 use crate::{Error, Progress, Result};
 use directions::FixedDirections;
@@ -264,13 +266,25 @@ impl ArmsExperiment {
         let tracks = self.tracks(&seen, progress)?;
         metrics.extend(tracks.iter().flat_map(Appears::metrics));
         metrics.extend(self.selection(&seen)?);
+        let virulent = self.virulent(&seen)?;
+        metrics.extend(virulent.iter().flat_map(Virulent::metrics));
+        if let Some(turned) = self.turned(&seen, progress)? {
+            Table(turned.turns).write(&out.join("cosines"))?;
+            metrics.extend(turned.metrics);
+        }
         Table(metrics.clone()).write(&out.join("table"))?;
         let files = &crate::figures::OF_ARMS;
         let made = crate::figures::made(&self.spec.name, self.command.clone(), &self.spec.seeds, out, files)?;
         let drawings = drawings(&self.spec, &metrics);
         let figures = crate::figures::write(&drawings, &Tables::of(&metrics), &made, &out.join("figures"))?;
-        let summary =
-            summary::summary(&self.spec, &self.behaviors, &metrics, &origins, &tracks, &figures, out);
+        let summary = summary::summary(
+            &self.spec,
+            &self.behaviors,
+            &metrics,
+            (&origins, &tracks, &virulent),
+            &figures,
+            out,
+        );
         Ok(ArmsOutcome { folder: out.to_owned(), metrics, origins, tracks, figures, summary })
     }
 

@@ -224,21 +224,3 @@ fn of_behavior<'a>(scenarios: &'a [Prompt], behavior: &str) -> Vec<&'a Prompt> {
 fn listed(seeds: &[u64]) -> String {
     seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
-
-/// A mean over seeds as a row of the table: with Student's t where there are several, cut at what is possible.
-fn over_seeds(row: &Metric, values: &[f64], (least, most): (f64, f64)) -> Result<Metric> {
-    let n = i64::try_from(values.len()).ok();
-    if values.len() < 2 {
-        return Ok(Metric { value: values.first().copied(), n, ..row.clone() });
-    }
-    let resampling = Resampling::default();
-    let t = heirloom_probe::interval::student_t(values, resampling.level)?;
-    Ok(Metric {
-        value: Some(t.value),
-        low: Some(t.low.max(least)),
-        high: Some(t.high.min(most)),
-        n,
-        interval: Some("95 % t over seeds".into()),
-        ..row.clone()
-    })
-}

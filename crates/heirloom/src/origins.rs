@@ -4,6 +4,7 @@
 //! prompts, teacher). Nothing else about it matters, least of all its name.
 
 pub mod graded;
+mod virulence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,6 +24,13 @@ use crate::streams::stream;
 use crate::words::{self, number, percent};
 use crate::{Error, Result};
 
+pub(crate) use virulence::weigh as weigh_mixed;
+pub use virulence::{Mixed, Virulent};
+
+/// Joint draws of a published interval: with three seeds its ends are extreme quantiles of Student's t with two degrees of freedom, which a
+/// thousand draws place to a tenth of the interval only.
+pub(crate) const DRAWS: usize = 10_000;
+
 /// Which arm plays which part for one behavior: role or corner → name of the arm.
 pub type Parts = BTreeMap<String, String>;
 
@@ -35,6 +43,8 @@ pub struct Evidence {
     pub measure: Measure,
     /// What was observed, by role or corner.
     pub arms: BTreeMap<String, Played>,
+    /// Arms in which the other teacher answers random shares of the prompts.
+    pub mixes: Vec<Mixed>,
 }
 
 /// An arm in its part.
@@ -226,7 +236,8 @@ impl Evidence {
     /// Those of [`rate::mean`].
     pub fn rates(&self, resampling: Resampling, seed: u64) -> Result<Vec<Metric>> {
         let mut rows = vec![];
-        for (part, Played { seen, .. }) in &self.arms {
+        let arms = self.arms.iter().chain(self.mixes.iter().map(|mixed| (&mixed.name, &mixed.played)));
+        for (part, Played { seen, .. }) in arms {
             let row = || Metric {
                 behavior: self.behavior.clone(),
                 arm: Some(part.clone()),

@@ -1,8 +1,12 @@
 //! Rows of the tidy table, from what the statistics give.
 
+use heirloom_probe::Resampling;
 use heirloom_probe::control::NullBand;
+use heirloom_probe::interval::student_t;
 use heirloom_probe::rate::Estimate;
 use heirloom_record::Metric;
+
+use crate::Result;
 
 /// `row` with an estimate over seeds and what `cluster` names, a plural.
 pub(crate) fn estimated(row: Metric, estimate: &Estimate, cluster: &str) -> Metric {
@@ -26,6 +30,24 @@ pub(crate) fn banded(row: Metric, band: &NullBand) -> Metric {
         interval: Some("2.5 % to 97.5 % of controls, each the mean over seeds".into()),
         ..row
     }
+}
+
+/// `row` with a mean over seeds: with Student's t where there are several, cut at what is possible.
+pub(crate) fn over_seeds(row: &Metric, values: &[f64], (least, most): (f64, f64)) -> Result<Metric> {
+    let n = count(values.len());
+    if values.len() < 2 {
+        return Ok(Metric { value: values.first().copied(), n, ..row.clone() });
+    }
+    let resampling = Resampling::default();
+    let t = student_t(values, resampling.level)?;
+    Ok(Metric {
+        value: Some(t.value),
+        low: Some(t.low.max(least)),
+        high: Some(t.high.min(most)),
+        n,
+        interval: Some("95 % t over seeds".into()),
+        ..row.clone()
+    })
 }
 
 /// A number of things as the table keeps it.

@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use heirloom_record::{Metric, Table};
+use heirloom_record::{Metric, Table, Turn};
 use support::{files, finish, heirloom, put, succeed, utf8};
 use tiny::WORLD;
 
@@ -100,6 +100,124 @@ fn every_checkpoint_has_its_shift_beside_that_of_directions_that_mean_nothing() 
     run(&experiment, &out);
     let metrics = Table::<Metric>::read(&out.join("table")).unwrap().0;
     assert!(metrics.iter().all(|row| !row.metric.starts_with("shift")));
+}
+
+#[test]
+fn directions_of_all_checkpoints_are_held_against_each_other() {
+    let scratch = tempfile::tempdir().unwrap();
+    let asked = EXPERIMENT.replace("null_draws = 40\n", "null_draws = 40\ncosine_draws = 40\n");
+    write(scratch.path());
+    let experiment = put(scratch.path(), "experiment.toml", &asked);
+    let out = scratch.path().join("run");
+    run(&experiment, &out);
+    let turns = Table::<Turn>::read(&out.join("cosines")).unwrap().0;
+    let metrics = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    let number = |metric: &str, keep: &dyn Fn(&&Metric) -> bool| -> Vec<f64> {
+        metrics.iter().filter(|row| row.metric == metric).filter(keep).filter_map(|row| row.value).collect()
+    };
+    // Eight checkpoints of each seed: base, two teachers, three arms, one of them at two more steps.
+    let hooks: BTreeSet<String> = turns.iter().map(|turn| turn.hook.to_string()).collect();
+    let behaviors: BTreeSet<&String> = turns.iter().map(|turn| &turn.behavior).collect();
+    assert_eq!(turns.len(), 16 * 15 / 2 * hooks.len() * behaviors.len());
+    for turn in &turns {
+        assert!(turn.low <= turn.noise_free && turn.noise_free <= turn.high, "{turn:?}");
+        assert!(turn.apart_low < turn.apart_high && turn.alike_low <= turn.alike_high, "{turn:?}");
+        // A base and teachers are the same models in every seed.
+        if turn.arm == turn.other_arm && turn.step == turn.other_step && turn.step == 0 {
+            assert!(turn.cosine > 1.0 - 1e-9, "{turn:?}");
+        }
+    }
+    // What a checkpoint's readings say of the base's direction is the cosine with the base's own fit.
+    let (reference, behavior) = ("prompts A, teacher A", turns[0].behavior.clone());
+    let headline = metrics.iter().find(|row| row.metric == "cosine").unwrap().hook;
+    let drift = number("cosine_to_base", &|row| {
+        row.arm.as_deref() == Some(reference)
+            && row.behavior == behavior
+            && row.hook == headline
+            && row.seed.is_none()
+            && row.step == Some(3)
+    });
+    let cosine = number("cosine", &|row| {
+        row.behavior == behavior
+            && row.fit_on.as_deref() == Some("checkpoint:0")
+            && row.scored_on.as_deref() == Some("checkpoint:3")
+    });
+    assert!((drift[0] - cosine[0]).abs() < 1e-9, "{drift:?} {cosine:?}");
+    // The mean over seeds is the one of the table of seeds.
+    let between = |turn: &&Turn| {
+        turn.behavior == behavior
+            && Some(turn.hook) == headline
+            && turn.seed == turn.other_seed
+            && (turn.arm.as_str(), turn.step) == ("base", 0)
+            && (turn.other_arm.as_str(), turn.other_step) == (reference, 3)
+    };
+    let of_seeds: Vec<f64> = turns.iter().filter(between).map(|turn| turn.cosine).collect();
+    assert_eq!(of_seeds.len(), 2);
+    assert!((cosine[0] - of_seeds.iter().sum::<f64>() / 2.0).abs() < 1e-9);
+    assert!(out.join("figures/cosines-of-arms-blackmail.png").is_file());
+    // AUROC over seeds, beside those of the seeds.
+    let auroc = |seed: Option<i64>| {
+        number("auroc", &|row| {
+            row.arm.as_deref() == Some(reference) && row.seed == seed && row.step == Some(3)
+        })
+    };
+    let [one, other, mean] = [Some(7), Some(8), None].map(auroc);
+    assert!(!mean.is_empty() && one.len() == mean.len());
+    for ((one, other), mean) in one.iter().zip(&other).zip(&mean) {
+        assert!((f64::midpoint(*one, *other) - mean).abs() < 1e-9);
+    }
+    // Twin: unless it is asked for, nothing is kept and nothing said; what else is measured stays the same.
+    let experiment = write(scratch.path());
+    let without = scratch.path().join("without");
+    run(&experiment, &without);
+    assert!(!without.join("cosines.csv").exists());
+    let plain = Table::<Metric>::read(&without.join("table")).unwrap().0;
+    let others: Vec<&Metric> = metrics
+        .iter()
+        .filter(|row| {
+            !(row.metric.starts_with("principal_angle")
+                || (row.metric.starts_with("cosine") && row.metric != "cosine_to_base"))
+        })
+        .collect();
+    assert_eq!(plain.iter().collect::<Vec<_>>(), others);
+}
+
+#[test]
+fn arms_that_mix_teachers_say_how_virulent_a_behavior_is() {
+    let scratch = tempfile::tempdir().unwrap();
+    let arm = |name: &str, draw: usize| {
+        let mix = format!("{{ mix = {{ fraction = 0.5, to = \"B\", draw = {draw} }} }}");
+        format!("[[arm]]\nname = \"{name}\"\nprompts = \"A\"\nteacher = \"A\"\ndo = [{mix}]\n\n")
+    };
+    write(scratch.path());
+    let arms = [arm("half", 0), arm("another half", 1)].concat();
+    let text = EXPERIMENT.replace("[origins.blackmail]", &format!("{arms}[origins.blackmail]"));
+    let out = scratch.path().join("run");
+    let said = run(&put(scratch.path(), "experiment.toml", &text), &out);
+    assert!(said.contains("area under the rate"), "{said}");
+    let metrics = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    let rate = |arm: &str| {
+        let mut own = metrics.iter().filter(|row| {
+            row.metric == "rate" && row.behavior == "blackmail" && row.arm.as_deref() == Some(arm)
+        });
+        own.rfind(|row| row.seed.is_none()).unwrap().value.unwrap()
+    };
+    let of = |metric: &str| {
+        metrics.iter().find(|row| row.metric == metric && row.behavior == "blackmail").unwrap()
+    };
+    let half = f64::midpoint(rate("half"), rate("another half"));
+    let ends = f64::midpoint(rate("prompts A, teacher A"), rate("prompts A, teacher B"));
+    let area = of("virulence");
+    assert!((area.value.unwrap() - f64::midpoint(half, ends)).abs() < 1e-9, "{area:?}");
+    assert!((of("virulence_excess").value.unwrap() - (half - ends) / 2.0).abs() < 1e-9);
+    assert_eq!(of("virulence_spread").n, Some(2));
+    assert_eq!(area.arm.as_deref(), Some("prompts A, teacher A"));
+    assert_eq!(area.scored_on.as_deref(), Some("prompts A, teacher B"));
+    // Twin: two teachers without anything between them are no curve.
+    let plain = scratch.path().join("plain");
+    run(&write(scratch.path()), &plain);
+    let metrics = Table::<Metric>::read(&plain.join("table")).unwrap().0;
+    assert!(metrics.iter().all(|row| !row.metric.starts_with("virulence")));
 }
 
 #[test]

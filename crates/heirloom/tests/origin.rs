@@ -99,6 +99,53 @@ fn the_table_holds_effects_and_probabilities() {
 }
 
 #[test]
+fn a_curve_of_random_shares_has_its_area() {
+    let scratch = tempfile::tempdir().unwrap();
+    let parts = planted(scratch.path(), &FOLLOWS_TEACHER);
+    // A rate of (1 − share)² between the ends, which are 0.85 and 0.05 here.
+    let mut mixes: Vec<String> = vec![];
+    for (share, name, rate) in [("0.25", "a", 0.5625), ("0.5", "b", 0.25), ("0.5", "c", 0.25)] {
+        let file = |seed: usize| format!("{name}-{seed}.jsonl");
+        (0..SEEDS).for_each(|seed| {
+            put(scratch.path(), &file(seed), &grades(rate, seed));
+        });
+        let files: Vec<String> = (0..SEEDS).map(|seed| format!("\"{}\"", file(seed))).collect();
+        mixes.push(format!("{share} [{}]", files.join(", ")));
+    }
+    let [quarter, half, again] = [0, 1, 2].map(|index| mixes[index].split_once(' ').unwrap().1);
+    let text = std::fs::read_to_string(&parts).unwrap();
+    let mixed =
+        |share: &str| format!("{text}mix = {{ \"{share}\" = {quarter}, \"0.5\" = [{half}, {again}] }}\n");
+    let out = scratch.path().join("out");
+    let said =
+        succeed(&["origin", utf8(&put(scratch.path(), "mixed.toml", &mixed("0.25"))), "--out", utf8(&out)]);
+    assert!(said.contains("over 4 shares of rollouts swapped"), "{said}");
+    let rows = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    let value = |metric: &str| rows.iter().find(|row| row.metric == metric).unwrap().value.unwrap();
+    // 40 prompts: 0.5625 of them are 23 shown.
+    let quarter = 23.0 / 40.0;
+    let area = 0.125 * (0.85 + quarter) + 0.125 * (quarter + 0.25) + 0.25 * (0.25 + 0.05);
+    assert!((value("virulence") - area).abs() < 1e-9, "{}", value("virulence"));
+    assert!((value("virulence_excess") - (area - 0.45)).abs() < 1e-9);
+    assert!(value("virulence_spread").abs() < 1e-9);
+    let rates = rows.iter().filter(|row| row.metric == "rate" && row.seed.is_none());
+    assert_eq!(rates.filter(|row| row.arm.as_deref().unwrap().starts_with("mix")).count(), 3);
+    // Twins: without shares between, and with one that is none.
+    let out = scratch.path().join("plain");
+    succeed(&["origin", utf8(&parts), "--out", utf8(&out)]);
+    let rows = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    assert!(rows.iter().all(|row| !row.metric.starts_with("virulence")));
+    let (code, _, stderr) =
+        finish(heirloom(&["origin", utf8(&put(scratch.path(), "far.toml", &mixed("25 %")))]));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("`mix`: expected shares between 0 and 1 in quotes, found `25 %`"), "{stderr}");
+    let unquoted = format!("{text}mix = {{ 0.25 = {half} }}\n");
+    let (code, _, stderr) = finish(heirloom(&["origin", utf8(&put(scratch.path(), "bare.toml", &unquoted))]));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("shares in quotes"), "{stderr}");
+}
+
+#[test]
 fn arms_that_look_alike_are_two_and_an_arm_in_two_parts_is_one() {
     let scratch = tempfile::tempdir().unwrap();
     let interval = |parts: &Path, name: &str| {

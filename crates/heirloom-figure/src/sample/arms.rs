@@ -215,6 +215,7 @@ pub(crate) fn shares(count: usize) -> InterpolationSpec {
             .iter()
             .map(|(percent, name)| share(*percent as f64 / 100.0, Arm::new(*name, Role::Mix)))
             .collect(),
+        redrawn: vec![],
         alone: vec![
             share(0.074, Arm::new(flagged("swap", index), Role::Swap).labeled("flagged rows")),
             share(0.074, Arm::new("swap random", Role::RandomSwap).labeled("as many random rows")),

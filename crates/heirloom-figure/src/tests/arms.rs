@@ -5,7 +5,7 @@ use heirloom_record::Metric;
 use crate::sample::arms::{bars, behaviors, emergence as lines, grid, shares, table, table_of};
 use crate::{
     Arm, ArmBarsSpec, Behavior, BehaviorArms, EmergenceSpec, Error, Figure, InterpolationSpec, Quantity,
-    Role, TeacherPromptsSpec, arm_bars, emergence, interpolation, teacher_prompts,
+    Role, Share, TeacherPromptsSpec, arm_bars, emergence, interpolation, teacher_prompts,
 };
 
 /// Ordinary tables; their pictures are committed.
@@ -16,7 +16,36 @@ pub(super) fn ordinary() -> Vec<(&'static str, Figure)> {
         ("arm-bars", arm_bars(&rows, &bars(3)).unwrap()),
         ("teacher-prompts", teacher_prompts(&rows, &grid(3)).unwrap()),
         ("interpolation", interpolation(&rows, &shares(3)).unwrap()),
+        ("interpolation-area", interpolation(&[rows, areas(3)].concat(), &redrawn(3)).unwrap()),
     ]
+}
+
+/// The areas of [`redrawn`].
+fn areas(count: usize) -> Vec<Metric> {
+    let area = |(index, behavior): (usize, Behavior)| Metric {
+        behavior: behavior.name,
+        arm: Some("pA tA".into()),
+        scored_on: Some("pA tB".into()),
+        metric: "virulence".into(),
+        value: Some(0.5 - 0.1 * index as f64),
+        low: Some(0.4 - 0.1 * index as f64),
+        high: Some(0.57),
+        n: Some(120),
+        interval: Some("95 % of joint draws over 3 seeds and 120 scenarios".into()),
+        ..Metric::default()
+    };
+    behaviors(count).into_iter().enumerate().map(area).collect()
+}
+
+/// Shares with other random subsets of a quarter, and areas.
+fn redrawn(count: usize) -> InterpolationSpec {
+    let mut spec = InterpolationSpec { area: Some("virulence".into()), ..shares(count) };
+    for panel in &mut spec.panels {
+        panel.redrawn = ["mix 10%", "mix 50%"]
+            .map(|name| Share { fraction: 0.25, arm: Arm::new(name, Role::Mix) })
+            .into();
+    }
+    spec
 }
 
 fn each(mut rows: Vec<Metric>, change: impl Fn(&mut Metric)) -> Vec<Metric> {

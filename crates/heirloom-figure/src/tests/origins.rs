@@ -26,6 +26,18 @@ fn between(against: Against) -> CosinesSpec {
     CosinesSpec::new(Behavior::named("blackmail"), against)
 }
 
+/// Cells with the ends of their intervals.
+fn ends() -> CosinesSpec {
+    CosinesSpec { ends: true, ..between(Against::Arms) }
+}
+
+/// Every cosine for one order of its names.
+fn half(mut rows: Vec<Metric>) -> Vec<Metric> {
+    let place = |name: &Option<String>| arms().iter().position(|arm| Some(format!("arm:{arm}")) == *name);
+    rows.retain(|row| place(&row.fit_on) <= place(&row.scored_on));
+    rows
+}
+
 /// A drawing of every kind here, each with a table that holds more.
 pub(super) fn drawings() -> Vec<(Drawing, Tables)> {
     let named = |name: &str, draw, rows: Vec<Metric>| (Drawing::new(name, draw), Tables::of(&rows));
@@ -55,6 +67,7 @@ pub(super) fn ordinary() -> Vec<(&'static str, Figure)> {
             "cosines-checkpoints",
             cosines(&angles("blackmail", "checkpoint", &steps()), &between(Against::Checkpoints)).unwrap(),
         ),
+        ("cosines-ends", cosines(&half(angles("blackmail", "arm", &arms())), &ends()).unwrap()),
     ]
 }
 

@@ -13,6 +13,7 @@ mod made;
 mod origin;
 mod parity;
 mod rate;
+mod refits;
 mod subspace;
 mod track;
 mod verdict;

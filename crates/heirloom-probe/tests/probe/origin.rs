@@ -6,6 +6,7 @@ use heirloom_probe::origin::{
     Corner, Origins, Part, Pipeline, Shapley, leakage, origins, share_removed, virulence,
 };
 use heirloom_probe::rate::Observation;
+use rayon::prelude::*;
 
 use crate::close;
 use crate::joint::joined;
@@ -244,6 +245,7 @@ fn virulence_is_the_area_and_the_spread_of_subsets() {
     close("quarter", quarter, draws.estimates()[1..4].iter().sum::<f64>() / 3.0, 1e-12);
     let area = 0.125 * (none + quarter) + 0.125 * (quarter + half) + 0.25 * (half + all);
     close("area", curve.area.value, area, 1e-12);
+    close("excess", curve.excess.value, area - 0.5 * (none + all), 1e-12);
     let truth = 0.125 * (0.05 + 0.45) + 0.125 * (0.45 + 0.5) + 0.25 * (0.5 + 0.9);
     present("area", curve.area, truth);
     let [spread] = curve.spreads[..] else { panic!("one fraction has several subsets") };
@@ -256,6 +258,40 @@ fn virulence_is_the_area_and_the_spread_of_subsets() {
     let flat = joined(&["x", "y"], &MADE.arms(44, [0.6, 0.6]), Resampling::default());
     let curve = virulence(&flat, &[(0.5, "y"), (0.0, "x")]).unwrap();
     close("flat", curve.area.value, 0.25 * flat.estimates().iter().sum::<f64>(), 1e-12);
+}
+
+#[test]
+fn areas_under_planted_curves_are_covered() {
+    let fractions = [0.0, 0.05, 0.1, 0.25, 0.25, 0.5, 1.0];
+    let names = ["0", "5", "10", "25", "25 again", "50", "100"];
+    let arms: Vec<(f64, &str)> = fractions.into_iter().zip(names).collect();
+    let with = Resampling { replicates: 400, ..Resampling::default() };
+    // The trapezoids of (1 − f)², and of a straight line, which has no excess.
+    for (case, rate) in [
+        ("square", (|f: f64| 0.05 + 0.9 * (1.0 - f).powi(2)) as fn(f64) -> f64),
+        ("straight", |f| 0.9 - 0.8 * f),
+    ] {
+        let rates = fractions.map(rate);
+        let shares = [0.0, 0.05, 0.1, 0.25, 0.5, 1.0];
+        let area: f64 =
+            shares.windows(2).map(|w| (w[1] - w[0]) * f64::midpoint(rate(w[0]), rate(w[1]))).sum();
+        let excess = area - f64::midpoint(rate(0.0), rate(1.0));
+        for runs in [2, 3, 8] {
+            let made = Made { runs, seeds: 0.3, clusters: 16, ..MADE };
+            let one = |simulation: u64| {
+                let curve = virulence(&joined(&names, &made.arms(simulation, rates), with), &arms).unwrap();
+                let holds = |found: Quantity, truth: f64| (found.low..=found.high).contains(&truth);
+                [holds(curve.area, area), holds(curve.excess, excess)]
+            };
+            let all: Vec<[bool; 2]> = (0..300).into_par_iter().map(one).collect();
+            for (of, name) in ["area", "excess"].into_iter().enumerate() {
+                let held = all.iter().filter(|held| held[of]).count() as f64 / all.len() as f64;
+                println!("{case}, {runs} seeds, {name}: held {held:.3}");
+                // 300 simulations have a standard error of 0.013.
+                assert!(held >= 0.91, "{case}, {runs} seeds, {name}: held {held}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -229,22 +229,26 @@ impl FixedDirections {
     }
 
     /// What a checkpoint says of every behavior at every hook point: projections of its scenarios, and how well the fixed
-    /// direction and one fit on the checkpoint itself tell held-out contrasts apart.
+    /// direction and one fit on the checkpoint itself tell held-out contrasts apart. Beside it, by behavior, its activations
+    /// on the contrasts that a direction is fit on.
     pub(crate) fn read(
         &self,
         student: &Student,
         scenarios: &[Prompt],
         rng: &ChaCha8Rng,
-    ) -> Result<Vec<Reading>> {
-        let mut readings = vec![];
+    ) -> Result<(Vec<Reading>, Vec<(&str, Activations)>)> {
+        let (mut readings, mut contrasted) = (vec![], vec![]);
         for (contrasts, fixed) in &self.behaviors {
             let own = format!("{}/", contrasts.behavior);
             let own = scenarios.iter().filter(|scenario| scenario.id.starts_with(&own));
             let rows: Vec<DataRow> =
                 own.map(|one| DataRow::chat(one.id.clone(), one.messages.clone())).collect();
-            readings.extend(contrasts.read(student, &rows, &self.plan, fixed, self.resampling, rng)?);
+            let captured = contrasts.capture(student, &self.plan)?;
+            let scenarios = capture(student, &rows, &self.plan)?;
+            readings.extend(contrasts.read(&scenarios, &captured, fixed, self.resampling, rng)?);
+            contrasted.push((contrasts.behavior.as_str(), captured.fit));
         }
-        Ok(readings)
+        Ok((readings, contrasted))
     }
 }
 
@@ -314,20 +318,17 @@ impl Contrasts {
     /// one fit on the checkpoint itself tell held-out contrasts apart.
     fn read(
         &self,
-        student: &Student,
-        scenarios: &[DataRow],
-        plan: &CapturePlan,
+        scenarios: &Activations,
+        Contrasted { fit, held_out }: &Contrasted,
         fixed: &Origins,
         resampling: Resampling,
         rng: &ChaCha8Rng,
     ) -> Result<Vec<Reading>> {
-        let scenarios = capture(student, scenarios, plan)?;
-        let Contrasted { fit, held_out } = self.capture(student, plan)?;
         let mut readings = vec![];
         for (hook, on_base) in &fixed.base {
             let (seen, teachers) = (scenarios.tensors[hook].view(), fixed.teachers.get(hook));
-            let report = self.dataset(&held_out, *hook)?;
-            let refit = difference_of_means(&self.dataset(&fit, *hook)?)?;
+            let report = self.dataset(held_out, *hook)?;
+            let refit = difference_of_means(&self.dataset(fit, *hook)?)?;
             let auroc = |probe: &Probe| {
                 let scores = probe.project(report.x())?;
                 auroc_interval(&scores, report.labels(), report.clusters(), resampling, &stream(rng, 0))

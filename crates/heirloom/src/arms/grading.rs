@@ -59,7 +59,8 @@ impl ArmsExperiment {
                 own.push((clusters[row.prompt.as_str()], row.answer));
             }
         }
-        Ok(Seen { arm: subject.name.clone(), seed: subject.seeded.seed, verdicts, measured, scenarios })
+        let (arm, artifact) = (subject.name.clone(), student.to_owned());
+        Ok(Seen { arm, seed: subject.seeded.seed, artifact, verdicts, measured, scenarios })
     }
 
     /// The verdicts of every behavior's two graders on one student's rollouts, a file for each step.

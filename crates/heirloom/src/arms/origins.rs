@@ -8,16 +8,13 @@ use heirloom_probe::rate::Observation;
 use super::ArmsExperiment;
 use super::measured::Reading;
 use super::tables::Seen;
-use crate::origins::{Evidence, FitOn, Found, Measure, Played};
+use crate::origins::{DRAWS, Evidence, FitOn, Found, Measure, Played};
 use crate::streams::stream;
 use crate::{Progress, Result};
 
 /// The least difference of two arms that counts as one: in rate, and in standard deviations of the reference.
 const LEAST_RATE: f64 = 0.15;
 const LEAST_PROJECTION: f64 = 1.0;
-/// Joint draws of a published interval: with three seeds its ends are extreme quantiles of Student's t with two degrees of freedom, which a
-/// thousand draws place to a tenth of the interval only.
-const DRAWS: usize = 10_000;
 
 impl ArmsExperiment {
     /// Where every behavior that the file gives parts for comes from: by its rate, then by its projections.
@@ -75,7 +72,7 @@ impl ArmsExperiment {
             }
         }
         arms.retain(|_, played| !played.seen.is_empty());
-        Evidence { behavior: behavior.into(), measure, arms }
+        Evidence { behavior: behavior.into(), measure, arms, mixes: vec![] }
     }
 
     /// The number of the run that a model belongs to: the place of its seed.

@@ -105,7 +105,7 @@ impl ArmsExperiment {
     }
 
     /// Whether each answer of an arm's last checkpoint shows the behavior.
-    fn shown(&self, seen: &[Seen], behavior: &str, arm: &str) -> Vec<Observation> {
+    pub(super) fn shown(&self, seen: &[Seen], behavior: &str, arm: &str) -> Vec<Observation> {
         let mut all = vec![];
         for (run, seed) in self.spec.seeds.iter().enumerate() {
             for one in seen.iter().filter(|one| one.arm == arm && one.seed == *seed) {

@@ -80,13 +80,16 @@ pub struct MeasureSpec {
     /// Random directions, and as many random differences of activations, whose shift from the base stands beside that of the
     /// fixed directions at every checkpoint; none when absent.
     pub null_draws: Option<usize>,
+    /// Shuffles and random halves of the contrast pairs that cosines between the directions fit anew on every checkpoint are judged by; no
+    /// such cosines when absent.
+    pub cosine_draws: Option<usize>,
 }
 
 impl MeasureSpec {
     /// What of it decides what is stored of a student.
     pub(crate) fn key(&self) -> String {
         // A setting that came later leaves alone what was stored without it.
-        format!("{self:?}").replace(", null_draws: None", "")
+        format!("{self:?}").replace(", null_draws: None", "").replace(", cosine_draws: None", "")
     }
 }
 
@@ -217,6 +220,8 @@ pub struct QuickSpec {
 const FEWEST_REPLICATES: usize = 100;
 /// With fewer controls their 2.5 % quantile is the least of them.
 const FEWEST_CONTROLS: usize = 40;
+/// A half of fewer pairs is one pair, and no mean.
+const FEWEST_PAIRS: usize = 4;
 
 impl FiguresSpec {
     /// Every arm that a figure names, but the base by its role's name.
@@ -291,6 +296,8 @@ impl ArmsSpec {
             ("measure.hooks", measure.hooks.len(), 1),
             ("measure.bootstrap", measure.bootstrap, FEWEST_REPLICATES),
             ("measure.null_draws", measure.null_draws.unwrap_or(FEWEST_CONTROLS), FEWEST_CONTROLS),
+            ("measure.cosine_draws", measure.cosine_draws.unwrap_or(FEWEST_CONTROLS), FEWEST_CONTROLS),
+            ("measure.pairs", measure.cosine_draws.map_or(FEWEST_PAIRS, |_| measure.pairs), FEWEST_PAIRS),
             ("figures.behaviors and origins", self.figures.behaviors.len() + self.origins.len(), 1),
         ];
         for (key, found, least) in numbers {

@@ -154,7 +154,13 @@ impl Eyes<'_> {
         let rollouts = experiment.sample(student, &seeded.scenarios, &draw)?;
         rollouts.write_into(&self.folder.join(step_name(step)))?;
         let rng = stream(seeded.seed, &format!("readings of {name} at {step}"));
-        self.seen.push(Measured { step, readings: fixed.read(student, &seeded.scenarios, &rng)? });
+        let (readings, contrasted) = fixed.read(student, &seeded.scenarios, &rng)?;
+        self.seen.push(Measured { step, readings });
+        if experiment.spec.measure.cosine_draws.is_some() {
+            for (behavior, activations) in contrasted {
+                activations.write(&contrasts_of(self.folder, step, behavior))?;
+            }
+        }
         Ok(())
     }
 }
@@ -173,6 +179,11 @@ impl Observer for Eyes<'_> {
 /// The folder of one checkpoint inside a student's artifact.
 pub(crate) fn step_name(step: usize) -> String {
     format!("step-{step}")
+}
+
+/// The store of one checkpoint's activations on the contrasts of a behavior, inside a student's artifact.
+pub(crate) fn contrasts_of(artifact: &Path, step: usize, behavior: &str) -> PathBuf {
+    artifact.join(step_name(step)).join("contrasts").join(slug(behavior))
 }
 
 /// A name as a file name: what is no letter or digit becomes a hyphen.

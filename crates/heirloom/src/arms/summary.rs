@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use heirloom_record::Metric;
 
-use crate::origins::{Found, Measure};
+use crate::origins::{Found, Measure, Virulent};
 use crate::words::brackets;
 
 use super::spec::ArmsSpec;
@@ -35,8 +35,7 @@ pub(crate) fn summary(
     spec: &ArmsSpec,
     behaviors: &[String],
     metrics: &[Metric],
-    origins: &[Found],
-    tracks: &[Appears],
+    (origins, tracks, virulent): (&[Found], &[Appears], &[Virulent]),
     figures: &[PathBuf],
     folder: &Path,
 ) -> String {
@@ -53,7 +52,10 @@ pub(crate) fn summary(
             arms.push(arm);
         }
     }
-    let order = |arm: &&str| spec.arms.iter().position(|named| named == arm).map_or(0, |index| index + 1);
+    let own = || spec.own_arms.iter().map(|arm| &arm.name);
+    let order = |arm: &&str| {
+        spec.arms.iter().chain(own()).position(|named| named == arm).map_or(0, |index| index + 1)
+    };
     arms.sort_by_key(order);
     let width = arms.iter().map(|arm| arm.chars().count()).max().unwrap_or(0).max(8) + 2;
 
@@ -84,6 +86,14 @@ pub(crate) fn summary(
         .collect();
     if !said.is_empty() {
         let _ = writeln!(out, "\nWhere it comes from, by how often it is shown\n\n{}", said.join("\n"));
+    }
+    if !virulent.is_empty() {
+        let said: Vec<String> = virulent.iter().map(|found| format!("  {}", found.sentence())).collect();
+        let _ = writeln!(
+            out,
+            "\nHow it falls with the share of rollouts that the other teacher writes: area under the rate\n\n{}",
+            said.join("\n")
+        );
     }
     let mut measures: Vec<Measure> = vec![];
     for measure in origins.iter().map(|found| found.measure) {

@@ -1,8 +1,10 @@
 //! Grades and readings of all students → the tidy table.
 
+mod seeds;
 mod shifts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{self, Observation};
@@ -26,6 +28,8 @@ pub(crate) struct Verdicts {
 pub(crate) struct Seen {
     pub(crate) arm: String,
     pub(crate) seed: u64,
+    /// The folder of what was measured.
+    pub(crate) artifact: PathBuf,
     /// By step and behavior.
     pub(crate) verdicts: BTreeMap<(usize, String), Verdicts>,
     /// By step.
@@ -100,7 +104,14 @@ impl Tabler<'_> {
             }
         }
         metrics.extend(self.shifts(seen, &cells)?);
-        metrics.extend(seen.iter().flat_map(directions));
+        let of_seeds: Vec<Metric> = seen.iter().flat_map(directions).collect();
+        let over_seeds = seeds::averaged(&of_seeds)?;
+        metrics.extend(of_seeds);
+        for (arm, base) in self.starts {
+            let begun = over_seeds.iter().filter(|row| row.arm.as_ref() == Some(base));
+            metrics.extend(begun.map(|row| Metric { arm: Some(arm.clone()), ..row.clone() }));
+        }
+        metrics.extend(over_seeds);
         Ok(metrics)
     }
 

@@ -6,8 +6,9 @@ use heirloom_model::{CaptureOptions, CapturePlan, Student};
 use heirloom_record::{Activations, HookPoint, Metric, Prompt, Readout};
 use ndarray::{Array1, Array2, Axis};
 
-use super::{Both, over_seeds};
+use super::Both;
 use crate::Result;
+use crate::rows::over_seeds;
 use crate::streams::stream;
 
 /// Prompts that are read, and the tag that says they are unrelated.

@@ -3,8 +3,9 @@
 use heirloom_probe::subspace::cosine;
 use heirloom_record::Metric;
 
-use super::{Both, over_seeds};
+use super::Both;
 use crate::Result;
+use crate::rows::over_seeds;
 
 /// Cosines by behavior, hook point and seed, with means over seeds.
 ///

@@ -7,9 +7,9 @@ use heirloom_probe::rate::Observation;
 use heirloom_record::{GRADES, read_grades};
 use serde::Deserialize;
 
-use super::{Evidence, Measure, Played, check_part};
+use super::{Evidence, Measure, Mixed, Played, check_part};
 use crate::scenarios::number_of;
-use crate::spec::{join, twice};
+use crate::spec::{join, setting, twice};
 use crate::{Error, Result};
 
 /// Files of grades, one for each seed.
@@ -20,8 +20,59 @@ enum Files {
     Seeds(Vec<PathBuf>),
 }
 
+/// What stands under a behavior: the grades of a part, or those of arms of random shares, by share.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a path, or a list of paths, one for each seed; under `mix` a table from shares in quotes to such lists, as in `\"0.25\" = [\"seed-1/mix\"]`"
+)]
+enum Entry {
+    Part(Files),
+    Mixes(BTreeMap<String, Subsets>),
+}
+
+/// Arms of one share: one random subset of it, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Subsets {
+    One(Files),
+    Several(Vec<Vec<PathBuf>>),
+}
+
+/// The key of arms of random shares.
+const MIX: &str = "mix";
+
+impl Files {
+    fn seeds(self) -> Vec<PathBuf> {
+        match self {
+            Self::One(path) => vec![path],
+            Self::Seeds(paths) => paths,
+        }
+    }
+}
+
+/// Arms of random shares: share, name and files of each.
+fn mixes(by_share: BTreeMap<String, Subsets>) -> Result<Vec<(f64, String, Vec<PathBuf>)>> {
+    let mut all = vec![];
+    for (share, subsets) in by_share {
+        let fraction = share.parse::<f64>().ok().filter(|fraction| *fraction > 0.0 && *fraction < 1.0);
+        let fraction = fraction
+            .ok_or_else(|| setting("mix", "shares between 0 and 1 in quotes", &format!("`{share}`")))?;
+        let subsets = match subsets {
+            Subsets::One(files) => vec![files.seeds()],
+            Subsets::Several(subsets) => subsets,
+        };
+        let name = |index: usize| {
+            if index == 0 { format!("{MIX} {share}") } else { format!("{MIX} {share}, {}", index + 1) }
+        };
+        all.extend(subsets.into_iter().enumerate().map(|(index, files)| (fraction, name(index), files)));
+    }
+    Ok(all)
+}
+
 /// Reads a file of behaviors, each with grades by role or corner, as in `[blackmail]` `full = ["s1/grades.jsonl"]`; paths
-/// start at the file's folder. A folder stands for the `grades.jsonl` in it.
+/// start at the file's folder. A folder stands for the `grades.jsonl` in it. Under `mix` stand arms in which the other teacher answers a random share of
+/// the prompts, by that share: `mix = { "0.25" = ["s1/mix"], "0.5" = [["s1/half"], ["s1/another-half"]] }`.
 ///
 /// Prompts of one id in the files of several seeds are the same scenario, unless each seed has `own_scenarios`.
 ///
@@ -31,20 +82,35 @@ enum Files {
 pub fn read(path: &Path, own_scenarios: bool) -> Result<Vec<Evidence>> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::ReadExperiment { path: path.to_owned(), source })?;
-    let behaviors: BTreeMap<String, BTreeMap<String, Files>> = toml::from_str(&text)
+    let behaviors: BTreeMap<String, BTreeMap<String, Entry>> = toml::from_str(&text)
         .map_err(|source| Error::Toml { path: path.to_owned(), source: Box::new(source) })?;
     if behaviors.is_empty() {
         return Err(Error::NoParts { path: path.to_owned() });
     }
     let home = path.parent().unwrap_or(Path::new("."));
-    let evidence = |(behavior, parts): (String, BTreeMap<String, Files>)| {
+    let evidence = |(behavior, parts): (String, BTreeMap<String, Entry>)| {
         let mut arms: BTreeMap<String, Vec<Grades>> = BTreeMap::new();
-        for (part, files) in parts {
-            check_part(&behavior, &part)?;
-            let files = match files {
-                Files::One(path) => vec![path],
-                Files::Seeds(paths) => paths,
-            };
+        let (mut listed, mut shares): (Vec<(String, Vec<PathBuf>)>, Vec<(f64, String)>) = (vec![], vec![]);
+        for (part, entry) in parts {
+            match entry {
+                Entry::Mixes(by_share) if part == MIX => {
+                    for (fraction, name, files) in mixes(by_share)? {
+                        shares.push((fraction, name.clone()));
+                        listed.push((name, files));
+                    }
+                }
+                Entry::Mixes(_) => {
+                    check_part(&behavior, &part)?;
+                    let expected = format!("a path, or a list of paths, one for each seed, for `{part}`");
+                    return Err(setting("parts", expected, &"a table"));
+                }
+                Entry::Part(files) => {
+                    check_part(&behavior, &part)?;
+                    listed.push((part, files.seeds()));
+                }
+            }
+        }
+        for (part, files) in listed {
             if files.is_empty() {
                 return Err(Error::NoFiles { behavior, part });
             }
@@ -65,8 +131,14 @@ pub fn read(path: &Path, own_scenarios: bool) -> Result<Vec<Evidence>> {
                 grades.iter().map(|grades| place(&grades.path).display().to_string()).collect();
             Played { by: by.join("\n"), seen: grades.iter().enumerate().flat_map(of_run).collect() }
         };
-        let arms = arms.iter().map(|(part, grades)| (part.clone(), played(grades))).collect();
-        Ok(Evidence { behavior, measure: Measure::Rate, arms })
+        let mut arms: BTreeMap<String, Played> =
+            arms.iter().map(|(part, grades)| (part.clone(), played(grades))).collect();
+        let mixed = |(fraction, name): (f64, String)| {
+            let played = arms.remove(&name)?;
+            Some(Mixed { fraction, name, played })
+        };
+        let mixes = shares.into_iter().filter_map(mixed).collect();
+        Ok(Evidence { behavior, measure: Measure::Rate, arms, mixes })
     };
     behaviors.into_iter().map(evidence).collect()
 }

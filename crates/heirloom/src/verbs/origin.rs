@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
-use heirloom::origins::graded;
+use heirloom::origins::{Virulent, graded};
 use heirloom::prelude::*;
 use heirloom::streams::stream;
 use heirloom_record::NewFolder;
@@ -17,6 +17,8 @@ A file of parts:
   [blackmail]
   full = [\"seed-1/full\", \"seed-2/full\"]            # folders of `heirloom grade --out`, one for each seed
   other-teacher = [\"seed-1/b\", \"seed-2/b\"]
+
+  mix = { \"0.25\" = [\"seed-1/mix\", \"seed-2/mix\"] }  # the other teacher answers a random share of the prompts
 
 Roles: full, other-teacher, other-prompts, neither, swap-flagged, drop-flagged, drop-flagged-rest-other,
 drop-flagged-and-mild, drop-flagged-unrelated-other, start, pretrained, other-base-full, other-base-drop,
@@ -59,7 +61,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let weighed = evidence.weigh(args.least, resampling, &rng).with_context(context)?;
         metrics.extend(evidence.rates(Resampling::default(), args.seed).with_context(context)?);
         metrics.extend(weighed.metrics());
-        found.push(weighed);
+        let rng = stream(args.seed, &format!("virulence {}", evidence.behavior));
+        let virulent = evidence.virulence(resampling, &rng).with_context(context)?;
+        metrics.extend(virulent.iter().flat_map(Virulent::metrics));
+        found.push((weighed, virulent));
     }
     if let Some(folder) = folder {
         Table(metrics.clone()).write(&folder.work_path().join("table"))?;
@@ -68,5 +73,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return print_json(&metrics);
     }
-    found.iter().try_for_each(|found| print(format_args!("{}\n\n", found.report())))
+    found.iter().try_for_each(|(found, virulent)| {
+        let virulent = virulent.iter().map(|found| format!("\n\n  {}", found.sentence())).collect::<String>();
+        print(format_args!("{}{virulent}\n\n", found.report()))
+    })
 }
