@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Reads what a run wrote with numpy, pandas and safetensors alone, computes one figure's numbers anew from the artifacts, holds them against
-the table to 1e-12, and draws that figure with matplotlib.
+the table to 1e-12, and draws that figure where matplotlib is installed.
 
     python tools/read_run.py runs/quickstart rates.png       a run with arms: rates from grades
     python tools/read_run.py runs/smollm2 auroc.png          a run of probes: AUROC by block from activations and directions
@@ -37,6 +37,8 @@ def lines(path):
 
 table = pd.read_csv(RUN / "table.csv")
 IS_PROBES = (RUN / "made-from.json").is_file()
+if not IS_PROBES and not (RUN / "experiment.json").is_file():
+    sys.exit(f"error: `{RUN}` holds a table, but is no run of `heirloom run` or `heirloom quickstart`; read its table.csv with pandas")
 print(f"{RUN}: {len(table)} numbers, {table.metric.nunique()} metrics")
 
 # %% Everything else that stands in the folder, opened once
@@ -120,8 +122,10 @@ print(f"{len(both)} numbers computed anew; the largest difference from the table
 assert len(both) > 0 and far <= 1e-12
 
 # %% Drawn
-import matplotlib
-
+try:
+    import matplotlib
+except ImportError:
+    sys.exit("the numbers agree; to draw them, install matplotlib as well")
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 

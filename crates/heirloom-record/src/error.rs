@@ -382,7 +382,7 @@ impl Error {
             Self::NotMade { .. } => Some(
                 "run it to its end; of a run that has ended, the world or heirloom itself is another now".into(),
             ),
-            Self::Occupied { .. } => Some("choose another `--out`, or remove the folder".into()),
+            Self::Occupied { .. } => Some("name another folder, or remove this one".into()),
             Self::Header { .. } => Some("write it again with this version of heirloom".into()),
             Self::NoHeader { .. } => {
                 Some("heirloom reads the folders and files that its own commands wrote".into())

@@ -30,7 +30,7 @@ pub enum Error {
     #[error(transparent)]
     Hub(#[from] crate::hub::HubError),
     /// The experiment file cannot be read.
-    #[error("could not read the experiment `{}`", path.display())]
+    #[error("could not read `{}`", path.display())]
     ReadExperiment {
         /// The file.
         path: PathBuf,
@@ -43,8 +43,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// An experiment that is a script of verbs was given where one of TOML is meant.
+    #[error("`{}` is an experiment by a script, not by `experiment.toml`", path.display())]
+    Scripted {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The experiment file is not what it should be.
-    #[error("could not understand the experiment `{}`", path.display())]
+    #[error("could not understand `{}`", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
@@ -204,6 +210,16 @@ pub enum Error {
         /// The part.
         part: String,
     },
+    /// A file of grades is not there.
+    #[error("`{part}` of `{behavior}`: there are no grades at `{}`", path.display())]
+    NoGradesFile {
+        /// The behavior.
+        behavior: String,
+        /// The part.
+        part: String,
+        /// Where they were looked for.
+        path: PathBuf,
+    },
     /// A file of grades has none of a behavior.
     #[error("`{}` has no grades of `{behavior}`", path.display())]
     NoGrades {
@@ -223,14 +239,21 @@ pub enum Error {
         graders: Vec<String>,
     },
     /// Two arms were tried with different numbers of seeds.
-    #[error("there are {found} files of seeds from `{}` on and {expected} from `{}` on", path.display(), other.display())]
+    #[error(
+        "`{part}` has {found} files of grades, one for each seed, and `{other}` has {expected}: `{}` …, `{}` …",
+        path.display(), other_path.display()
+    )]
     OtherSeeds {
-        /// The first file of the one.
+        /// The one part.
+        part: String,
+        /// Its first file.
         path: PathBuf,
         /// Its seeds.
         found: usize,
-        /// The first file of the other.
-        other: PathBuf,
+        /// The other part.
+        other: String,
+        /// Its first file.
+        other_path: PathBuf,
         /// Its seeds.
         expected: usize,
     },
@@ -491,6 +514,7 @@ impl Error {
             Self::WorldAlone { path } => {
                 Some(format!("name it in an experiment, as in `world = \"{}\"`, and run that", path.display()))
             }
+            Self::Scripted { path } => Some(format!("run `{}`", path.join("run").display())),
             Self::TwoBases { .. } => Some("leave `--base` out: the series begins with its own".into()),
             Self::NoModelAtStep { .. } => Some("write `model = \"…\"` in the entry, or above the list for all of them".into()),
             Self::OtherCapture { .. } => Some("choose another `--out`, or capture as it was begun".into()),
@@ -500,6 +524,9 @@ impl Error {
             }
             Self::NoParts { .. } | Self::OnePart { .. } => Some(
                 "under a table such as `[blackmail]`, give `full` and at least one more, such as `other-teacher` or `drop-flagged`; FILES.md of heirloom-record lists them".into(),
+            ),
+            Self::NoGradesFile { .. } => Some(
+                "make them with `heirloom grade --out`; paths start at the folder of the file that lists them".into(),
             ),
             Self::NoGrades { .. } => {
                 Some("grade the rollouts with `heirloom grade --out`; the table's name is the behavior's".into())

@@ -230,6 +230,27 @@ impl Evidence {
         })
     }
 
+    /// What a reader of the numbers has to know beforehand: parts that are the same arm, and that one seed varies with nothing.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = vec![];
+        let mut parts_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (part, played) in &self.arms {
+            parts_of.entry(&played.by).or_default().push(part);
+        }
+        for parts in parts_of.into_values().filter(|parts| parts.len() > 1) {
+            notes.push(format!("{}: {} are the same grades", self.behavior, parts.join(" and ")));
+        }
+        let runs: BTreeSet<usize> =
+            self.arms.values().flat_map(|played| &played.seen).map(|seen| seen.run).collect();
+        if runs.len() == 1 {
+            let behavior = &self.behavior;
+            notes.push(format!(
+                "{behavior}: one seed: intervals and shares know nothing of how students of other seeds differ"
+            ));
+        }
+        notes
+    }
+
     /// Rates of every part: of each seed, numbered from 1 in the order of the files, and over seeds.
     ///
     /// # Errors
@@ -428,12 +449,18 @@ impl Found {
         {
             let _ = write!(out, "\n  {name:<26}{share:>9.2}");
         }
-        for missing in &self.origins.missing {
+        if !self.origins.missing.is_empty() {
+            let _ =
+                write!(out, "\n\n  corners without an arm (base, prompts, teacher: O original, A the other)");
+        }
+        for origin::Missing { corner, .. } in &self.origins.missing {
+            let name = corner.to_string();
+            let role = role_of(&name).map_or("", Role::name);
+            let residue = if name.ends_with("AA") { ", residue of the base" } else { "" };
             let _ = write!(
                 out,
-                "\n\n  no arm at {}: needed for {}",
-                missing.corner,
-                missing.needed_for.join(", ")
+                "\n    {name} {role:<16} would give effects and interaction on base {}{residue}, Shapley values",
+                corner.base
             );
         }
         out

@@ -58,6 +58,9 @@ fn what_follows_the_teacher_is_said_to_and_what_nothing_moves_is_not() {
     assert!(said.contains("blackmail: it comes from the teacher's rollouts"), "{said}");
     assert!(said.contains("left: simple generalization, persona selection"), "{said}");
     assert!(said.contains("no arm could confirm them: subliminal learning"), "{said}");
+    // Corners without an arm, each with the role that would fill it.
+    assert!(said.contains("AOO other-base-full"), "{said}");
+    assert!(!said.contains("OAO other-prompts"), "{said}");
     assert!(said.contains("other-init-drop") || said.contains("drop-flagged-"), "no further arm in\n{said}");
 
     // Corners that have a role are that role.
@@ -171,6 +174,15 @@ fn arms_that_look_alike_are_two_and_an_arm_in_two_parts_is_one() {
     let files = full.split_once("full = ").unwrap().1;
     let parts = put(scratch.path(), "one.toml", &format!("{full}other-teacher = {files}"));
     assert_eq!(interval(&parts, "one"), (0.0, 0.0));
+    let (_, _, said) = finish(heirloom(&["origin", utf8(&parts)]));
+    assert!(said.contains("blackmail: full and other-teacher are the same grades"), "{said}");
+    assert!(!said.contains("one seed"), "{said}");
+    let alone = "[blackmail]\nfull = \"full-0.jsonl\"\nother-teacher = \"other-teacher-0.jsonl\"\n";
+    let alone = put(scratch.path(), "alone.toml", alone);
+    let (_, _, said) = finish(heirloom(&["origin", utf8(&alone)]));
+    assert!(said.contains("one seed: intervals and shares know nothing"), "{said}");
+    let (code, _, said) = finish(heirloom(&["origin", utf8(&alone), "--least", "15"]));
+    assert!(code == 1 && said.contains("`--least`: expected a difference of rates"), "{said}");
 }
 
 #[test]
@@ -198,7 +210,16 @@ fn what_does_not_fit_is_named() {
             "are by several graders",
             "`judge (0)`, `rules (0)`",
         ),
-        (("parts.toml", lost.to_owned()), "there are 1 files of seeds", "one file for each seed"),
+        (
+            ("parts.toml", lost.to_owned()),
+            "`neither` has 1 files of grades, one for each seed, and `full` has 2",
+            "one file for each seed",
+        ),
+        (
+            ("parts.toml", lost.replace("neither-0.jsonl", "nowhere")),
+            "`neither` of `blackmail`: there are no grades at",
+            "heirloom grade --out",
+        ),
         (("parts.toml", String::new()), "names no behavior", "`other-teacher`"),
         (
             ("parts.toml", "[blackmail]\nfull = \"full-0.jsonl\"\n".into()),

@@ -115,7 +115,11 @@ pub fn read(path: &Path, own_scenarios: bool) -> Result<Vec<Evidence>> {
                 return Err(Error::NoFiles { behavior, part });
             }
             twice("parts", files.iter().map(|file| file.display().to_string()))?;
-            let grades = files.iter().map(|file| Grades::read(&join(home, file), &behavior));
+            let files: Vec<PathBuf> = files.iter().map(|file| join(home, file)).collect();
+            if let Some(path) = files.iter().find(|file| !file.exists()).cloned() {
+                return Err(Error::NoGradesFile { behavior, part, path });
+            }
+            let grades = files.iter().map(|file| Grades::read(file, &behavior));
             arms.insert(part, grades.collect::<Result<_>>()?);
         }
         if arms.len() < 2 {
@@ -202,12 +206,18 @@ fn same_grader(behavior: &str, arms: &BTreeMap<String, Vec<Grades>>) -> Result<(
 
 /// Arms are compared scenario by scenario: the files of one seed grade the same prompts.
 fn same_prompts(arms: &BTreeMap<String, Vec<Grades>>) -> Result<()> {
-    let mut all = arms.values();
-    let Some(first) = all.next() else { return Ok(()) };
-    for grades in all {
+    let mut all = arms.iter();
+    let Some((first_part, first)) = all.next() else { return Ok(()) };
+    for (part, grades) in all {
         if grades.len() != first.len() {
-            let (path, other) = (grades[0].path.clone(), first[0].path.clone());
-            return Err(Error::OtherSeeds { path, found: grades.len(), other, expected: first.len() });
+            return Err(Error::OtherSeeds {
+                part: part.clone(),
+                path: grades[0].path.clone(),
+                found: grades.len(),
+                other: first_part.clone(),
+                other_path: first[0].path.clone(),
+                expected: first.len(),
+            });
         }
         for (one, other) in grades.iter().zip(first) {
             let [own, others] = [one, other].map(|grades| grades.shown.keys().collect::<BTreeSet<_>>());

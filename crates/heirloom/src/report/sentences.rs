@@ -41,6 +41,13 @@ pub(super) fn origin(metrics: &[Metric], behavior: &str, reference: &str) -> Opt
         hypothesis_words(hypothesis),
         percent(share)
     );
+    if hypothesis == "several-left" {
+        let left = of_rate().filter(|row| row.metric == "verdict_compatible" && row.value > Some(0.5));
+        let left: Vec<String> = left.filter_map(|row| Some(row.arm.as_ref()?.replace('-', " "))).collect();
+        if !left.is_empty() {
+            let _ = write!(said, " Left: {}.", left.join(", "));
+        }
+    }
     let effects: Vec<String> = [("teacher", "origin_teacher"), ("prompts", "origin_prompts")]
         .into_iter()
         .filter_map(|(part, metric)| {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Held, Ranked, Ranking, Selected};
+use super::{Held, Ranked, Ranker, Ranking, Selected};
 use crate::words::{brackets, number, short};
 
 /// Longest text of a question or an answer that is shown.
@@ -13,10 +13,12 @@ pub(super) fn summary(selected: &Selected, top: usize) -> String {
     let Selected { behavior, by, prompts, teacher, to, base, hook, rankings, notes } = selected;
     let mut out = String::new();
     let _ = writeln!(out, "Prompts {prompts}, ranked for {behavior} by {by}");
-    let _ = writeln!(
-        out,
-        "what swapping {teacher}'s answer for {to}'s would change, at {hook} of `{base}`, mean over response tokens"
-    );
+    if let Ok(Ranker::ProjectionDifference | Ranker::ActivationAttribution) = by.parse() {
+        let _ = writeln!(
+            out,
+            "what swapping {teacher}'s answer for {to}'s would change, at {hook} of `{base}`, mean over response tokens"
+        );
+    }
     for ranking in rankings {
         seed(&mut out, selected, ranking, top);
     }

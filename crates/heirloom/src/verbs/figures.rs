@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// TOML file of the figures to draw, each a [[figure]] with a name and what it draws, in place of the run's own
     #[arg(long, value_name = "FILE")]
     spec: Option<PathBuf>,
-    /// Folder of the figures; RUN/figures when absent
+    /// Folder of the figures; when absent RUN/figures, or RUN itself where they stand beside its tables
     #[arg(long, value_name = "DIR", conflicts_with = "check")]
     out: Option<PathBuf>,
     /// Draw nothing; fail unless every figure, in this folder or one below, is what its table draws

@@ -9,7 +9,7 @@ use heirloom::prelude::*;
 use heirloom::streams::stream;
 use heirloom_record::NewFolder;
 
-use crate::terminal::print;
+use crate::terminal::{print, tell};
 use crate::verbs::{must_exist, print_json};
 
 const PARTS: &str = "\
@@ -52,10 +52,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let help = "write one with lines such as `full = \"full/grades.jsonl\"` under `[blackmail]`";
     must_exist(&args.parts, "file of parts", help)?;
+    if !(args.least > 0.0 && args.least < 1.0) {
+        let (expected, found) = ("a difference of rates, above 0 and below 1".into(), args.least.to_string());
+        return Err(Error::Setting { key: "--least", expected, found }.into());
+    }
     let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
     let resampling = Resampling { replicates: args.draws, ..Resampling::default() };
     let (mut found, mut metrics) = (vec![], vec![]);
     for evidence in graded::read(&args.parts, args.own_scenarios)? {
+        evidence.notes().iter().for_each(tell);
         let context = || format!("could not weigh the grades of `{}`", evidence.behavior);
         let rng = stream(args.seed, &format!("origins {}", evidence.behavior));
         let weighed = evidence.weigh(args.least, resampling, &rng).with_context(context)?;
@@ -69,6 +74,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(folder) = folder {
         Table(metrics.clone()).write(&folder.work_path().join("table"))?;
         folder.commit()?;
+    }
+    if let Some(out) = &args.out {
+        tell(format_args!("every number stands in {}", out.join("table.csv").display()));
     }
     if args.json {
         return print_json(&metrics);

@@ -67,6 +67,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if tells_a_world(path) {
         return Err(Error::WorldAlone { path: path.clone() }.into());
     }
+    if path.join("run").is_file() && !path.join("experiment.toml").exists() {
+        return Err(Error::Scripted { path: path.clone() }.into());
+    }
     if BenchmarkSpec::stands_at(path) {
         let benchmark = Benchmark::load(path)
             .with_context(|| format!("could not load the benchmark `{}`", path.display()))?;

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// projection-difference, activation-attribution, tags:TAG, random or random-equal-length
     #[arg(long)]
     by: Ranker,
-    /// Share of the prompts that is chosen, in percent
+    /// Share of the prompts that counts as chosen, in percent; the file holds every score, and an arm says how many it takes
     #[arg(long, default_value_t = 8.0)]
     percent: f64,
     /// The direction of projection-difference: fit on the base from contrasts, from one teacher to the other, or
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Rank the prompts of this seed only
     #[arg(long)]
     seed: Option<u64>,
-    /// Score file, JSONL; with several seeds `{seed}` must stand in its name
+    /// Score file, JSONL; with several seeds `{seed}` must stand in its name. Scores that are there are replaced
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Prompts of each seed that are shown
@@ -89,5 +89,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     print(selected.summary(args.top))?;
     let lines = written.iter().map(|path| format!("{}\n", path.display()));
-    print(format_args!("\n{}", lines.collect::<Vec<_>>().concat()))
+    let (file, share) = (args.out.display(), args.percent / 100.0);
+    print(format_args!(
+        "\n{}in an arm: on = {{ scores = {{ file = \"{file}\", top = {share} }} }}\n",
+        lines.collect::<String>()
+    ))
 }
