@@ -7,8 +7,8 @@
 //! `ρ = u(a, b) / √(u(a, a) u(b, b))`, `u(a, b) = Σ_{i≠j} aᵢ·bⱼ / (n (n − 1))`,
 //!
 //! each `u` an unbiased estimate of the product of the means in the population of pairs. Its interval is Student's t over jackknife pseudo-values. In
-//! simulations of 8 and 32 pairs in 64 dimensions, true cosines of 0.3 to 0.99 and noise that is shared or not, it held the truth in 93–99 % of cases, where
-//! percentiles of a bootstrap over pairs around the plain cosine held it in 0–90 % (`tests/probe/refits.rs`, with fewer cases).
+//! simulations of 8 and 32 pairs in 64 dimensions, true cosines of 0.3 to 0.99 and noise that is shared or not, it held the truth in 92–100 % of cases, where
+//! percentiles of a bootstrap over pairs around the plain cosine held it in 0–91 % (`tests/probe/refits.rs`, with fewer cases).
 //!
 //! The floor is what directions that mean nothing do: pairs turned around at random, in both models alike ([`Cosine::alike`]: what any direction of
 //! these texts keeps) or not ([`Cosine::apart`]: what two unrelated ones have in common). The ceiling of a plain cosine is that of halves of one model's pairs.

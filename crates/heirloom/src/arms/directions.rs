@@ -236,7 +236,7 @@ impl FixedDirections {
         student: &Student,
         scenarios: &[Prompt],
         rng: &ChaCha8Rng,
-    ) -> Result<(Vec<Reading>, Vec<(&str, Activations)>)> {
+    ) -> Result<(Vec<Reading>, Vec<OnContrasts<'_>>)> {
         let (mut readings, mut contrasted) = (vec![], vec![]);
         for (contrasts, fixed) in &self.behaviors {
             let own = format!("{}/", contrasts.behavior);
@@ -251,6 +251,9 @@ impl FixedDirections {
         Ok((readings, contrasted))
     }
 }
+
+/// A behavior and a checkpoint's activations on its contrasts.
+type OnContrasts<'a> = (&'a str, Activations);
 
 /// Directions fit on a checkpoint itself: on all contrasts of a behavior, and on each half of the pairs.
 pub(crate) struct Refit {

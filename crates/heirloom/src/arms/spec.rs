@@ -224,6 +224,18 @@ const FEWEST_CONTROLS: usize = 40;
 const FEWEST_PAIRS: usize = 4;
 
 impl FiguresSpec {
+    /// Draws only arms that `is_known` holds of.
+    fn retain(&mut self, is_known: impl Fn(&String) -> bool) {
+        let mix = |mix: &MixLabel| is_known(&mix.arm);
+        self.interpolation.retain(mix);
+        self.selection.iter_mut().for_each(|ranker| ranker.arms.retain(mix));
+        for panel in &mut self.behaviors {
+            panel.lines.retain(|label| is_known(&label.arm));
+            panel.bars.retain(|label| is_known(&label.arm));
+            panel.flagged = panel.flagged.take().filter(mix);
+        }
+    }
+
     /// Every arm that a figure names, but the base by its role's name.
     pub(crate) fn arms(&self) -> impl Iterator<Item = &String> {
         let panels = self.behaviors.iter().flat_map(|panel| {
@@ -272,7 +284,14 @@ impl ArmsSpec {
         let Some(quick) = self.quick.take() else { return Err(Error::NoQuick { name: self.name }) };
         self.name += "-quick";
         self.seeds = quick.seeds;
-        self.own_arms.retain(|arm| quick.arms.contains(&arm.name));
+        let (kept, left_out): (Vec<Arm>, Vec<Arm>) =
+            self.own_arms.into_iter().partition(|arm| quick.arms.contains(&arm.name));
+        self.own_arms = kept;
+        // Those of the world are known by name though they are not run; these are not.
+        let is_known = |name: &String| left_out.iter().all(|arm| arm.name != *name);
+        self.compare.retain(|pair| pair.iter().all(is_known));
+        self.origins.values_mut().for_each(|parts| parts.retain(|_, arm| is_known(arm)));
+        self.figures.retain(is_known);
         self.arms = quick.arms;
         self.arms.retain(|name| self.own_arms.iter().all(|arm| arm.name != *name));
         self.sweep.clear();

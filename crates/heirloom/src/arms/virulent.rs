@@ -76,8 +76,10 @@ fn curves<'a>(arms: &[&'a Arm]) -> Vec<Curve<'a>> {
 /// The share of an arm's prompts that another teacher answers, drawn at random, and who; nothing for an arm that does anything else.
 fn swapped(arm: &Arm) -> Option<(f64, &str)> {
     let (fraction, to) = match arm.interventions.as_slice() {
-        [DataIntervention::Mix { fraction, to, on: Subset::All, .. }] => (*fraction, to),
-        [DataIntervention::Swap { on: Subset::RandomShare(fraction), to }] => (*fraction, to),
+        [
+            DataIntervention::Mix { fraction, to, on: Subset::All, .. }
+            | DataIntervention::Swap { on: Subset::RandomShare(fraction), to },
+        ] => (*fraction, to),
         [DataIntervention::Swap { on: Subset::All, to }] => (1.0, to),
         _ => return None,
     };

@@ -90,7 +90,8 @@ pub fn read(path: &Path, own_scenarios: bool) -> Result<Vec<Evidence>> {
     let home = path.parent().unwrap_or(Path::new("."));
     let evidence = |(behavior, parts): (String, BTreeMap<String, Entry>)| {
         let mut arms: BTreeMap<String, Vec<Grades>> = BTreeMap::new();
-        let (mut listed, mut shares): (Vec<(String, Vec<PathBuf>)>, Vec<(f64, String)>) = (vec![], vec![]);
+        let mut listed: Vec<(String, Vec<PathBuf>)> = vec![];
+        let mut shares: Vec<(f64, String)> = vec![];
         for (part, entry) in parts {
             match entry {
                 Entry::Mixes(by_share) if part == MIX => {

@@ -1,5 +1,7 @@
 //! How a behavior grows with the share of rollouts that carry it: arms in which another teacher answers random shares of the prompts.
 
+use std::fmt::Write as _;
+
 use heirloom_probe::Resampling;
 use heirloom_probe::joint::{JointDraws, Quantity};
 use heirloom_probe::origin::{Virulence, virulence};
@@ -131,7 +133,8 @@ impl Virulent {
         );
         for spread in spreads {
             let than = if spread.sd > spread.by_chance { "more" } else { "not more" };
-            out += &format!(
+            let _ = write!(
+                out,
                 "\n    {} random subsets of {} differ by {} (standard deviation), {than} than by chance ({})",
                 spread.subsets,
                 share(spread.fraction),

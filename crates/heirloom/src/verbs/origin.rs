@@ -82,7 +82,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return print_json(&metrics);
     }
     found.iter().try_for_each(|(found, virulent)| {
-        let virulent = virulent.iter().map(|found| format!("\n\n  {}", found.sentence())).collect::<String>();
+        let virulent =
+            virulent.as_ref().map(|found| format!("\n\n  {}", found.sentence())).unwrap_or_default();
         print(format_args!("{}{virulent}\n\n", found.report()))
     })
 }
