@@ -436,6 +436,16 @@ impl<R: Row> Table<R> {
         frame.write_csv(&with(path, "csv"))
     }
 
+    /// Writes `path.parquet` alone: a table of more rows than anyone reads.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_parquet(&self, path: &Path) -> Result<()> {
+        let frame = R::frame(&self.0);
+        finite(&frame, path)?;
+        frame.write_parquet(&with(path, "parquet"))
+    }
+
     /// Its bytes as CSV.
     ///
     /// # Errors

@@ -269,7 +269,7 @@ impl ArmsExperiment {
         let virulent = self.virulent(&seen)?;
         metrics.extend(virulent.iter().flat_map(Virulent::metrics));
         if let Some(turned) = self.turned(&seen, progress)? {
-            Table(turned.turns).write(&out.join("cosines"))?;
+            Table(turned.turns).write_parquet(&out.join("cosines"))?;
             metrics.extend(turned.metrics);
         }
         Table(metrics.clone()).write(&out.join("table"))?;

@@ -170,7 +170,7 @@ fn directions_of_all_checkpoints_are_held_against_each_other() {
     let experiment = write(scratch.path());
     let without = scratch.path().join("without");
     run(&experiment, &without);
-    assert!(!without.join("cosines.csv").exists());
+    assert!(!without.join("cosines.parquet").exists());
     let plain = Table::<Metric>::read(&without.join("table")).unwrap().0;
     let others: Vec<&Metric> = metrics
         .iter()
