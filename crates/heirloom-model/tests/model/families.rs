@@ -163,6 +163,13 @@ fn parts_that_are_not_read_are_counted() {
     assert_eq!(counts("families/gemma3-vision"), [("projector", 2), ("vision tower", 21)].into());
     let described = student("families/gemma3-vision").describe();
     assert_eq!((described.family, described.part_of), ("gemma3_text", Some("gemma3")));
+    let said = |name: &str| {
+        let found = heirloom_model::doctor::examine(&student(name), &rows(name), None);
+        found.into_iter().find(|finding| finding.check == "parts not read").map(|finding| finding.measured)
+    };
+    let measured = "not read: 2 tensors of the projector, 21 tensors of the vision tower";
+    assert_eq!(said("families/gemma3-vision").as_deref(), Some(measured));
+    assert_eq!(said("families/gemma3-text"), None);
     // A head that predicts further tokens, beside a text model and beside a whole one; what nobody knows is an error.
     let further = |all: &mut Vec<_>| all.push(("mtp.fc.weight".to_owned(), vec![1], vec![0.0]));
     for name in ["families/qwen35", "families/qwen35-vision"] {
