@@ -1,10 +1,10 @@
-"""Times transformers keeping the last token's residual stream after every block of SmolLM2, the way its users do.
+"""Times transformers keeping the last token's residual stream after every block, the way its users do: of SmolLM2, or of `--model`.
 
 `output_hidden_states=True`, length-sorted right-padded batches under a token budget, f32 on CPU. In transformers the last entry
 of `hidden_states` is after the final norm, so the last block's own output comes from a forward hook.
 Prints one JSON object; `--save` writes `blocks.{l}.hook_resid_post` [rows, d_model] in the order of the file.
 
-Usage: python tools/bench/capture_transformers.py rows.json [--head] [--tokens 1024] [--repeat 3] [--save states.safetensors]
+Usage: python tools/bench/capture_transformers.py rows.json [--model FOLDER] [--head] [--tokens 1024] [--repeat 3] [--save states.safetensors]
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils import logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
@@ -57,12 +58,13 @@ def peak_mb():
 def capture(model, rows, plan, layers):
     d_model = model.config.hidden_size
     kept = torch.empty(layers, len(rows), d_model)
-    decoder = getattr(model, "model", model)
+    decoder = getattr(model, model.base_model_prefix, model)
+    blocks = decoder.h if hasattr(decoder, "h") else decoder.layers
     raw = []
-    handle = decoder.layers[-1].register_forward_hook(lambda _module, _args, output: raw.append(output))
+    handle = blocks[-1].register_forward_hook(lambda _module, _args, output: raw.append(output[0] if isinstance(output, tuple) else output))
     for batch in plan:
         longest = max(len(rows[row]) for row in batch)
-        ids = torch.full((len(batch), longest), model.config.pad_token_id)
+        ids = torch.full((len(batch), longest), model.config.pad_token_id or 0)
         mask = torch.zeros(len(batch), longest, dtype=torch.long)
         for place, row in enumerate(batch):
             ids[place, : len(rows[row])] = torch.tensor(rows[row])
@@ -79,6 +81,7 @@ def capture(model, rows, plan, layers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, help='JSON: {"rows": [[id, …], …]}')
+    parser.add_argument("--model", type=Path, help="a Hugging Face folder in place of SmolLM2")
     parser.add_argument("--head", action="store_true", help="AutoModelForCausalLM: logits of every position are computed too")
     parser.add_argument("--tokens", type=int, default=1024, help="padded tokens in a batch")
     parser.add_argument("--threads", type=int, default=2)
@@ -92,7 +95,11 @@ def main():
     rows = json.loads(args.rows.read_text())["rows"]
     plan = batches([len(row) for row in rows], args.tokens)
     start = time.perf_counter()
-    model = smollm2.load(head=args.head, attention=args.attention)
+    if args.model:
+        auto = AutoModelForCausalLM if args.head else AutoModel
+        model = auto.from_pretrained(args.model, dtype=torch.float32, attn_implementation=args.attention).eval()
+    else:
+        model = smollm2.load(head=args.head, attention=args.attention)
     loaded = time.perf_counter() - start
     layers = model.config.num_hidden_layers
     capture(model, [rows[0][:8]], [[0]], layers)
@@ -110,6 +117,7 @@ def main():
     if args.save:
         save_file({f"blocks.{layer}.hook_resid_post": kept[layer].contiguous() for layer in range(layers)}, args.save)
     print(json.dumps({
+        "model": args.model.name if args.model else "smollm2",
         "what": "transformers capture, last token of every block" + (", full logits" if args.head else ""),
         "rows": len(rows), "tokens": tokens, "padded_tokens": sum(len(b) * len(rows[b[0]]) for b in plan), "batches": len(plan),
         "seconds": seconds, "passes": passes, "load_average": os.getloadavg()[0], "tokens_per_second": round(tokens / seconds, 1), "load_seconds": round(loaded, 2),

@@ -82,6 +82,17 @@ def students():
         print(f"    tokens/s: heirloom {speed(ours):.0f}; transformers {speed(theirs):.0f}")
 
 
-for section, file in ((capture, "ours"), (probes, "probes"), (students, "mini-train")):
+def families():
+    """One line a family, with how far the two captures of its first round lie apart."""
+    ours, theirs = passes("family-ours"), passes("family-transformers")
+    for one in passes("family-agree"):
+        sides = [[p for p in side if p["model"] == one["model"]] for side in (ours, theirs)]
+        show(f"capture tokens/s, heirloom / transformers, {one['model']}", [b["seconds"] / a["seconds"] for a, b in zip(*sides)])
+        memory = statistics.median(a["peak_rss_mb"] / b["peak_rss_mb"] for a, b in zip(*sides))
+        print(f"    tokens/s: heirloom {speed(sides[0]):.0f}; transformers, {sides[1][0]['attention']}, {speed(sides[1]):.0f}; "
+              f"peak memory {memory:.2f} ×; largest relative difference {one['largest_relative_difference']:.1e}")
+
+
+for section, file in ((capture, "ours"), (probes, "probes"), (students, "mini-train"), (families, "family-agree")):
     if (folder / file).exists():
         section()

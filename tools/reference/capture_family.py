@@ -13,9 +13,14 @@ from torch import nn
 POST_NORM = ("olmo2", "olmo3")
 
 
+def text_of(model):
+    """The configuration of a model, or of the text part of a model of images and text."""
+    return model.config.get_text_config()
+
+
 def parts(model):
     """Embedding, positions, blocks and last norm of a model; of a block its norms, projections, attention and MLP."""
-    kind = model.config.model_type
+    kind = text_of(model).model_type
     if kind == "gpt_neox":
         base = model.gpt_neox
         top = SimpleNamespace(embed=base.embed_in, positions=None, blocks=base.layers, norm=base.final_layer_norm)
@@ -23,7 +28,7 @@ def parts(model):
         base = model.transformer
         top = SimpleNamespace(embed=base.wte, positions=base.wpe, blocks=base.h, norm=base.ln_f)
     else:
-        base = model.model
+        base = getattr(model.model, "language_model", model.model)
         top = SimpleNamespace(embed=base.embed_tokens, positions=None, blocks=base.layers, norm=base.norm)
     return top
 
@@ -89,11 +94,13 @@ def split_heads(config, kind, qkv):
 @torch.no_grad()
 def capture(model, input_ids):
     """Runs one row alone in eager attention; returns `{hook name: tensor}` with `logits` last."""
-    config = model.config
+    config = text_of(model)
     kind = config.model_type
     assert config._attn_implementation == "eager"
     found, handles, current = {}, [], []
-    modeling = sys.modules[type(model).__module__]
+    # The text part of a larger model may be of another module's class.
+    text = getattr(getattr(model, "model", None), "language_model", model)
+    modeling = sys.modules[type(text).__module__]
     eager = modeling.eager_attention_forward
 
     def keep(name, value):

@@ -3,6 +3,7 @@
 Each folder under crates/heirloom-model/tests/fixtures/families/ is a complete Hugging Face folder plus `inputs.json`,
 `expected.safetensors` (`{row}.{hook}`, f32, no batch axis; `{row}.logits_bf16`: of the same model in bf16) and
 `gradients.safetensors` (one per weight, by its name in model.safetensors; loss on the last two thirds of each row).
+Of models of images and text it is the text part on text, its gradients by a text model's names.
 f32 is held against f64, and some of them against TransformerLens (`lens_family.py`), before anything is written.
 
 Usage: make_family_fixtures.py [NAME …]
@@ -10,6 +11,7 @@ Usage: make_family_fixtures.py [NAME …]
 
 import json
 import math
+import re
 import shutil
 import sys
 import tempfile
@@ -20,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import logging
 
 import lens_family
@@ -75,12 +77,28 @@ CASES = {
     "qwen35-tied": ("qwen3_5_text", dict(head_dim=8, num_attention_heads=2, num_key_value_heads=2, layer_types=["full_attention", "linear_attention"], linear_num_key_heads=3, linear_num_value_heads=3, linear_key_head_dim=5, linear_value_head_dim=4, linear_conv_kernel_dim=4, tie_word_embeddings=True)),
 }
 
+# Models of images and text, of which the text part is captured: (settings of the text part, of the vision tower, of the whole).
+DELTA = dict(head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=4, linear_value_head_dim=6, linear_conv_kernel_dim=3)
+TOWER = dict(hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1, image_size=4, patch_size=2)
+WRAPPED = {
+    "gemma3-vision": ("gemma3", dict(head_dim=4, num_key_value_heads=1, query_pre_attn_scalar=4, sliding_window=3, final_logit_softcapping=5.0, layer_types=MIX), TOWER | dict(model_type="siglip_vision_model", vision_use_head=False),
+                      dict(mm_tokens_per_image=4, eos_token_id=[2, 7])),
+    "qwen35-vision": ("qwen3_5", DELTA | dict(layer_types=["linear_attention", "full_attention"], rope_parameters=plain(100.0, partial_rotary_factor=0.5, mrope_section=[1, 1, 0], mrope_interleaved=True)),
+                      dict(depth=1, hidden_size=4, intermediate_size=4, num_heads=1, patch_size=2, out_hidden_size=16, num_position_embeddings=4), {}),
+    "qwen35-vision-tied": ("qwen3_5", DELTA | dict(num_attention_heads=2, num_key_value_heads=2, layer_types=["full_attention", "linear_attention"]),
+                           dict(depth=1, hidden_size=4, intermediate_size=4, num_heads=1, patch_size=2, out_hidden_size=16, num_position_embeddings=4), dict(tie_word_embeddings=True)),
+    "mistral3-vision": ("mistral3", dict(model_type="mistral", head_dim=4, sliding_window=None), TOWER | dict(model_type="pixtral", head_dim=4), dict(tie_word_embeddings=False)),
+}
+
 
 ADAPTED = {
     "gemma2-capped": ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"],
     "phi3-partial": ["qkv_proj", "gate_up_proj"],
     "neox-parallel": ["query_key_value", "dense", "dense_4h_to_h"],
     "gpt2-tied": ["c_attn", "c_proj", "c_fc"],
+    # Its vision tower has the first two, as well.
+    "gemma3-vision": ["q_proj", "v_proj", "down_proj"],
+    "qwen35-vision": ["in_proj_qkv", "out_proj", "q_proj", "up_proj"],
 }
 
 
@@ -114,8 +132,28 @@ def old_keys(folder):
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
+def auto(folder):
+    return AutoModelForImageTextToText if folder.name in WRAPPED else AutoModelForCausalLM
+
+
+def config_of(name):
+    if name not in WRAPPED:
+        family, settings = CASES[name]
+        return AutoConfig.for_model(family, **(({} if family.startswith("gpt") else SMALL) | settings))
+    family, text, vision, whole = WRAPPED[name]
+    tied = whole.get("tie_word_embeddings", family == "gemma3")
+    return AutoConfig.for_model(family, text_config=SMALL | text | dict(tie_word_embeddings=tied), vision_config=vision, **whole)
+
+
+def text_name(name):
+    """What a tensor of a text part is called in a text model; None of the other parts' tensors."""
+    if any(part in name for part in ("vision_tower", "multi_modal_projector", "visual")):
+        return None
+    return re.sub(r"^(model\.language_model|language_model\.model)\.", "model.", name).removeprefix("language_model.")
+
+
 def load(folder, dtype):
-    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", experts_implementation="eager", dtype=dtype)
+    return auto(folder).from_pretrained(folder, attn_implementation="eager", experts_implementation="eager", dtype=dtype)
 
 
 def loss_of(model, rows):
@@ -136,10 +174,16 @@ def gradients(folder, dtype, rows):
     loss = loss_of(model, rows)
     loss.backward()
     for weight in model.parameters():
-        weight.data = weight.grad
+        # Those of parts that see no text have none.
+        weight.data = torch.zeros_like(weight) if weight.grad is None else weight.grad
     with tempfile.TemporaryDirectory() as scratch:
         model.save_pretrained(scratch)
-        return loss.item(), dict(sorted(load_file(Path(scratch) / "model.safetensors").items()))
+        return loss.item(), text_tensors(Path(scratch) / "model.safetensors")
+
+
+def text_tensors(path):
+    """A file's tensors by their names in a text model."""
+    return {text_name(name): value for name, value in sorted(load_file(path).items()) if text_name(name)}
 
 
 def make_adapter(name, targets, rows):
@@ -161,13 +205,10 @@ def make_adapter(name, targets, rows):
 
 
 def make(name, seed):
-    family, settings = CASES[name]
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    base = {} if family.startswith("gpt") else SMALL
-    config = AutoConfig.for_model(family, **(base | settings))
-    draw_weights(AutoModelForCausalLM.from_config(config), seed).save_pretrained(folder)
+    draw_weights(auto(folder).from_config(config_of(name)), seed).save_pretrained(folder)
     if name.endswith("old-keys"):
         old_keys(folder)
     generator = np.random.default_rng(2000 + seed)
@@ -196,7 +237,7 @@ def make(name, seed):
 
     loss, found = gradients(folder, torch.float32, rows)
     exact_loss, exact = gradients(folder, torch.float64, rows)
-    assert found.keys() == load_file(folder / "model.safetensors").keys(), name
+    assert found.keys() == text_tensors(folder / "model.safetensors").keys(), name
     assert all(np.abs(gradient).max() > 0 for gradient in found.values()), name
     floor = {weight: relative(found[weight], exact[weight]) for weight in found}
     assert max(max(pair) for pair in floor.values()) < 2e-5, (name, floor)
@@ -224,6 +265,6 @@ if __name__ == "__main__":
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     assert math.isclose(sum(LENGTHS), 18)
-    for seed, name in enumerate(CASES):
+    for seed, name in enumerate([*CASES, *WRAPPED]):
         if len(sys.argv) == 1 or name in sys.argv[1:]:
             make(name, seed)

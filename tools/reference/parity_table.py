@@ -54,6 +54,8 @@ tools/parity-table
 - **gradients**: of every weight, distance to PyTorch's divided by its norm, or of largest numbers where that is larger. The tests fail above
   1e-4.
 
+`gemma3`, `mistral3` and `qwen3_5` are models of images and text, held against transformers' whole classes on text.
+
 The fixtures were made by `tools/reference/make_model_fixtures.py` (Llama and Mistral) and `make_family_fixtures.py` (the others), which hold
 transformers' f32 against f64, and Llama, Mistral and one model each of Qwen 2 and 3, Gemma 2, GPT-NeoX and GPT-2 against TransformerLens 3.9.0. The
 tests are `crates/heirloom-model/tests/model/parity.rs` and `gradients.rs`. The figures are of one processor with AVX-512; on others the last digits

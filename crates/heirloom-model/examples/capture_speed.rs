@@ -1,10 +1,10 @@
 //! Times the capture of the last token's residual stream after every block; the twin of
 //! `tools/bench/capture_transformers.py`.
 //!
-//! Usage: `capture_speed MODEL rows.json [--peer] [--tokens 2048] [--repeat 3]`, with `{"rows": [[id, …], …]}` in the
+//! Usage: `capture_speed MODEL rows.json [--peer] [--tokens 2048] [--repeat 3] [--save FOLDER]`, with `{"rows": [[id, …], …]}` in the
 //! file and `RAYON_NUM_THREADS=2`. `--peer` runs candle-transformers' own Llama on the same rows instead: it has no
 //! hooks and no padding mask, so rows of equal length share a batch and only the last logits are computed.
-//! Prints one JSON object.
+//! `--save` writes what was captured. Prints one JSON object.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,16 +32,18 @@ fn main() -> Result<()> {
     let (tokens, repeat) =
         (number("--tokens", CaptureOptions::default().max_tokens)?, number("--repeat", 1)?);
     let peer = arguments.iter().any(|argument| argument == "--peer");
+    let save = arguments.iter().position(|argument| argument == "--save");
+    let save = save.map(|at| arguments.get(at + 1).ok_or("a folder is missing")).transpose()?;
     let (resident, passes) = if peer {
         time_peer(Path::new(model), &rows, tokens, repeat)?
     } else {
-        time(Path::new(model), &rows, tokens, repeat)?
+        time(Path::new(model), &rows, (tokens, repeat), save.map(Path::new))?
     };
     let seconds = passes.iter().copied().fold(f64::INFINITY, f64::min);
     let n: usize = rows.iter().map(Vec::len).sum();
     let what = if peer { "candle-transformers, last logits" } else { "heirloom, last token of every block" };
     let report = serde_json::json!({
-        "what": what, "rows": rows.len(), "tokens": n, "seconds": seconds, "passes": passes,
+        "model": Path::new(model).file_name().map(|name| name.to_string_lossy()), "what": what, "rows": rows.len(), "tokens": n, "seconds": seconds, "passes": passes,
         "tokens_per_second": (n as f64 / seconds).round(), "resident_mb": resident, "peak_rss_mb": peak_mb(),
         "threads": rayon::current_num_threads(), "tokens_per_batch": tokens, "dtype": "f32",
     });
@@ -50,22 +52,31 @@ fn main() -> Result<()> {
 }
 
 /// Resident memory after loading, and the seconds of each pass.
-fn time(model: &Path, rows: &[Vec<u32>], max_tokens: usize, repeat: usize) -> Result<(f64, Vec<f64>)> {
+fn time(
+    model: &Path,
+    rows: &[Vec<u32>],
+    (max_tokens, repeat): (usize, usize),
+    save: Option<&Path>,
+) -> Result<(f64, Vec<f64>)> {
     let source = Source::open(model)?;
     let plan = CapturePlan::new(source.config(), &["blocks.*.hook_resid_post"], Readout::LastPrompt)?;
     let student = source.load(&LoadOptions::new("2026-01-15".parse()?))?;
     student.sha256()?;
     let rows: Vec<TokenRow> =
         rows.iter().enumerate().map(|(i, ids)| TokenRow::from_ids(i.to_string(), ids.clone())).collect();
-    let run = |rows: &[TokenRow]| -> Result<f64> {
+    let run = |rows: &[TokenRow], save: Option<&Path>| -> Result<f64> {
         let start = Instant::now();
-        student.capture(rows, &plan, &mut CaptureOptions { max_tokens, ..CaptureOptions::default() })?;
-        Ok(start.elapsed().as_secs_f64())
+        let mut options = CaptureOptions { max_tokens, ..CaptureOptions::default() };
+        let captured = student.capture(rows, &plan, &mut options)?;
+        let seconds = start.elapsed().as_secs_f64();
+        save.map(|folder| captured.write(folder)).transpose()?;
+        Ok(seconds)
     };
-    run(&rows[..1])?;
+    run(&rows[..1], None)?;
     restart_peak();
     let resident = peak_mb();
-    Ok((resident, (0..repeat).map(|_| run(&rows)).collect::<Result<_>>()?))
+    let passes = (0..repeat).map(|pass| run(&rows, save.filter(|_| pass == 0))).collect::<Result<_>>()?;
+    Ok((resident, passes))
 }
 
 fn time_peer(model: &Path, rows: &[Vec<u32>], max_tokens: usize, repeat: usize) -> Result<(f64, Vec<f64>)> {

@@ -8,6 +8,7 @@ mod keys;
 mod positions;
 mod read;
 mod unread;
+mod wrapper;
 mod write;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::{Error, Result};
 
 pub use family::Family;
 pub use positions::{Rope, RopeScaling, Yarn};
+pub use wrapper::Wrapper;
 
 /// A nonlinearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,8 @@ pub struct Experts {
 pub struct Config {
     /// Which line of models.
     pub family: Family,
+    /// The model of more than text that it is the text part of.
+    pub wrapper: Option<Wrapper>,
     /// Blocks.
     pub n_layers: usize,
     /// Width of the residual stream.

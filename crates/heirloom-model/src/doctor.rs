@@ -101,6 +101,7 @@ pub fn examine(student: &Student, rows: &[TokenRow], reference: Option<&Student>
     found.push(weights::f32_against(student, rows, reference, bounds));
     found.push(weights::adapter(student, rows));
     found.push(weights::heads(student));
+    found.extend(weights::not_read(student));
     found.extend(words::checks(student));
     found
 }

@@ -15,7 +15,7 @@ use candle_core::Tensor;
 use crate::Config;
 use crate::config::{DeltaShape, Experts, NormPlaces, Normalization, QkNorm};
 
-pub(crate) use names::{Names, TARGETS};
+pub(crate) use names::{Inside, Names, TARGETS};
 pub(crate) use order::Order;
 
 /// What a weight is there for.

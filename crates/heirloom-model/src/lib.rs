@@ -102,7 +102,7 @@ pub use capture::{CaptureOptions, CapturePlan, Progress, RowCache};
 pub use chat::{ChatTemplate, Clock, Rendered};
 pub use config::{
     Activation, BlockKind, Config, DeltaShape, Experts, Family, NormPlaces, Normalization, QkNorm, Rope,
-    RopeScaling, Yarn,
+    RopeScaling, Wrapper, Yarn,
 };
 pub use device::{Device, Dtype};
 pub use effect::LogitChange;
@@ -111,10 +111,10 @@ pub use generate::{GenerateOptions, Generated, GeneratedWithCapture};
 pub use init::Init;
 pub use intervene::{Edit, Intervention, Positions};
 pub use lora::Lora;
-pub use peft::{AdapterReport, PeftAdapter};
+pub use peft::{AdapterDescription, AdapterReport, PeftAdapter};
 pub use series::walk::Walk;
 pub use series::{CheckpointAt, Series, checkpoints, in_order, series, step_in};
-pub use source::{Description, Source};
+pub use source::{Description, Source, name_of};
 pub use student::{LoadOptions, Student};
 pub use threads::{on_one_thread, threads};
 pub use tokens::{Shown, ShownToken, TokenRow, Words};

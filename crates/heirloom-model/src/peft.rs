@@ -1,5 +1,6 @@
 //! Adapters in the folder format of PEFT.
 
+mod description;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -9,11 +10,13 @@ use candle_core::{DType, Device, Tensor};
 use heirloom_record::{NewFolder, write_file};
 
 use crate::forward::Model;
-use crate::layout::{Names, Order, Role, Slot, Weight, slots};
+use crate::layout::{Inside, Names, Order, Role, Slot, Weight, slots};
 use crate::lora::Lora;
 use crate::save::{pretty, weights_bytes};
 use crate::weights::Checkpoint;
-use crate::{Config, Error, Result, Student};
+use crate::{Config, Error, Result, Student, Wrapper};
+
+pub use description::AdapterDescription;
 
 const CONFIG: &str = "adapter_config.json";
 pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
@@ -44,16 +47,23 @@ pub struct PeftAdapter {
     factors: Vec<(Slot, Vec<f32>)>,
     /// Numbers of the weights that are replaced, by their names.
     replaced: BTreeMap<String, Vec<f32>>,
+    not_read: BTreeMap<&'static str, usize>,
 }
 
 impl PeftAdapter {
+    /// Whether there is one in `folder`, whatever else is.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(CONFIG).is_file()
+    }
+
     /// Whether `folder` looks like one: `adapter_config.json` and no model's weights beside it. The configuration of
     /// its base may be there.
     pub fn is_at(folder: &Path) -> bool {
-        folder.join(CONFIG).is_file() && !crate::weights::are_in(folder)
+        Self::is_in(folder) && !crate::weights::are_in(folder)
     }
 
-    /// Reads `adapter_config.json` and `adapter_model.safetensors` for a model of these sizes.
+    /// Reads `adapter_config.json` and `adapter_model.safetensors` for a model of these sizes, trained on it alone or
+    /// inside a [`Wrapper`].
     ///
     /// # Errors
     /// A tensor of the file has no place in the model or another shape, a tensor is missing, a setting would change
@@ -61,9 +71,9 @@ impl PeftAdapter {
     pub fn read(folder: &Path, config: &Config) -> Result<Self> {
         let base = slots(&Config { tied: false, ..config.clone() });
         let settings = settings::read(&folder.join(CONFIG), is_transposed(config))?;
-        let mut checkpoint = Checkpoint::of_file(&folder.join(WEIGHTS))?;
-        let mut lora = settings.lora(&base)?;
-        let in_file = |path: &str| checkpoint.has(&format!("{PREFIX}{path}.lora_A.weight"));
+        let mut checkpoint = open(&folder.join(WEIGHTS), config)?;
+        let mut lora = settings.lora(&base, |path| checkpoint.module(path))?;
+        let in_file = |path: &str| checkpoint.has(PREFIX, &format!("{path}.lora_A.weight"));
         let mut factors = Vec::new();
         for slot in lora.slots(&base, in_file) {
             let values = checkpoint.take_slot(&slot, PREFIX)?;
@@ -72,18 +82,23 @@ impl PeftAdapter {
         let mut replaced = BTreeMap::new();
         for slot in &base {
             for (name, rows) in &slot.parts {
-                let stored = format!("{PREFIX}{name}");
                 // PEFT writes tables unasked where tokens were added, and reads them back.
-                let unasked = slot.role == Role::Table && checkpoint.has(&stored);
-                if settings.saves(name) || unasked {
+                let unasked = slot.role == Role::Table && checkpoint.has(PREFIX, name);
+                if settings.saves(&checkpoint.module(name)) || unasked {
                     let part = Slot { parts: vec![(name.clone(), *rows)], ..slot.clone() };
                     replaced.insert(name.clone(), checkpoint.take_slot(&part, PREFIX)?);
                 }
             }
         }
+        let not_read = checkpoint.not_read.clone();
         checkpoint.finish()?;
         lora.replaced = replaced.keys().cloned().collect();
-        Ok(Self { folder: folder.to_owned(), lora, factors, replaced })
+        Ok(Self { folder: folder.to_owned(), lora, factors, replaced, not_read })
+    }
+
+    /// How many of its tensors change parts of a larger model that are not read, by part; see [`crate::Source::not_read`].
+    pub fn not_read(&self) -> &BTreeMap<&'static str, usize> {
+        &self.not_read
     }
 
     /// The folder it was read from.
@@ -207,9 +222,13 @@ impl Student {
     /// Writes the files of [`Student::save_adapter`] into a folder that is being made.
     pub(crate) fn save_adapter_into(&self, folder: &Path) -> Result<()> {
         let Some(lora) = self.model().lora() else { return Err(Error::NoAdapter { model: self.name() }) };
-        let settings = settings::json(lora, &self.path_or_name(), is_transposed(self.config()));
+        // The names are those of the class that the base's configuration names.
+        let inside = self.config().wrapper.map(|_| &Inside::ALL[0]);
+        let call = |own: &str| inside.map_or_else(|| own.to_owned(), |inside| inside.name(own));
+        let settings = settings::json(lora, &self.path_or_name(), is_transposed(self.config()), call);
         write_file(&folder.join(CONFIG), &pretty(&settings))?;
-        let weights = [self.model().adapter_weights(), &named(self.model(), &lora.replaced)?].concat();
+        let mut weights = [self.model().adapter_weights(), &named(self.model(), &lora.replaced)?].concat();
+        weights.iter_mut().flat_map(|weight| &mut weight.slot.parts).for_each(|(name, _)| *name = call(name));
         Ok(write_file(&folder.join(WEIGHTS), &weights_bytes(&weights, PREFIX)?)?)
     }
 
@@ -222,6 +241,15 @@ impl Student {
         }
         Ok(())
     }
+}
+
+/// The tensors of an adapter's file that change the text of a model of these sizes.
+pub(crate) fn open(path: &Path, config: &Config) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::of_file(path)?;
+    if let Some(wrapper) = Wrapper::of(config.family) {
+        checkpoint.look_inside(wrapper, PREFIX);
+    }
+    Ok(checkpoint)
 }
 
 /// Whether files keep a model's projections column by column.

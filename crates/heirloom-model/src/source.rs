@@ -1,5 +1,6 @@
 //! A model on disk, before its weights are read.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use crate::forward::Model;
 use crate::tokens::Words;
 use crate::weights::Files;
-use crate::{Config, Error, LoadOptions, Result, Student};
+use crate::{Config, Error, LoadOptions, Result, Student, Wrapper};
 
 /// A model on disk, looked at without its weights: what plans are checked against.
 pub struct Source {
@@ -24,6 +25,9 @@ pub struct Description {
     pub format: &'static str,
     /// The family's name.
     pub family: &'static str,
+    /// The `model_type` of the model of more than text that it is the text part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<&'static str>,
     /// Numbers in the model.
     pub n_parameters: usize,
     /// Blocks.
@@ -56,6 +60,7 @@ impl Description {
             name,
             format,
             family: c.family.name(),
+            part_of: c.wrapper.map(Wrapper::name),
             n_parameters: c.n_parameters(),
             n_layers: c.n_layers,
             d_model: c.d_model,
@@ -97,15 +102,9 @@ impl Source {
         }
     }
 
-    /// The folder's or file's name; of a snapshot in the hub's cache, repository and commit.
+    /// [`name_of`] where it lies.
     pub fn name(&self) -> String {
-        let path = self.files.path();
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if let Some(name) = name_of_snapshot(&path) {
-            return name;
-        }
-        path.file_name()
-            .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+        name_of(self.files.path())
     }
 
     /// SHA-256 over everything that decides the model's numbers and words.
@@ -122,6 +121,14 @@ impl Source {
     pub fn describe(&self) -> Description {
         let format = if matches!(self.files, Files::Gguf(_)) { "gguf" } else { "huggingface" };
         Description::new(&self.config, self.name(), format)
+    }
+
+    /// How many tensors of the files are of parts that heirloom does not read, by part: what a model of images and text
+    /// has for images, and heads that predict further tokens.
+    ///
+    /// Cost: reads the headers of the weights' files.
+    pub fn not_read(&self) -> Result<BTreeMap<&'static str, usize>> {
+        Ok(self.files.checkpoint(&self.config)?.not_read)
     }
 
     /// Loads the weights.
@@ -157,6 +164,16 @@ impl Source {
         stop.dedup();
         Ok(stop)
     }
+}
+
+/// What a model or an adapter is called by where it lies: the folder's or file's name; of a snapshot in the hub's cache,
+/// repository and commit.
+pub fn name_of(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    name_of_snapshot(&path).unwrap_or_else(|| {
+        path.file_name()
+            .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    })
 }
 
 /// `org/name@0123456789ab` of `models--org--name/snapshots/0123456789ab…`.

@@ -1,5 +1,6 @@
 //! The student: a model with its words, loaded from files or made in memory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -173,6 +174,14 @@ impl Student {
             Origin::Memory => "memory",
         };
         Description::new(self.config(), self.name(), format)
+    }
+
+    /// [`Source::not_read`] of the files that its weights are of.
+    pub fn not_read(&self) -> Result<BTreeMap<&'static str, usize>> {
+        match &self.origin {
+            Origin::Files(source) => source.not_read(),
+            Origin::Memory => Ok(BTreeMap::new()),
+        }
     }
 
     /// [`Source::sha256`], computed once; of weights in no file, that of the folder [`Student::save`] would

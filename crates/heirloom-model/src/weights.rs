@@ -14,8 +14,8 @@ use heirloom_record::Hasher;
 use safetensors::Dtype as StDtype;
 
 use crate::gguf::{self, Gguf};
-use crate::layout::{Names, Slot};
-use crate::{Config, Error, Result};
+use crate::layout::{Inside, Names, Slot};
+use crate::{Config, Error, Family, Result, Wrapper};
 
 mod llama_cpp;
 
@@ -105,18 +105,20 @@ impl Files {
 
     /// The table of tensors.
     pub(crate) fn checkpoint(&self, config: &Config) -> Result<Checkpoint> {
-        let mut checkpoint = Checkpoint {
-            path: self.path().to_owned(),
-            files: Vec::new(),
-            entries: BTreeMap::new(),
-            gguf_heads: None,
-        };
+        let mut checkpoint = Checkpoint::empty(self.path());
         match self {
             Self::Folder(folder) => {
                 for shard in shards(folder)? {
                     checkpoint.add_safetensors(shard)?;
                 }
-                checkpoint.rename(Names::of(config.family));
+                // Qwen's text models are published with the head that predicts further tokens, too.
+                let also = (config.family == Family::Qwen35).then_some(Wrapper::Qwen35);
+                if let Some(wrapper) = config.wrapper.or(also) {
+                    checkpoint.look_inside(wrapper, "");
+                }
+                if checkpoint.inside.is_none() {
+                    checkpoint.rename(Names::of(config.family));
+                }
             }
             Self::Gguf(gguf) => {
                 checkpoint.gguf_heads = Some((config.n_heads, config.n_kv_heads));
@@ -166,21 +168,59 @@ pub(crate) struct Checkpoint {
     entries: BTreeMap<String, Entry>,
     /// Query and key heads, when names and row order are llama.cpp's.
     gguf_heads: Option<(usize, usize)>,
+    /// Where the text part stands, when the files are of a model of more.
+    inside: Option<&'static Inside>,
+    /// How many tensors were passed over of each part that is not read.
+    pub(crate) not_read: BTreeMap<&'static str, usize>,
 }
 
 impl Checkpoint {
     /// The tensors of one safetensors file.
     pub(crate) fn of_file(path: &Path) -> Result<Self> {
-        let (files, entries) = (Vec::new(), BTreeMap::new());
-        let mut checkpoint = Self { path: path.to_owned(), files, entries, gguf_heads: None };
+        let mut checkpoint = Self::empty(path);
         checkpoint.add_safetensors(path.to_owned())?;
         Ok(checkpoint)
+    }
+
+    fn empty(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            files: Vec::new(),
+            entries: BTreeMap::new(),
+            gguf_heads: None,
+            inside: None,
+            not_read: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the text part, wherever in a model of more it stands, of tensors whose names have `prefix` before them, and
+    /// passes over the parts that are known not to be text.
+    pub(crate) fn look_inside(&mut self, wrapper: Wrapper, prefix: &str) {
+        let begins =
+            |name: &str, start: &str| name.strip_prefix(prefix).is_some_and(|name| name.starts_with(start));
+        for (part, starts) in wrapper.unread() {
+            let all = self.entries.len();
+            self.entries.retain(|name, _| !starts.iter().any(|start| begins(name, start)));
+            if self.entries.len() < all {
+                self.not_read.insert(part, all - self.entries.len());
+            }
+        }
+        self.inside = Inside::of(|start| self.entries.keys().any(|name| begins(name, start)));
+    }
+
+    /// What the files call a tensor whose name has `prefix` before it.
+    fn stored(&self, prefix: &str, name: &str) -> String {
+        match self.inside {
+            _ if self.gguf_heads.is_some() => gguf_name(name),
+            Some(inside) => format!("{prefix}{}", inside.name(name)),
+            None => format!("{prefix}{name}"),
+        }
     }
 
     /// The numbers of the tensor with this Hugging Face name, row-major; it must have this shape.
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let mut values = Vec::new();
-        self.take_into(&mut values, name, shape)?;
+        self.take_into(&mut values, "", name, shape)?;
         Ok(values)
     }
 
@@ -189,7 +229,7 @@ impl Checkpoint {
         let mut values = Vec::with_capacity(slot.shape().iter().product());
         for (name, rows) in &slot.parts {
             let start = values.len();
-            self.take_into(&mut values, &format!("{prefix}{name}"), &slot.shape_in_file(*rows))?;
+            self.take_into(&mut values, prefix, name, &slot.shape_in_file(*rows))?;
             slot.order.restore(&mut values[start..], slot.columns.unwrap_or(1));
         }
         Ok(values)
@@ -210,8 +250,8 @@ impl Checkpoint {
     }
 
     /// As [`Self::take`], appended to `values`.
-    fn take_into(&mut self, values: &mut Vec<f32>, name: &str, shape: &[usize]) -> Result<()> {
-        let stored = if self.gguf_heads.is_some() { gguf_name(name) } else { name.to_owned() };
+    fn take_into(&mut self, values: &mut Vec<f32>, prefix: &str, name: &str, shape: &[usize]) -> Result<()> {
+        let stored = self.stored(prefix, name);
         let Some(entry) = self.entries.remove(&stored) else {
             let known = self.entries.keys().map(String::as_str);
             let near = heirloom_record::near(&stored, known);
@@ -240,15 +280,24 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Whether a tensor of this Hugging Face name is there and not yet taken.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        let stored = if self.gguf_heads.is_some() { gguf_name(name) } else { name.to_owned() };
-        self.entries.contains_key(&stored)
+    /// Whether a tensor of this Hugging Face name, with `prefix` before it, is there and not yet taken.
+    pub(crate) fn has(&self, prefix: &str, name: &str) -> bool {
+        self.entries.contains_key(&self.stored(prefix, name))
+    }
+
+    /// Every tensor with how many numbers it has.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry.shape.iter().product()))
+    }
+
+    /// What a module of a text model is called here.
+    pub(crate) fn module(&self, path: &str) -> String {
+        self.inside.map_or_else(|| path.to_owned(), |inside| inside.name(path))
     }
 
     /// The head as stored beside an embedding it is tied to must be that embedding.
     pub(crate) fn check_tied(&mut self, name: &str, shape: &[usize], embedding: &[f32]) -> Result<()> {
-        if self.has(name) && self.take(name, shape)? != embedding {
+        if self.has("", name) && self.take(name, shape)? != embedding {
             return Err(Error::UntiedHead { path: self.path.clone(), tensor: name.into() });
         }
         Ok(())

@@ -68,6 +68,12 @@ pub enum Error {
         /// The command that fetches it.
         fetch: Option<String>,
     },
+    /// The model is a name on a hub, and nobody was asked to fetch it.
+    #[error("the model `{name}` is on a hub, and only the command line fetches models")]
+    NotFetched {
+        /// The name.
+        name: String,
+    },
     /// The headline method is not among the methods.
     #[error("the headline method `{headline}` is not among the methods ({})", methods.join(", "))]
     Headline {
@@ -536,6 +542,9 @@ impl Error {
             Self::OtherPrompts { .. } => Some(
                 "arms are compared scenario by scenario: try every arm of a seed on the same prompts, and list seeds in the same order".into(),
             ),
+            Self::NotFetched { .. } => {
+                Some("load the experiment with `Experiment::load_with`, or name a folder in `model.path`".into())
+            }
             Self::NoModel { fetch: Some(fetch), .. } => Some(format!("fetch it with `{fetch}`")),
             Self::Setting { key: "name", .. } => {
                 Some("the name is a file name: letters, digits, `-`, `_` and `.`".into())

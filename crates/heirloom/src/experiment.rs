@@ -89,8 +89,35 @@ impl Experiment {
     /// and their groups, the model's configuration and the hook points.
     ///
     /// # Errors
-    /// Names the file, key, line or hook point, with a hint.
+    /// Names the file, key, line or hook point, with a hint; also where the model is a name on a hub, which
+    /// [`Self::load_with`] fetches.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::load_with(path, &mut |name| Err(Error::NotFetched { name: name.into() }))
+    }
+
+    /// As [`Self::load`], where `fetch` says where a model that is a name on a hub lies on this machine; it is asked once
+    /// all that does not need the model is known to be right.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`] and of `fetch`.
+    pub fn load_with<E: From<Error>>(
+        path: &Path,
+        fetch: &mut dyn FnMut(&str) -> Result<PathBuf, E>,
+    ) -> Result<Self, E> {
+        let (mut spec, load, behaviors) = Self::read(path)?;
+        if let Some(name) = spec.model.on_hub() {
+            let folder = fetch(name)?;
+            spec.model = spec.model.at(folder);
+        }
+        let source = open(&spec)?;
+        let readout = spec.capture.readout.clone();
+        let plan = CapturePlan::new(source.config(), &spec.capture.hooks, readout).map_err(Error::from)?;
+        let command = format!("heirloom run {}", path.display());
+        Ok(Self { spec, behaviors, plan, load, command })
+    }
+
+    /// What of an experiment can be checked without its model.
+    fn read(path: &Path) -> Result<(Spec, LoadOptions, Vec<Behavior>)> {
         let spec = Spec::load(path)?;
         spec.check()?;
         let dtype = spec.model.dtype.parse()?;
@@ -99,10 +126,7 @@ impl Experiment {
             spec.behaviors.iter().map(|folder| Ok(Behavior::load(folder)?)).collect::<Result<_>>()?;
         twice("behaviors", behaviors.iter().map(|behavior| behavior.name.clone()))?;
         behaviors.iter().try_for_each(|behavior| enough_groups(&spec, behavior))?;
-        let source = open(&spec)?;
-        let plan = CapturePlan::new(source.config(), &spec.capture.hooks, spec.capture.readout.clone())?;
-        let command = format!("heirloom run {}", path.display());
-        Ok(Self { spec, behaviors, plan, load, command })
+        Ok((spec, load, behaviors))
     }
 
     /// What the file says.

@@ -45,7 +45,7 @@ pub use error::{Error, Result};
 pub use experiment::{Experiment, Outcome, RunOptions, Stage};
 pub use plan::{Plan, ProbePlan, StorePlan};
 pub use progress::{Progress, Silent};
-pub use spec::{CaptureSpec, ModelSpec, ProbeSpec, Spec, SplitSpec};
+pub use spec::{CaptureSpec, Fetched, ModelSpec, ProbeSpec, Spec, SplitSpec};
 
 /// What a script needs: `use heirloom::prelude::*;`.
 pub mod prelude {

@@ -6,6 +6,7 @@ use heirloom_probe::Method;
 use heirloom_record::Readout;
 use serde::{Deserialize, Serialize};
 
+use crate::series::HUB;
 use crate::{Error, Result};
 
 /// An experiment as its TOML file states it. Unknown keys are errors that list the known ones.
@@ -34,8 +35,12 @@ pub struct Spec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
-    /// A Hugging Face folder or a GGUF file.
+    /// A Hugging Face folder, a GGUF file or a name on a hub as in `hf:org/name@revision`; of the latter, once fetched,
+    /// its folder on this machine.
     pub path: PathBuf,
+    /// The name on a hub that the file gives, and the commit that it stood for; none of a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<Fetched>,
     /// The command that fetches it, for the message when it is missing.
     pub fetch: Option<String>,
     /// `f32`, `bf16` or `f16`.
@@ -43,6 +48,16 @@ pub struct ModelSpec {
     pub dtype: String,
     /// The date that chat templates see, `YYYY-MM-DD`.
     pub clock: String,
+}
+
+/// A model of a hub as it was found there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetched {
+    /// `hf:org/name@revision`, as the experiment's file gives it.
+    pub name: String,
+    /// The commit.
+    pub commit: String,
 }
 
 /// What is captured.
@@ -120,7 +135,9 @@ impl Spec {
         let mut spec: Self = toml::from_str(&text)
             .map_err(|source| Error::Toml { path: file.clone(), source: Box::new(source) })?;
         let home = file.parent().unwrap_or(Path::new("."));
-        spec.model.path = join(home, &spec.model.path);
+        if spec.model.on_hub().is_none() {
+            spec.model.path = join(home, &spec.model.path);
+        }
         for behavior in &mut spec.behaviors {
             *behavior = join(home, behavior);
         }
@@ -134,6 +151,10 @@ impl Spec {
     pub fn check(&self) -> Result<()> {
         let Self { name, behaviors, capture, split, probe, .. } = self;
         check_name(name)?;
+        if let Some(fetched) = &self.model.fetched {
+            let expected = "absent: a run writes it of the name in `model.path`";
+            return Err(setting("model.fetched", expected, &format!("`{}`", fetched.name)));
+        }
         let most = usize::MAX;
         let numbers = [
             ("behaviors", behaviors.len(), 1, MOST_BEHAVIORS),
@@ -170,6 +191,20 @@ impl Spec {
             Readout::All => "the positions of one text are no rows of their own",
         };
         Err(Error::Readout { readout: capture.readout.clone(), reason })
+    }
+}
+
+impl ModelSpec {
+    /// The name, where it is one of a hub.
+    pub(crate) fn on_hub(&self) -> Option<&str> {
+        self.path.to_str().filter(|name| name.starts_with(HUB))
+    }
+
+    /// The same model at its folder on this machine, which is called by its commit.
+    pub(crate) fn at(&self, folder: PathBuf) -> Self {
+        let name = self.path.to_string_lossy().into_owned();
+        let commit = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path: folder, fetched: Some(Fetched { name, commit }), ..self.clone() }
     }
 }
 

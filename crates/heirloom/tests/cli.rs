@@ -385,6 +385,40 @@ fn nothing_at_a_path_is_said_with_what_would_do() {
 }
 
 #[test]
+fn inspect_says_what_is_an_adapter_and_what_is_not_read() {
+    let fixtures = tiny_model().with_file_name("families");
+    let described = |what: &std::path::Path| -> Value {
+        serde_json::from_str(&succeed(&["inspect", utf8(what), "--json"])).unwrap()
+    };
+    let (model, adapter) = (fixtures.join("gemma3-vision"), fixtures.join("gemma3-vision/adapter"));
+    let whole = described(&model);
+    assert_eq!((&whole["kind"], &whole["part_of"]), (&"model".into(), &"gemma3".into()));
+    assert_eq!(whole["tensors_not_read"], serde_json::json!({ "projector": 2, "vision tower": 21 }));
+    let text = succeed(&["inspect", utf8(&model)]);
+    assert!(text.contains("tensors_not_read:\n  projector: 2\n  vision tower: 21\n"), "{text}");
+    assert!(described(&tiny_model()).get("tensors_not_read").is_none());
+    // PEFT's checkpoints hold the configuration of their base, and sometimes its weights.
+    let scratch = tempfile::tempdir().unwrap();
+    let copy = |from: &std::path::Path, name: &str| {
+        std::fs::copy(from.join(name), scratch.path().join(name)).unwrap();
+    };
+    copy(&adapter, "adapter_config.json");
+    copy(&adapter, "adapter_model.safetensors");
+    let alone = described(scratch.path());
+    assert_eq!(
+        (&alone["kind"], &alone["rank"], &alone["n_changed"]),
+        (&"adapter".into(), &2.into(), &6.into())
+    );
+    assert_eq!(alone["tensors_not_read"], serde_json::json!({ "vision tower": 4 }));
+    assert_eq!((&alone["base"], &alone["replaced"]), (&"gemma3-vision".into(), &serde_json::json!([])));
+    copy(&model, "config.json");
+    assert_eq!(described(scratch.path()), alone);
+    copy(&model, "model.safetensors");
+    let both = described(scratch.path());
+    assert_eq!((&both["kind"], &both["beside_it"]["kind"]), (&"adapter".into(), &"model".into()));
+}
+
+#[test]
 fn inspect_looks_at_content_not_at_names() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path();

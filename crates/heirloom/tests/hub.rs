@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use heirloom_record::{Activations, sha256_hex};
-use support::{finish, heirloom, put, tiny_model, utf8};
+use support::{finish, heirloom, put, tiny_model, utf8, write_experiment};
 
 /// A repository at a revision: its commit and its files.
 #[derive(Clone)]
@@ -430,4 +430,63 @@ fn refusals_say_what_to_do() {
     let snapshot = server.cached("org/tiny").join("snapshots").join("a".repeat(40));
     std::fs::remove_file(snapshot.join("model.safetensors")).unwrap();
     refused("hf:org/tiny", &[("HF_HUB_OFFLINE", "1")], &["it lacks `model.safetensors`"]);
+}
+
+#[test]
+fn an_experiment_takes_its_model_from_a_hub_and_records_the_commit() {
+    let server = Server::new(&[("org/tiny@main", Repo::of(&tiny_model(), 'a'))]);
+    let scratch = tempfile::tempdir().unwrap();
+    let file = write_experiment(scratch.path());
+    let there = tiny_model().canonicalize().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let with = |model: &str| put(scratch.path(), "experiment.toml", &text.replace(utf8(&there), model));
+    with("hf:org/tiny@main");
+    let out = scratch.path().join("run");
+    let run = |more: &[&str], offline: &str| {
+        let mut command = server.command(&["run", utf8(scratch.path()), "--out", utf8(&out)]);
+        command.args(more).env("HF_HUB_OFFLINE", offline);
+        finish(command)
+    };
+    let (code, said, stderr) = run(&["--plan"], "0");
+    assert!(code == 0 && said.contains("org/tiny@aaaaaaaaaaaa"), "{said} {stderr}");
+    assert_eq!(times(&server.asked(), "model.safetensors"), 1);
+    let (code, _, stderr) = run(&["--until", "transfer"], "0");
+    assert_eq!(code, 0, "{stderr}");
+    let made: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("made-from.json")).unwrap()).unwrap();
+    let model = &made["experiment"]["model"];
+    let expected = serde_json::json!({ "name": "hf:org/tiny@main", "commit": "a".repeat(40) });
+    assert_eq!(model["fetched"], expected);
+    assert!(Path::new(model["path"].as_str().unwrap()).ends_with(format!("snapshots/{}", "a".repeat(40))));
+    let metrics = heirloom_record::Table::<heirloom_record::Metric>::read(&out.join("table")).unwrap().0;
+    assert!(
+        metrics.iter().all(|metric| metric.arm.as_deref() == Some("org/tiny@aaaaaaaaaaaa")),
+        "{:?}",
+        metrics[0]
+    );
+    // Again: nothing is asked offline, and everything is kept.
+    server.asked();
+    let kept = support::files(&out);
+    let (code, _, stderr) = run(&["--until", "transfer"], "1");
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!((server.asked(), support::files(&out)), (vec![], kept));
+    // What is wrong without the model is said before anything is fetched.
+    with("hf:org/none@main");
+    let (code, _, stderr) = run(&["--plan"], "0");
+    assert!(code == 1 && stderr.contains("hf:org/none@main"), "{stderr}");
+    server.asked();
+    put(
+        scratch.path(),
+        "experiment.toml",
+        &text.replace(utf8(&there), "hf:org/tiny").replace("\"dom\"\n", "\"dam\"\n"),
+    );
+    let (code, _, stderr) = run(&["--plan"], "0");
+    assert!(code == 1 && stderr.contains("`dam`") && server.asked().is_empty(), "{stderr}");
+    // Nobody else fetches, and a run's own key is not the user's to write.
+    let spelled = |text: &str| heirloom::Experiment::load(&put(scratch.path(), "experiment.toml", text));
+    let error = spelled(&text.replace(utf8(&there), "hf:org/tiny")).err().unwrap().to_string();
+    assert!(error.contains("only the command line fetches"), "{error}");
+    let own = "[model]\nfetched = { name = \"hf:a/b\", commit = \"c\" }\n";
+    let error = spelled(&text.replace("[model]\n", own)).err().unwrap().to_string();
+    assert!(error.contains("`model.fetched` must be absent"), "{error}");
 }

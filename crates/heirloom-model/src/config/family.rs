@@ -42,6 +42,8 @@ pub(super) struct Defaults {
     pub(super) tied: bool,
     /// Width of a head; `d_model / n_heads` where absent.
     pub(super) d_head: Option<usize>,
+    /// Key and value heads; as many as query heads where absent.
+    pub(super) n_kv_heads: Option<usize>,
 }
 
 impl Family {
@@ -108,7 +110,13 @@ impl Family {
             _ => None,
         };
         let tied = matches!(self, Self::SmolLm3 | Self::Gemma2 | Self::Gemma3 | Self::Gpt2);
-        Defaults { eps, theta, tied, d_head }
+        let n_kv_heads = match self {
+            Self::Mistral => Some(8),
+            Self::Qwen2 | Self::Qwen3 => Some(32),
+            Self::SmolLm3 | Self::Gemma2 | Self::Gemma3 | Self::Qwen3Moe | Self::Qwen35 => Some(4),
+            _ => None,
+        };
+        Defaults { eps, theta, tied, d_head, n_kv_heads }
     }
 
     /// A mixture of experts.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Activation, Family, field};
+use super::{Activation, Family, Wrapper, field};
 use crate::{Error, Result};
 
 /// A JSON object; null is absent.
@@ -14,12 +14,17 @@ impl<'a> Keys<'a> {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
+    pub(super) fn model_type(self) -> &'a str {
+        self.get("model_type").and_then(Value::as_str).unwrap_or_default()
+    }
+
     pub(super) fn family(self) -> Result<Family> {
-        let found = self.get("model_type").and_then(Value::as_str).unwrap_or_default();
+        let found = self.model_type();
         let known = Family::ALL.into_iter().find(|(_, name)| *name == found);
-        known.map(|(family, _)| family).ok_or_else(|| Error::UnknownFamily {
-            found: found.into(),
-            known: Family::ALL.map(|(_, name)| name).to_vec(),
+        known.map(|(family, _)| family).ok_or_else(|| {
+            let wrappers = Wrapper::ALL.into_iter().map(|(_, name)| name);
+            let known = Family::ALL.into_iter().map(|(_, name)| name).chain(wrappers).collect();
+            Error::UnknownFamily { found: found.into(), known }
         })
     }
 
@@ -42,6 +47,11 @@ impl<'a> Keys<'a> {
             Some(size) if size > 0 => Ok(Some(size)),
             _ => Err(field(key, "a positive whole number", value)),
         }
+    }
+
+    /// As [`Self::optional_size`], `default` where the key is absent; none where it is null.
+    pub(super) fn size_or(self, key: &str, default: Option<usize>) -> Result<Option<usize>> {
+        if self.0.contains_key(key) { self.optional_size(key) } else { Ok(default) }
     }
 
     /// A whole number, 0 too.

@@ -201,6 +201,8 @@ impl Scope<'_> {
     fn original_n_ctx(&self, inner: Keys<'_>) -> Result<usize> {
         let key = "original_max_position_embeddings";
         let outer = self.keys.optional_size(key)?;
+        // Phi's class has one of its own where the file has none.
+        let outer = outer.or((self.family == Family::Phi3).then_some(4096));
         Ok(outer.or(inner.optional_size(key)?).unwrap_or(self.n_ctx))
     }
 

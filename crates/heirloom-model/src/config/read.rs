@@ -8,13 +8,21 @@ use super::keys::Keys;
 use super::positions::Positions;
 use super::{
     Activation, BlockKind, Config, DeltaShape, Experts, Family, NormPlaces, Normalization, QkNorm, Rope,
-    RopeScaling, field, positions, unread,
+    RopeScaling, Wrapper, field, positions, unread,
 };
 use crate::{Error, Result};
 
 pub(super) fn config(value: &Value) -> Result<Config> {
     let empty = Map::new();
     let keys = Keys(value.as_object().unwrap_or(&empty));
+    if let Some(wrapper) = Wrapper::named(keys.model_type()) {
+        let text = wrapper.text(keys)?;
+        return Ok(Config { wrapper: Some(wrapper), ..text_model(Keys(&text))? });
+    }
+    text_model(keys)
+}
+
+fn text_model(keys: Keys<'_>) -> Result<Config> {
     let family = keys.family()?;
     unread::check(keys, family)?;
     match family {
@@ -45,10 +53,11 @@ fn gated(keys: Keys<'_>, family: Family) -> Result<Config> {
     let scalar = if gemma { keys.number_or("query_pre_attn_scalar", Some(256.0))? } else { None };
     Ok(Config {
         family,
+        wrapper: None,
         n_layers,
         d_model,
         n_heads,
-        n_kv_heads: keys.optional_size("num_key_value_heads")?.unwrap_or(n_heads),
+        n_kv_heads: keys.size_or("num_key_value_heads", defaults.n_kv_heads)?.unwrap_or(n_heads),
         d_head,
         d_mlp: keys.size("intermediate_size")?,
         d_vocab: keys.size("vocab_size")?,
@@ -129,11 +138,11 @@ fn sparse(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<Vec<bool>> 
 
 /// The window, and which blocks have it.
 fn blocks(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<(Option<usize>, Vec<BlockKind>)> {
-    let mut window = keys.optional_size("sliding_window")?;
-    let with_default = [Family::Mistral, Family::Olmo3, Family::Gemma2, Family::Gemma3].contains(&family);
-    if with_default && !keys.0.contains_key("sliding_window") {
-        window = Some(4096);
-    }
+    let default = match family {
+        Family::Llama | Family::Olmo2 | Family::Olmoe | Family::SmolLm3 | Family::Phi3 => None,
+        _ => Some(4096),
+    };
+    let window = keys.size_or("sliding_window", default)?;
     let rotary = rotary(keys, family, n_layers)?;
     let (window, windowed) = match family {
         Family::Mistral | Family::Phi3 => (window, keys.windowed(n_layers, |_| window.is_some())?),
@@ -142,7 +151,7 @@ fn blocks(keys: Keys<'_>, family: Family, n_layers: usize) -> Result<(Option<usi
             (window, keys.windowed(n_layers, |_| window.is_some())?)
         }
         Family::Qwen2 | Family::Qwen3 => {
-            let window = keys.flag("use_sliding_window")?.then(|| window.unwrap_or(4096));
+            let window = keys.flag("use_sliding_window")?.then_some(window).flatten();
             let first = keys.whole("max_window_layers")?.unwrap_or(28);
             (window, keys.windowed(n_layers, |layer| window.is_some() && layer >= first)?)
         }
@@ -279,6 +288,7 @@ impl Layered {
         let defaults = self.family.defaults();
         Ok(Config {
             family: self.family,
+            wrapper: None,
             n_layers: self.n_layers,
             d_model: self.d_model,
             n_heads: self.n_heads,

@@ -160,6 +160,58 @@ fn windows_of_qwen_begin_where_it_says() {
     assert_eq!(unused.sliding_window, None);
 }
 
+/// As transformers 5.23's classes leave it with these keys absent.
+#[test]
+fn what_a_configuration_class_has_where_keys_are_absent() {
+    let without = |name: &str, keys: &[&'static str], more: &[(&'static str, Value)]| {
+        let gone = keys.iter().map(|key| (*key, Value::Null));
+        of(name, &gone.chain(more.iter().cloned()).collect::<Vec<_>>())
+    };
+    let window = ["sliding_window", "use_sliding_window"];
+    let moe = without("qwen3-moe", &window, &[]);
+    assert_eq!((moe.sliding_window, windowed(&moe)), (None, vec![false; 2]));
+    let used = [("use_sliding_window", json!(true))];
+    let moe = without("qwen3-moe", &window, &used);
+    assert_eq!((moe.sliding_window, windowed(&moe)), (Some(4096), vec![true; 2]));
+    let moe = without("qwen3-moe", &["use_sliding_window"], &[("sliding_window", json!(7))]);
+    assert_eq!(moe.sliding_window, None);
+    for name in ["qwen2-window", "qwen3-window"] {
+        let absent = without(name, &["sliding_window"], &[]);
+        assert_eq!((absent.sliding_window, windowed(&absent)), (Some(4096), vec![false, true]), "{name}");
+        assert_eq!(without(name, &["use_sliding_window", "layer_types"], &[]).sliding_window, None, "{name}");
+    }
+    // A window that is null is none, whatever uses it.
+    let path = |name| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/families/{name}/config.json"))
+    };
+    let mut null: Value = serde_json::from_slice(&std::fs::read(path("qwen3-moe")).unwrap()).unwrap();
+    null["use_sliding_window"] = json!(true);
+    null["sliding_window"] = Value::Null;
+    assert_eq!(Config::from_json(&null).unwrap().sliding_window, None);
+    null["num_key_value_heads"] = Value::Null;
+    assert_eq!(Config::from_json(&null).unwrap().n_kv_heads, 4);
+    for (name, n) in [
+        ("qwen2-window", 32),
+        ("qwen3-tied", 32),
+        ("smollm3-nope", 4),
+        ("gemma2-free", 4),
+        ("gemma3-text", 4),
+        ("qwen3-moe", 4),
+        ("qwen35", 4),
+        ("olmo2-gqa", 64),
+        ("phi3-window", 64),
+    ] {
+        let heads = [("num_attention_heads", json!(64)), ("head_dim", json!(8))];
+        assert_eq!(without(name, &["num_key_value_heads"], &heads).n_kv_heads, n, "{name}");
+    }
+    let long = without(
+        "phi3-longrope",
+        &["original_max_position_embeddings"],
+        &[("max_position_embeddings", json!(8192))],
+    );
+    assert_eq!(long.n_ctx, 4096);
+}
+
 #[test]
 fn attention_is_scaled_as_yarn_and_longrope_say() {
     let yarn = |more: Value| {
@@ -243,4 +295,90 @@ fn published_configurations_are_read() {
         "task_specific_params": {"text-generation": {"do_sample": true, "max_length": 50}}, "vocab_size": 50257}"#,
     );
     assert_eq!(gpt2.n_parameters(), 124_439_808);
+}
+
+/// Configurations of models of images and text, shortened in what is of images.
+#[test]
+fn published_wrappers_are_read_in_their_text_part() {
+    let read = |value: &Value| Config::from_json(value).unwrap();
+    let gemma = json!({
+        "architectures": ["Gemma3ForConditionalGeneration"], "boi_token_index": 255_999, "eoi_token_index": 256_000,
+        "eos_token_id": [1, 106], "image_token_index": 262_144, "initializer_range": 0.02, "mm_tokens_per_image": 256,
+        "model_type": "gemma3", "text_config": {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text",
+        "num_hidden_layers": 34, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024},
+        "torch_dtype": "bfloat16", "transformers_version": "4.50.0.dev0",
+        "vision_config": {"hidden_size": 1152, "image_size": 896, "model_type": "siglip_vision_model", "vision_use_head": false},
+    });
+    let found = read(&gemma);
+    assert_eq!((found.family, found.wrapper), (Family::Gemma3, Some(Wrapper::Gemma3)));
+    assert_eq!((found.n_parameters(), found.tied, &found.eos[..]), (3_880_263_168, true, &[1, 106][..]));
+    assert_eq!((found.rope.scaling, found.n_ctx), (RopeScaling::Linear { factor: 8.0 }, 131_072));
+    let qwen = json!({
+        "architectures": ["Qwen3_5ForConditionalGeneration"], "image_token_id": 248_056, "model_type": "qwen3_5",
+        "text_config": {"attention_bias": false, "attention_dropout": 0.0, "attn_output_gate": true, "dtype": "bfloat16",
+        "eos_token_id": 248_044, "full_attention_interval": 4, "head_dim": 256, "hidden_act": "silu", "hidden_size": 4096,
+        "initializer_range": 0.02, "intermediate_size": 12288, "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128,
+        "linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_value_head_dim": 128, "mamba_ssm_dtype": "float32",
+        "max_position_embeddings": 262_144, "mlp_only_layers": [], "model_type": "qwen3_5_text", "mtp_num_hidden_layers": 1,
+        "mtp_use_dedicated_embeddings": false, "num_attention_heads": 16, "num_hidden_layers": 32, "num_key_value_heads": 4,
+        "partial_rotary_factor": 0.25, "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "use_cache": true, "vocab_size": 248_320,
+        "rope_parameters": {"mrope_interleaved": true, "mrope_section": [11, 11, 10], "partial_rotary_factor": 0.25,
+        "rope_theta": 10_000_000, "rope_type": "default"}},
+        "tie_word_embeddings": false, "transformers_version": "4.57.0.dev0", "video_token_id": 248_057,
+        "vision_config": {"depth": 27, "model_type": "qwen3_5"}, "vision_end_token_id": 248_054, "vision_start_token_id": 248_053,
+    });
+    let found = read(&qwen);
+    assert_eq!((found.family, found.wrapper, found.eos[0]), (Family::Qwen35, Some(Wrapper::Qwen35), 248_044));
+    assert_eq!((found.n_parameters(), found.d_rotary, found.tied), (8_953_803_264, 64, false));
+    let mistral = json!({
+        "architectures": ["Mistral3ForConditionalGeneration"], "image_token_index": 10, "model_type": "mistral3",
+        "multimodal_projector_bias": false, "projector_hidden_act": "gelu", "spatial_merge_size": 2,
+        "text_config": {"attention_dropout": 0.0, "head_dim": 128, "hidden_act": "silu", "hidden_size": 5120,
+        "initializer_range": 0.02, "intermediate_size": 32768, "max_position_embeddings": 131_072, "model_type": "mistral",
+        "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 8, "rms_norm_eps": 1e-5,
+        "rope_theta": 1_000_000_000.0, "sliding_window": null, "use_cache": true, "vocab_size": 131_072},
+        "torch_dtype": "bfloat16", "vision_config": {"model_type": "pixtral"}, "vision_feature_layer": -1,
+    });
+    let found = read(&mistral);
+    assert_eq!((found.n_parameters(), found.tied), (23_572_403_200, false));
+    // The whole model says whose the head is; what it leaves unsaid is its class's to say.
+    let with = |value: &Value, at: &str, new: Value| {
+        let mut value = value.clone();
+        *value
+            .pointer_mut(at.rsplit_once('/').unwrap().0)
+            .unwrap()
+            .as_object_mut()
+            .unwrap()
+            .entry(at.rsplit_once('/').unwrap().1)
+            .or_insert(Value::Null) = new;
+        value
+    };
+    assert!(!read(&with(&gemma, "/tie_word_embeddings", json!(false))).tied);
+    assert!(read(&with(&gemma, "/text_config/tie_word_embeddings", json!(false))).tied);
+    assert!(
+        !read(&with(
+            &with(&qwen, "/tie_word_embeddings", Value::Null),
+            "/text_config/tie_word_embeddings",
+            json!(true)
+        ))
+        .tied
+    );
+    assert!(read(&with(&mistral, "/text_config/tie_word_embeddings", json!(true))).tied);
+    assert_eq!(read(&with(&gemma, "/eos_token_id", Value::Null)).eos, Vec::<u32>::new());
+    for (at, value, text) in [
+        (
+            "/text_config/model_type",
+            json!("gemma3n_text"),
+            "`text_config.model_type` must be `gemma3_text`, found",
+        ),
+        ("/text_config", json!(null), "has no `text_config`"),
+        ("/text_config", json!(3), "`text_config` must be an object"),
+        ("/text_config/use_bidirectional_attention", json!(true), "use_bidirectional_attention"),
+        ("/quantization_config", json!({"bits": 4}), "quantization_config"),
+        ("/residual_multiplier", json!(2.0), "residual_multiplier"),
+        ("/audio_layers", json!(3), "does not know"),
+    ] {
+        let error = Config::from_json(&with(&gemma, at, value)).unwrap_err().to_string();
+        assert!(error.contains(text), "{error} does not say {text}");
+    }
 }

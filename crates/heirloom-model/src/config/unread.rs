@@ -205,6 +205,41 @@ pub(super) fn check(keys: Keys<'_>, family: Family) -> Result<()> {
             || SIZES.contains(&key)
             || HARMLESS.contains(&key)
     };
+    refuse_unknown(keys, listed)
+}
+
+/// Keys of a model of more than text that its text part does not depend on, or that it gets.
+const OUTER: [&str; 11] = [
+    "boi_token_index",
+    "eoi_token_index",
+    "eos_token_id",
+    "image_token_index",
+    "mm_tokens_per_image",
+    "model_type",
+    "multimodal_projector_bias",
+    "spatial_merge_size",
+    "tie_word_embeddings",
+    "vision_feature_layer",
+    "vision_config",
+];
+
+/// As [`check`], of the keys beside `text_config`.
+pub(super) fn check_outer(keys: Keys<'_>) -> Result<()> {
+    let neutral = || NEUTRAL.iter().filter(|(key, _)| !["text_config", "vision_config"].contains(key));
+    for (key, values) in neutral() {
+        keys.refuse_unless(key, values)?;
+    }
+    let listed = |key: &str| {
+        key == "text_config"
+            || OUTER.contains(&key)
+            || HARMLESS.contains(&key)
+            || neutral().any(|(known, _)| *known == key)
+    };
+    refuse_unknown(keys, listed)
+}
+
+/// Refuses a key that says something, is no note, and that nobody here knows.
+fn refuse_unknown(keys: Keys<'_>, listed: impl Fn(&str) -> bool) -> Result<()> {
     match keys.0.iter().find(|(key, value)| !listed(key) && !is_note(key) && says_something(value)) {
         Some((key, value)) => Err(Error::UnknownConfig { key: key.clone(), value: value.to_string() }),
         None => Ok(()),

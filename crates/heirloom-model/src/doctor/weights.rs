@@ -1,5 +1,7 @@
 //! Checks of the weights: the numbers they are held in, the adapter on them, the two tables of tokens.
 
+use std::collections::BTreeMap;
+
 use candle_core::DType;
 
 use super::{Bounds, Finding, Verdict};
@@ -10,6 +12,7 @@ use crate::{Dtype, Result, Student, TokenRow};
 const DTYPE: &str = "f32 against dtype";
 const ADAPTER: &str = "adapter effect";
 const HEADS: &str = "head and embedding";
+const NOT_READ: &str = "parts not read";
 
 /// How far the numbers a student computes in take its logits from those in f32.
 pub(super) fn f32_against(
@@ -65,6 +68,19 @@ pub(super) fn adapter(student: &Student, rows: &[TokenRow]) -> Finding {
         Ok(Finding { value, ..Finding::said(ADAPTER, verdict, measured, advice) })
     };
     Finding::of(ADAPTER, measure())
+}
+
+/// What of the files is not read; nothing where all is.
+pub(super) fn not_read(student: &Student) -> Option<Finding> {
+    let measure = |counts: BTreeMap<&str, usize>| {
+        let parts = counts.iter().map(|(part, n)| format!("{n} tensors of the {part}")).collect::<Vec<_>>();
+        let advice = "numbers are those of the text part on text; nothing can be read of images";
+        Finding::said(NOT_READ, Verdict::Note, format!("not read: {}", parts.join(", ")), advice)
+    };
+    match student.not_read() {
+        Ok(counts) if counts.is_empty() => None,
+        counts => Some(Finding::of(NOT_READ, counts.map(measure))),
+    }
 }
 
 /// Whether the head is the embedding.

@@ -129,3 +129,32 @@ impl Names {
         self.embed.split_once('.').map_or("", |(prefix, _)| prefix)
     }
 }
+
+/// Where a text model's tensors stand in files of a model of more.
+pub(crate) struct Inside {
+    /// In place of `model.`.
+    model: &'static str,
+    /// In place of `lm_head`.
+    head: &'static str,
+}
+
+impl Inside {
+    /// As modules are called from transformers 4.52 on, and so Qwen's tensors; as they were called before, and so
+    /// Gemma's and Mistral's tensors still.
+    pub(crate) const ALL: [Self; 2] = [
+        Self { model: "model.language_model.", head: "lm_head" },
+        Self { model: "language_model.model.", head: "language_model.lm_head" },
+    ];
+
+    /// The name there of a text model's tensor or module.
+    pub(crate) fn name(&self, own: &str) -> String {
+        let moved = |from: &str, to: &str| own.strip_prefix(from).map(|rest| format!("{to}{rest}"));
+        moved("model.", self.model).or_else(|| moved("lm_head", self.head)).unwrap_or_else(|| own.into())
+    }
+
+    /// The one by which tensors are called, of which `begins` says whether any begins so; none where they are called
+    /// as a text model's.
+    pub(crate) fn of(begins: impl Fn(&str) -> bool) -> Option<&'static Self> {
+        Self::ALL.iter().find(|inside| begins(inside.model))
+    }
+}

@@ -41,25 +41,31 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// The shape on a model with these slots.
-    pub(super) fn lora(&self, base: &[Slot]) -> Result<Lora> {
-        let mut lora = Lora {
+    /// The shape without what paths have of their own.
+    pub(super) fn plain(&self) -> Lora {
+        Lora {
             rank: self.rank,
             alpha: self.alpha,
             targets: self.targets.clone(),
             rslora: self.rslora,
             ..Lora::default()
-        };
+        }
+    }
+
+    /// The shape on a model with these slots, whose modules the adapter calls by `call`.
+    pub(super) fn lora(&self, base: &[Slot], call: impl Fn(&str) -> String) -> Result<Lora> {
+        let mut lora = self.plain();
         for (path, _, _) in base.iter().flat_map(projections) {
-            if let Some(rank) = first(&self.ranks, path) {
+            let called = call(path);
+            if let Some(rank) = first(&self.ranks, &called) {
                 lora.ranks.insert(path.into(), rank);
             }
-            if let Some(alpha) = first(&self.alphas, path) {
+            if let Some(alpha) = first(&self.alphas, &called) {
                 lora.alphas.insert(path.into(), alpha);
             }
         }
-        let names = || base.iter().flat_map(|slot| &slot.parts).map(|(name, _)| module(name));
-        match self.saved.iter().find(|saved| !names().any(|name| name.ends_with(saved.as_str()))) {
+        let names = || base.iter().flat_map(|slot| &slot.parts).map(|(name, _)| call(name));
+        match self.saved.iter().find(|saved| !names().any(|name| module(&name).ends_with(saved.as_str()))) {
             Some(saved) => Err(refused(&self.path, "modules_to_save", &json!(saved))),
             None => Ok(lora),
         }
@@ -138,11 +144,15 @@ fn patterns<T>(
     value[key].as_object().into_iter().flatten().map(one).collect()
 }
 
+/// Modules are written by the names that `call` gives them.
+///
 /// Source: `LoraConfig` of PEFT 0.21.
-pub(super) fn json(lora: &Lora, base: &str, transposed: bool) -> Value {
+pub(super) fn json(lora: &Lora, base: &str, transposed: bool, call: impl Fn(&str) -> String) -> Value {
     let alphas: serde_json::Map<_, _> =
-        lora.alphas.iter().map(|(path, alpha)| (path.clone(), number(*alpha))).collect();
-    let mut saved: Vec<&str> = lora.replaced.iter().map(|name| module(name)).collect();
+        lora.alphas.iter().map(|(path, alpha)| (call(path), number(*alpha))).collect();
+    let ranks: serde_json::Map<_, _> =
+        lora.ranks.iter().map(|(path, rank)| (call(path), json!(rank))).collect();
+    let mut saved: Vec<String> = lora.replaced.iter().map(|name| call(module(name))).collect();
     saved.dedup();
     json!({
         "peft_type": "LORA",
@@ -150,7 +160,7 @@ pub(super) fn json(lora: &Lora, base: &str, transposed: bool) -> Value {
         "base_model_name_or_path": base,
         "r": lora.rank,
         "lora_alpha": number(lora.alpha),
-        "rank_pattern": lora.ranks,
+        "rank_pattern": ranks,
         "alpha_pattern": alphas,
         "lora_dropout": 0.0,
         "target_modules": lora.targets,

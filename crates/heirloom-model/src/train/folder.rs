@@ -84,11 +84,12 @@ impl Folder {
             let problem = format!("expected step {step}, found {position}");
             return Err(Error::Damaged { path: folder.join(POSITION), problem });
         }
-        let (file, prefix) = match student.model().lora() {
-            Some(_) => (peft::WEIGHTS, peft::PREFIX),
-            None => (WEIGHTS, ""),
+        let (mut checkpoint, prefix) = match student.model().lora() {
+            Some(_) => (peft::open(&folder.join(peft::WEIGHTS), student.config())?, peft::PREFIX),
+            None => (Checkpoint::of_file(&folder.join(WEIGHTS))?, ""),
         };
-        let weights = read_tensors(&folder.join(file), trainer.learning(), prefix)?;
+        let weights = take(&mut checkpoint, trainer.learning(), prefix)?;
+        checkpoint.finish()?;
         let mut checkpoint = Checkpoint::of_file(&folder.join(OPTIMIZER))?;
         let means = take(&mut checkpoint, trainer.learning(), MOMENTS[0])?;
         let squares = take(&mut checkpoint, trainer.learning(), MOMENTS[1])?;
@@ -205,14 +206,7 @@ fn optimizer_bytes(trainer: &Trainer<'_>) -> Result<Vec<u8>> {
     weights_bytes(&all, "")
 }
 
-/// The numbers of `weights` from a file that holds them and nothing else.
-fn read_tensors(path: &Path, weights: &[Weight], prefix: &str) -> Result<Vec<Vec<f32>>> {
-    let mut checkpoint = Checkpoint::of_file(path)?;
-    let values = take(&mut checkpoint, weights, prefix)?;
-    checkpoint.finish()?;
-    Ok(values)
-}
-
+/// The numbers of `weights`, in their order.
 fn take(checkpoint: &mut Checkpoint, weights: &[Weight], prefix: &str) -> Result<Vec<Vec<f32>>> {
     weights.iter().map(|weight| checkpoint.take_slot(&weight.slot, prefix)).collect()
 }

@@ -88,6 +88,7 @@ pub(super) fn gguf_config(gguf: &Gguf) -> Result<Config> {
     let sliding_window = optional(gguf, &key("attention.sliding_window"))?;
     let attention_bias = gguf.tensors.contains_key("blk.0.attn_q.bias");
     Config {
+        wrapper: None,
         family: Family::Llama,
         n_layers,
         d_model,

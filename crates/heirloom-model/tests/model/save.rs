@@ -31,7 +31,9 @@ fn saved_students_are_read_back_bit_for_bit() {
             let folder = scratch.path().join("saved");
             student.save(&folder).unwrap();
             let again = Student::load(&folder, &options).unwrap();
-            assert_eq!(student.config(), again.config(), "{name}");
+            // What is written is the text part, a model of its own.
+            let config = Config { wrapper: None, ..student.config().clone() };
+            assert_eq!(&config, again.config(), "{name}");
             assert_eq!(student.stop_tokens(), again.stop_tokens(), "{name}");
             assert_eq!(see_all(&student, &rows(name)), see_all(&again, &rows(name)), "{name} {dtype}");
             let twice = scratch.path().join("twice");

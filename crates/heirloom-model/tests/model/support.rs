@@ -19,7 +19,7 @@ pub(crate) const MODELS: [&str; 8] = [
 ];
 
 /// One or more of every other family, and rotary embeddings that Llama's fixtures lack.
-pub(crate) const FAMILIES: [&str; 29] = [
+pub(crate) const FAMILIES: [&str; 33] = [
     "families/llama-yarn",
     "families/llama-yarn-exact",
     "families/llama-dynamic",
@@ -49,6 +49,10 @@ pub(crate) const FAMILIES: [&str; 29] = [
     "families/qwen3-moe-dense",
     "families/qwen35",
     "families/qwen35-tied",
+    "families/gemma3-vision",
+    "families/qwen35-vision",
+    "families/qwen35-vision-tied",
+    "families/mistral3-vision",
 ];
 
 /// All fixtures.

@@ -101,7 +101,11 @@ pub(crate) fn key(spec: &Spec, behavior: &Behavior, captured: &Captured) -> Stri
 
 /// The model as tables name it.
 pub(crate) fn arm(spec: &Spec) -> String {
-    spec.model.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    match &spec.model.fetched {
+        // As the stores of its activations call it.
+        Some(_) => heirloom_model::name_of(&spec.model.path),
+        None => spec.model.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    }
 }
 
 /// The split of a behavior's groups; the same for every hook point and method.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use heirloom::prelude::*;
+use heirloom_model::PeftAdapter;
 use heirloom_record::Histogram;
 use serde_json::{Value, json};
 
@@ -13,14 +14,14 @@ use crate::terminal::print;
 use crate::verbs::{at, print_json};
 
 /// What `inspect` takes, for people who gave something else.
-const KNOWN: &str = "a Hugging Face folder, a GGUF file, a folder that `heirloom capture` wrote, \
+const KNOWN: &str = "a Hugging Face folder, a GGUF file, a PEFT adapter, a folder that `heirloom capture` wrote, \
     a file that `heirloom fit` wrote, the folder of a run, and its tables (`table.parquet`)";
 /// Longest header of a safetensors file, by its format.
 const MOST_HEADER: u64 = 100_000_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A model's folder, GGUF file or name on the hub, a store of activations, a file of directions, a run or a table
+    /// A model's or an adapter's folder, GGUF file or name on the hub, a store of activations, a file of directions, a run or a table
     what: PathBuf,
     /// Print it as JSON
     #[arg(long)]
@@ -45,6 +46,8 @@ fn described(what: &Path) -> anyhow::Result<Value> {
         return match what {
             _ if what.join("run.json").is_file() => run_folder(what),
             _ if what.join("rows.jsonl").is_file() && holds(what, "safetensors") => activations(what),
+            // PEFT's checkpoints often hold the configuration of their base, too.
+            _ if PeftAdapter::is_in(what) => adapter(what),
             _ if what.join("config.json").is_file() || holds(what, "gguf") => model(what),
             _ => Err(unknown("a folder with neither a model nor an artifact in it")),
         };
@@ -63,8 +66,27 @@ fn described(what: &Path) -> anyhow::Result<Value> {
 }
 
 fn model(path: &Path) -> anyhow::Result<Value> {
-    let mut value = json!({ "kind": "model" });
-    let described = serde_json::to_value(Source::open(path)?.describe())?;
+    let source = Source::open(path)?;
+    let mut value = of_kind("model", &source.describe())?;
+    let not_read = source.not_read()?;
+    if !not_read.is_empty() {
+        value["tensors_not_read"] = json!(not_read);
+    }
+    Ok(value)
+}
+
+/// An adapter; and the model whose weights are beside it, which is what is loaded from there.
+fn adapter(path: &Path) -> anyhow::Result<Value> {
+    let mut value = of_kind("adapter", &PeftAdapter::describe(path)?)?;
+    if !PeftAdapter::is_at(path) {
+        value["beside_it"] = model(path)?;
+    }
+    Ok(value)
+}
+
+fn of_kind(kind: &str, described: &impl serde::Serialize) -> anyhow::Result<Value> {
+    let mut value = json!({ "kind": kind });
+    let described = serde_json::to_value(described)?;
     value.as_object_mut().expect("made so above").extend(described.as_object().cloned().unwrap_or_default());
     Ok(value)
 }

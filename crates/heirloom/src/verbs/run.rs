@@ -10,7 +10,7 @@ use heirloom::benchmark::BenchmarkSpec;
 use heirloom::prelude::*;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{arms, must_exist, print_json};
+use crate::verbs::{arms, fetch, must_exist, print_json};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .with_context(|| format!("could not load the experiment `{}`", path.display()))?;
         return arms::run(experiment, options);
     }
-    let experiment = Experiment::load(path)
+    let experiment = Experiment::load_with(path, &mut fetch)
         .with_context(|| format!("could not load the experiment `{}`", path.display()))?;
     let name = &experiment.spec().name;
     let until = options.until(name, &Stage::ALL, Stage::name)?;
