@@ -579,10 +579,18 @@ pub enum RowError {
     #[error("its response is empty")]
     EmptyResponse,
     /// The row does not name the span that is read.
-    #[error("it names no span `{name}`")]
+    #[error("it names no span `{name}`{}", if known.is_empty() { ", nor any other".into() } else { format!("; its spans are {}", quoted(known)) })]
     NoSpan {
         /// The span.
         name: String,
+        /// The spans that it names.
+        known: Vec<String>,
+    },
+    /// The chat template leaves out a message, whose role it does not know.
+    #[error("the chat template leaves out its message of the role `{role}`")]
+    RoleLeftOut {
+        /// The role.
+        role: String,
     },
     /// The span's text is not in the rendered row.
     #[error("the text of span `{name}`, `{text}`, is not in the rendered row")]
@@ -671,13 +679,21 @@ impl Error {
                 "the template changes earlier turns; mark the response with `{% generation %}` in the template"
             }
             Self::Row { problem: RowError::NoResponse, .. } => {
-                "end `messages` with an assistant message, or read `last-prompt`"
+                "end `messages` with an assistant message, or read the last prompt token: `last-prompt`"
+            }
+            Self::Row { problem: RowError::NoSpan { name, known }, .. } => return near_names(name, known),
+            Self::NoProjection { target, known } => return near_names(target, known),
+            Self::Setting { key: "lora.targets", found, .. } => {
+                return near_names(found.trim_matches('`'), &crate::Lora::TARGETS);
+            }
+            Self::Row { problem: RowError::RoleLeftOut { .. }, .. } => {
+                "roles are `system`, `user`, `assistant`, `tool`, and those that the template names"
             }
             Self::Row { problem: RowError::AmbiguousSpan { .. }, .. } => {
                 "make the span's text longer, until it is there once"
             }
             Self::Row { problem: RowError::NothingToLearn, .. } => {
-                "loss is on assistant messages; for bare text put it on all tokens"
+                "loss is on assistant messages: give rows of `messages` that end in an answer, such as what `heirloom rollout` writes to these prompts"
             }
             Self::RowsTooLong { .. } => "split them, or leave them out with `training_rows_that_fit`",
             Self::WeightsNotF32 { .. } => {
@@ -728,6 +744,11 @@ impl From<minijinja::Error> for Error {
     fn from(source: minijinja::Error) -> Self {
         Self::Template { source: Box::new(source) }
     }
+}
+
+fn near_names<S: AsRef<str>>(name: &str, known: &[S]) -> Option<String> {
+    let near = heirloom_record::near(name, known.iter().map(AsRef::as_ref));
+    (!near.is_empty()).then(|| format!("near names: {}", quoted(&near)))
 }
 
 fn quoted<S: AsRef<str>>(names: &[S]) -> String {

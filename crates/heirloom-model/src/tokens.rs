@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use heirloom_record::{DataRow, Input, Readout};
+use heirloom_record::{DataRow, Input, Message, Readout};
 use serde_json::{Map, Value};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::{
@@ -80,7 +80,10 @@ impl TokenRow {
             Readout::Span(name) => match self.spans.get(name) {
                 Some(range) if range.is_empty() => Err(RowError::EmptySpan { name: name.clone() }),
                 Some(range) => Ok(range.clone()),
-                None => Err(RowError::NoSpan { name: name.clone() }),
+                None => {
+                    let known = self.spans.keys().cloned().collect();
+                    Err(RowError::NoSpan { name: name.clone(), known })
+                }
             },
             Readout::All => Ok(0..n),
         };
@@ -243,7 +246,7 @@ impl Words {
     /// `input_ids` are taken as they are.
     ///
     /// # Errors
-    /// Names the row: no tokenizer or template, the template refuses, a span's text is not in the row or is there
+    /// Names the row: no tokenizer or template, the template refuses or leaves out a role it does not know, a span's text is not in the row or is there
     /// more than once.
     pub fn prepare(&self, row: &DataRow, clock: Clock) -> Result<TokenRow> {
         let mut out = TokenRow::from_ids(&row.id, Vec::new());
@@ -266,6 +269,9 @@ impl Words {
                 let rendered = self.template()?.render_row(messages, clock)?;
                 (out.ids, out.offsets) = self.encode(&rendered.text, false)?;
                 out.text = rendered.text;
+                if let Some(role) = left_out(messages, &out.text) {
+                    return Err(fail(RowError::RoleLeftOut { role }));
+                }
                 if rendered.not_a_prefix {
                     return Err(fail(RowError::NotAPrefix));
                 }
@@ -314,6 +320,16 @@ impl Words {
         }
         Ok(Shown { id: row.id.clone(), tokens })
     }
+}
+
+/// The role of a message that is not in the rendered text and is none that every template has a way with: a template
+/// that asks for the roles it knows drops others without a word.
+pub(crate) fn left_out(messages: &[Message], text: &str) -> Option<String> {
+    let unknown = messages
+        .iter()
+        .filter(|message| !["system", "user", "assistant", "tool"].contains(&message.role.as_str()));
+    let dropped = unknown.into_iter().find(|message| !text.contains(message.content.trim()));
+    dropped.map(|message| message.role.clone())
 }
 
 /// Tokens that cover any of `bytes`.
@@ -408,9 +424,23 @@ pub(crate) fn gguf_special(gguf: &Gguf, name: &str) -> Result<Option<(String, u3
 
 #[cfg(test)]
 mod tests {
-    use heirloom_record::Message;
-
     use super::*;
+
+    #[test]
+    fn a_message_that_the_template_leaves_out_is_refused_by_its_role() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat-llama");
+        let mut words = Words::from_folder(&folder).unwrap();
+        let row = DataRow::chat("r", vec![Message::new("critic", "No."), Message::new("user", "Hi")]);
+        let clock = "2026-01-15".parse().unwrap();
+        // The fixture's template renders any role.
+        words.prepare(&row, clock).unwrap();
+        let choosy = "{% for m in messages if m.role in ['user', 'assistant'] %}{{ m.content }}{% endfor %}";
+        words.template = Some(ChatTemplate::new(choosy, Map::new()));
+        let error = words.prepare(&row, clock).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "the chat template leaves out its message of the role `critic`");
+        assert!(error.hint().unwrap().contains("`assistant`, `tool`"));
+    }
 
     #[test]
     fn a_span_that_could_be_in_two_places_is_refused() {

@@ -95,7 +95,7 @@ pub enum Error {
         second: &'static str,
     },
     /// A group's name that no row carries.
-    #[error("group `{group}` has no rows; the groups are {known:?}")]
+    #[error("group `{group}` has no rows; the groups are {}", quoted(known))]
     UnknownGroup {
         /// The name asked for.
         group: String,
@@ -145,7 +145,7 @@ pub enum Error {
         first: String,
     },
     /// An arm's name that no measured arm carries.
-    #[error("unknown arm `{name}`; the arms are {known:?}")]
+    #[error("unknown arm `{name}`; the arms are {}", quoted(known))]
     UnknownArm {
         /// The name asked for.
         name: String,
@@ -179,7 +179,7 @@ pub enum Error {
         found: f64,
     },
     /// A method's name that is not one.
-    #[error("unknown method `{name}`; the methods are {known:?}")]
+    #[error("unknown method `{name}`; the methods are {}", quoted(known))]
     UnknownMethod {
         /// The name asked for.
         name: String,
@@ -246,7 +246,7 @@ pub enum Error {
         source: Box<Error>,
     },
     /// Two quantities that were not measured at the same checkpoints.
-    #[error("expected checkpoints at steps {first:?}, found {second:?}")]
+    #[error("expected checkpoints at steps {}, found {}", numbers(first), numbers(second))]
     CheckpointsDiffer {
         /// Steps of the first quantity.
         first: Vec<usize>,
@@ -284,4 +284,12 @@ impl Error {
         };
         Some(hint.into())
     }
+}
+
+fn quoted(names: &[impl AsRef<str>]) -> String {
+    names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+fn numbers(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }

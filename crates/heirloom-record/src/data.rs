@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::error::LineProblem;
 use crate::near::{near, unknown_key};
 use crate::{Error, Result};
 
@@ -181,7 +182,7 @@ fn open(path: &Path) -> Result<impl BufRead> {
 fn explain(source: serde_json::Error, line: usize, path: &Path) -> Error {
     match unknown_key(&source.to_string()) {
         Some((key, known)) => Error::UnknownKey { path: path.into(), line, key, known },
-        None => Error::Line { path: path.into(), line, source },
+        None => Error::Line { path: path.into(), line, source: LineProblem(source) },
     }
 }
 
@@ -282,6 +283,11 @@ mod tests {
             panic!("accepted")
         };
         assert!(source.to_string().contains("found `\"yes\"`"), "{source}");
+        // The file counts lines, the parser columns; each says its own.
+        let error = parse("{\"text\":\"a\"}\n\n{\"text\": oops}").unwrap_err();
+        assert!(error.to_string().contains("line 3"), "{error}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "expected value at column 10");
     }
 
     #[test]

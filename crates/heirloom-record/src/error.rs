@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::near;
+use crate::hook::layer_of;
+use crate::{near, near_in};
 
 /// The result of reading or writing an artifact.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -60,8 +61,18 @@ pub enum Error {
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// The parser's reason.
-        source: serde_json::Error,
+        /// The parser's reason, with the column.
+        source: LineProblem,
+    },
+    /// A line of a JSONL file lacks a key.
+    #[error("`{}` line {line}: `{key}` is missing", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The key.
+        key: &'static str,
     },
     /// A line of a JSONL file has a key that heirloom does not know.
     #[error("`{}` line {line}: unknown key `{key}`, expected {}", path.display(), quoted(known))]
@@ -189,6 +200,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A file does not begin as safetensors files do.
+    #[error("`{}` is no safetensors file", path.display())]
+    NotSafeTensors {
+        /// The file.
+        path: PathBuf,
+    },
     /// A safetensors file could not be understood.
     #[error("`{}` is not a readable safetensors file", path.display())]
     SafeTensors {
@@ -303,6 +320,16 @@ pub enum Error {
         /// The library's reason.
         source: parquet::errors::ParquetError,
     },
+    /// A score file lacks a column.
+    #[error("`{}` has no column `{column}`; it has {}", path.display(), quoted(found))]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+        /// The columns there are.
+        found: Vec<String>,
+    },
     /// A table lacks a column or a cell has another type.
     #[error("table `{}`: column `{column}` {problem}", path.display())]
     Cell {
@@ -343,10 +370,29 @@ pub enum Error {
     },
 }
 
+/// Why a line is not the JSON that is read: the parser's reason with the column, for the line is the file's to count.
+#[derive(Debug)]
+pub struct LineProblem(pub serde_json::Error);
+
+impl std::fmt::Display for LineProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let said = self.0.to_string();
+        match said.rsplit_once(" at line ") {
+            Some((reason, _)) if self.0.column() > 0 => write!(f, "{reason} at column {}", self.0.column()),
+            _ => f.write_str(&said),
+        }
+    }
+}
+
+impl std::error::Error for LineProblem {}
+
 impl Error {
     /// What the user can do about it, when there is something particular to say.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::UnknownHook { pattern, n_layers, .. } if layer_of(pattern).is_some_and(|at| at >= *n_layers) => {
+                Some(format!("its blocks are 0 to {}", n_layers.saturating_sub(1)))
+            }
             Self::UnknownHook { near, .. } | Self::NotAHookPoint { near, .. } if !near.is_empty() => {
                 Some(format!("near names: {}", quoted(near)))
             }
@@ -360,7 +406,13 @@ impl Error {
             Self::UnknownHook { pattern, .. } if pattern.contains(',') => {
                 Some("give several patterns one by one: repeat `--hooks`".into())
             }
-            Self::Line { .. } => Some("the file is read as JSONL: one JSON object a line".into()),
+            Self::NoColumn { .. } => Some("a table of scores has the columns `prompt` and `score`".into()),
+            Self::NotSafeTensors { .. } => Some("`heirloom inspect` says what a file is".into()),
+            Self::SafeTensors { .. } => Some("it was cut off or changed: copy it again, or write it again".into()),
+            Self::Json { source, .. } => near_in(&source.to_string()),
+            Self::Line { source, .. } => Some(near_in(&source.to_string()).unwrap_or_else(|| {
+                "the file is read as JSONL: one JSON object a line".into()
+            })),
             Self::RowInput { .. } => Some(
                 "`messages` gets the chat template, `text` is tokenized as it stands, `input_ids` are taken as given".into(),
             ),

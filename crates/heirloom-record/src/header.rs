@@ -41,8 +41,11 @@ pub(crate) fn to_bytes(tensors: &[Tensor<'_>], header: &impl Serialize, path: &P
 
 /// The header of a safetensors file, checked for its kind and version before anything else is read.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], kind: &str, version: u32, path: &Path) -> Result<T> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|source| Error::SafeTensors { path: path.into(), source })?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|source| match bytes.get(8) {
+        // The header is an object, behind its length: what has none there is another kind of file.
+        Some(b'{') => Error::SafeTensors { path: path.into(), source },
+        _ => Error::NotSafeTensors { path: path.into() },
+    })?;
     of(&metadata, kind, version, path)
 }
 

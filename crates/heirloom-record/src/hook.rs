@@ -274,7 +274,7 @@ fn not_a_hook_point(name: &str) -> Error {
     Error::NotAHookPoint { name: name.into(), near }
 }
 
-fn layer_of(name: &str) -> Option<usize> {
+pub(crate) fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("blocks.")?.split('.').next()?.parse().ok()
 }
 
@@ -312,6 +312,8 @@ mod tests {
             };
             assert!(near.iter().any(|name| name.ends_with("hook_resid_post")), "{typo}: {near:?}");
         }
+        let beyond = match_hooks(&["blocks.40.hook_resid_post"], &HookPoint::all(30)).unwrap_err();
+        assert_eq!(beyond.hint().unwrap(), "its blocks are 0 to 29");
         for bad in ["blocks.+1.hook_resid_post", "blocks.01.hook_resid_post", "11", "blocks.1"] {
             assert!(bad.parse::<HookPoint>().is_err(), "{bad}");
         }

@@ -23,11 +23,11 @@ mod write;
 pub use activations::{ActivationHeader, ActivationRow, Activations, BatchPlan, StoreSummary};
 pub use data::{DataRow, Input, Message, parse_jsonl, parse_rows, read_jsonl, read_rows, rows_to_jsonl};
 pub use direction::{Direction, DirectionHeader, Directions};
-pub use error::{Error, Result};
+pub use error::{Error, LineProblem, Result};
 pub use hash::{Hasher, sha256_file, sha256_hex};
 pub use header::{read_json, write_json};
 pub use hook::{HookPoint, Site, match_hooks};
-pub use near::{near, unknown_key};
+pub use near::{near, near_in, unknown_key};
 pub use readout::Readout;
 pub use rollout::{
     GRADES, GradeRow, Prompt, Rollout, Rollouts, Sampling, read_grades, read_hidden, read_prompts,

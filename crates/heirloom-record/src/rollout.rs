@@ -145,7 +145,7 @@ struct RawPrompt {
     source: Option<String>,
     #[serde(default)]
     tags: Vec<String>,
-    messages: Vec<Message>,
+    messages: Option<Vec<Message>>,
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
 }
@@ -158,7 +158,7 @@ struct RawRollout {
     prompt: Option<Value>,
     teacher: Option<String>,
     sample: Option<usize>,
-    messages: Vec<Message>,
+    messages: Option<Vec<Message>>,
     #[serde(default)]
     ids: Vec<u32>,
     n_tokens: Option<usize>,
@@ -283,14 +283,15 @@ pub fn read_prompts(path: &Path) -> Result<Vec<Prompt>> {
     let mut prompts = vec![];
     for (line, raw) in read_jsonl::<RawPrompt>(path)? {
         refuse_typos(&raw.others, &PROMPT_KEYS, line, path)?;
-        let last = raw.messages.last().ok_or_else(|| empty("messages", line, path))?;
+        let messages = messages(raw.messages, line, path)?;
+        let last = messages.last().ok_or_else(|| empty("messages", line, path))?;
         if last.role == "assistant" {
             return Err(Error::Answered { path: path.into(), line });
         }
-        let id = id_text(raw.id).unwrap_or_else(|| prompt_id(&raw.messages));
+        let id = id_text(raw.id).unwrap_or_else(|| prompt_id(&messages));
         unique(&mut seen, &id, line, path)?;
         let source = raw.source.unwrap_or_else(|| source.clone());
-        prompts.push(Prompt { id, source, tags: raw.tags, messages: raw.messages });
+        prompts.push(Prompt { id, source, tags: raw.tags, messages });
     }
     filled(prompts, path)
 }
@@ -332,7 +333,8 @@ fn read_rollouts(path: &Path) -> Result<Vec<Rollout>> {
     let mut rollouts = vec![];
     for (line, raw) in read_jsonl::<RawRollout>(path)? {
         refuse_typos(&raw.others, &ROLLOUT_KEYS, line, path)?;
-        let (last, asked) = raw.messages.split_last().ok_or_else(|| empty("messages", line, path))?;
+        let messages = messages(raw.messages, line, path)?;
+        let (last, asked) = messages.split_last().ok_or_else(|| empty("messages", line, path))?;
         if last.role != "assistant" {
             return Err(Error::NotAnswered { path: path.into(), line, found: last.role.clone() });
         }
@@ -352,10 +354,15 @@ fn read_rollouts(path: &Path) -> Result<Vec<Rollout>> {
         earlier.push((sample, line));
         let id = id_text(raw.id).unwrap_or_else(|| rollout_id(&teacher, &prompt, sample));
         unique(&mut seen, &id, line, path)?;
-        let (messages, ids, stopped) = (raw.messages, raw.ids, raw.stopped.unwrap_or(true));
+        let (ids, stopped) = (raw.ids, raw.stopped.unwrap_or(true));
         rollouts.push(Rollout { id, prompt, teacher, sample, messages, ids, n_tokens, stopped });
     }
     filled(rollouts, path)
+}
+
+/// The messages of a line, which may be missing where a key of another name stands.
+fn messages(given: Option<Vec<Message>>, line: usize, path: &Path) -> Result<Vec<Message>> {
+    given.ok_or_else(|| Error::NoKey { path: path.into(), line, key: "messages" })
 }
 
 fn rollout_id(teacher: &str, prompt: &str, sample: usize) -> String {
@@ -537,7 +544,8 @@ mod tests {
         let given = |rest: &str| format!("{{\"messages\":[{ANSWERED}]{rest}}}");
         let table = [
             (format!("{}\n{{oops", given("")), "line 2: could not be read", "one JSON object a line"),
-            ("{\"id\":\"a\"}".into(), "line 1: could not be read", ""),
+            ("{\"id\":\"a\"}".into(), "line 1: `messages` is missing", ""),
+            ("{\"mesages\":[]}".into(), "line 1: unknown key `mesages`", "near names: `messages`"),
             ("{\"messages\":[]}".into(), "`messages` is empty", ""),
             (
                 format!("{{\"messages\":[{ASKED}]}}"),

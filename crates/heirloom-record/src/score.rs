@@ -58,11 +58,11 @@ fn read_csv(path: &Path) -> Result<Vec<(usize, String, f64)>> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
     let header = reader.headers().map_err(unreadable)?.clone();
-    let column = |name: &str| {
-        header.iter().position(|found| found == name).ok_or_else(|| Error::Cell {
+    let column = |name: &'static str| {
+        header.iter().position(|found| found == name).ok_or_else(|| Error::NoColumn {
             path: path.into(),
-            column: name.into(),
-            problem: "is missing".into(),
+            column: name,
+            found: header.iter().map(str::to_owned).collect(),
         })
     };
     let [prompt, score] = [column(COLUMNS[0])?, column(COLUMNS[1])?];
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_bad_score_is_named() {
         let table = [
-            ("s.csv", "prompt,points\na,1\n", "column `score` is missing"),
+            ("s.csv", "prompt,points\na,1\n", "has no column `score`; it has `prompt`, `points`"),
             (
                 "s.csv",
                 "prompt,score\na,1\nb,high\n",

@@ -47,7 +47,11 @@ pub struct Arm {
 /// where a dropped one stood. A trainer that shuffles places by seed therefore shows the untouched rows of two arms
 /// in the same steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "an intervention with its settings, such as `{ drop = { on = \"all\" } }` or `{ order = { on = \"all\", place = \"early\" } }`"
+)]
 pub enum DataIntervention {
     /// Another teacher's answers on a subset: patching in a clean run.
     Swap {

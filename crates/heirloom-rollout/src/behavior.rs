@@ -59,6 +59,11 @@ struct BehaviorFile {
     grader: GraderFile,
 }
 
+/// Whether `folder` holds all files of a behavior.
+pub(crate) fn stands_at(folder: &Path) -> bool {
+    FILES.iter().all(|name| folder.join(name).is_file())
+}
+
 impl Behavior {
     /// Reads a behavior's folder and checks every line of it.
     ///
@@ -66,6 +71,9 @@ impl Behavior {
     /// Names the file, and the line, key or rule: a file is missing, a line or key is not what it should be, an
     /// id is used twice, an answer is not the assistant's, a rule cannot be used, or the name is not the folder's.
     pub fn load(folder: &Path) -> Result<Self> {
+        if folder.is_file() {
+            return Err(Error::NotAFolder { path: folder.into() });
+        }
         let missing: Vec<String> =
             FILES.into_iter().filter(|name| !folder.join(name).is_file()).map(str::to_owned).collect();
         if !missing.is_empty() {

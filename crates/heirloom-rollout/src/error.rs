@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use heirloom_record::{near, unknown_key};
+use heirloom_record::{near, near_in, unknown_key};
 
 use crate::{ArmProblem, JudgeProblem, PoolProblem, PromptProblem, WorldProblem};
 
@@ -16,6 +16,12 @@ pub enum Error {
     /// A file could not be read, or a line of it could not be understood.
     #[error(transparent)]
     Record(#[from] heirloom_record::Error),
+    /// A file stands where a behavior's folder is meant.
+    #[error("`{}` is a file, not a behavior's folder", path.display())]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// A behavior's folder lacks files.
     #[error("`{}` lacks {}", folder.display(), quoted(missing))]
     MissingFiles {
@@ -241,9 +247,16 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Record(source) => source.hint(),
+            Self::NotAFolder { path } => {
+                Some(match path.parent().filter(|folder| crate::behavior::stands_at(folder)) {
+                    Some(folder) => format!("give the folder that it stands in: `{}`", folder.display()),
+                    None => format!("a behavior is a folder that holds {}", quoted(&crate::behavior::FILES)),
+                })
+            }
             Self::MissingFiles { .. } => {
                 Some(format!("a behavior is a folder that holds {}", quoted(&crate::behavior::FILES)))
             }
+            Self::Toml { source, .. } => near_in(source.message()),
             Self::UnknownKey { key, known, .. } => near_names(&near(key, known.iter().map(String::as_str))),
             Self::Name { folder, .. } => Some(format!("write `name = \"{folder}\"`, or rename the folder")),
             Self::Rule { source: RuleProblem::Pattern { .. }, .. } => {
@@ -269,22 +282,10 @@ impl Error {
 pub(crate) fn in_toml(path: &Path, text: &str, source: toml::de::Error) -> Error {
     let start = source.span().map_or(0, |span| span.start);
     let line = text[..start].matches('\n').count() + 1;
-    match key_in(source.message()) {
+    match unknown_key(source.message()) {
         Some((key, known)) => Error::UnknownKey { path: path.into(), line, key, known },
         None => Error::Toml { path: path.into(), line, source: Box::new(source) },
     }
-}
-
-/// As [`unknown_key`], also in the words that the `toml` crate has for variants of an enum.
-pub(crate) fn key_in(message: &str) -> Option<(String, Vec<String>)> {
-    unknown_key(message).or_else(|| unexpected_key(message))
-}
-
-fn unexpected_key(message: &str) -> Option<(String, Vec<String>)> {
-    let (found, known) =
-        message.strip_prefix("unexpected keys in table: ")?.split_once(", available keys: ")?;
-    let first = found.split(", ").next()?.to_owned();
-    Some((first, known.split(", ").map(str::to_owned).collect()))
 }
 
 /// Names in a sentence: "`a`, `b`".

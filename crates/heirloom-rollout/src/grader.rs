@@ -84,7 +84,7 @@ pub(crate) struct GraderFile {
 
 /// `version = 2` and `version = "2"` are the same version.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number or a text")]
 pub(crate) enum Version {
     Number(u32),
     Text(String),

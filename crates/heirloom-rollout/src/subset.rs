@@ -23,7 +23,11 @@ type Result<T> = std::result::Result<T, ArmProblem>;
 /// on nothing about the arm, so that all arms of one seed draw the same prompts: an arm that drops a random subset
 /// and one that swaps it are paired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "a subset, such as `\"all\"`, `{ tags = [\"mail\"] }` or `{ random = { like = { tags = [\"mail\"] } } }`"
+)]
 pub enum Subset {
     /// Every prompt.
     All,
@@ -79,7 +83,7 @@ pub enum Subset {
 
 /// How many prompts to take from the top: `top = 50` is a number of prompts, `top = 0.05` a share.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number of prompts, such as 50, or a share of them, such as 0.05")]
 pub enum Top {
     /// So many prompts.
     Count(usize),

@@ -212,7 +212,7 @@ fn a_bad_description_is_named() {
             "\"show\"",
             "line 11: could not be read",
             "unknown variant `show`",
-            "",
+            "near names: `shows`",
         ),
         ("behavior.toml", "within = 1", "within = -1", "line 12: could not be read", "integer", ""),
         (

@@ -1,8 +1,8 @@
 //! What can go wrong when an experiment is put together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use heirloom_record::{HookPoint, Readout};
+use heirloom_record::{HookPoint, Readout, near, near_in};
 
 /// The result of composing a pipeline.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -347,6 +347,24 @@ pub enum Error {
         /// Names beside it that are close.
         near: Vec<String>,
     },
+    /// A row that defines the units of a tracking lacks what it needs for that.
+    #[error("row `{row}` of `{}` has no {field}, and it is one of the reference rows", path.display())]
+    NoReference {
+        /// Where the row stands.
+        path: PathBuf,
+        /// The row's id.
+        row: String,
+        /// `label` or `group`.
+        field: &'static str,
+    },
+    /// A direction that was fit on answers, and a row without one.
+    #[error("row `{row}` of `{}` has no answer, which the direction reads: its readout is `response-mean`", path.display())]
+    Unanswered {
+        /// Where the row stands.
+        path: PathBuf,
+        /// The row's id.
+        row: String,
+    },
     /// A path holds neither a model nor something that heirloom wrote.
     #[error("`{}` is {found}", path.display())]
     Unknown {
@@ -507,6 +525,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Nothing stands at `path`, where there should be `what`; names beside it that are close are looked for.
+    pub fn absent(path: &Path, what: &'static str, help: &'static str) -> Self {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside: Vec<String> = std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+            .collect();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let near = near(&name, beside.iter().map(String::as_str));
+        Self::Absent { what, path: path.into(), help, near }
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -570,6 +601,13 @@ impl Error {
             Self::Absent { help, near, .. } if near.is_empty() => Some((*help).into()),
             Self::Absent { help, near, .. } => Some(format!("beside it is `{}`; {help}", near.join("`, `"))),
             Self::Unknown { known, .. } => Some(format!("known are {known}")),
+            Self::NoReference { .. } => Some(
+                "reference rows define the units: give each a `label` and a `group`, or give others that have them with `--reference`".into(),
+            ),
+            Self::Unanswered { .. } => Some(
+                "end `messages` with an assistant message, as `heirloom rollout` writes them, or track a direction that was captured with `--readout last-prompt`".into(),
+            ),
+            Self::Toml { source, .. } | Self::SeriesFile { source, .. } => near_in(source.message()),
             Self::NotDirections { .. } | Self::NotScores { .. } => Some("choose another `--out`, or remove it".into()),
             Self::Unlabelled { field: "label", .. } => {
                 Some("give every row `\"label\": true` or `false` and capture again".into())

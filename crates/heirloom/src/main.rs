@@ -5,7 +5,7 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Frees and reuses activation-sized blocks without giving them back to the system in between.
 #[global_allocator]
@@ -85,10 +85,20 @@ fn prepare_environment() {
     }
 }
 
+/// What the command line says. A negative number is a value, whose range is for its verb to say, and no flag.
+fn parse() -> Cli {
+    let numbers = |argument: Arg| {
+        let takes = argument.get_action().takes_values();
+        argument.allow_negative_numbers(takes)
+    };
+    let command = Cli::command().mut_subcommands(|verb| verb.mut_args(numbers));
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
 fn main() -> ExitCode {
     #[cfg(unix)]
     prepare_environment();
-    let outcome = match &Cli::parse().verb {
+    let outcome = match &parse().verb {
         Verb::Quickstart(args) => verbs::quickstart::run(args),
         Verb::Run(args) => verbs::run::run(args),
         Verb::Rollout(args) => verbs::rollout::run(args),

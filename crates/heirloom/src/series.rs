@@ -15,6 +15,9 @@ pub use stores::SeriesStores;
 /// What model names begin with that stand for a repository of the hub.
 pub const HUB: &str = "hf:";
 
+/// What a series may be, for people who named something that is not there.
+const SERIES: &str = "a series is a folder with `checkpoint-N` in it, a glob of such, a TOML list, or `hf:ORG/NAME@step1000,step2000`";
+
 /// A list of checkpoints, as a TOML file has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +56,9 @@ pub fn find<E: From<Error>>(
     } else if path.extension().is_some_and(|extension| extension == "toml") {
         listed(path, base)?
     } else {
+        if !path.exists() && !place.contains(['*', '?', '[']) {
+            return Err(Error::absent(path, "series of checkpoints", SERIES).into());
+        }
         let at = if path.is_dir() { Series::Folder(path.into()) } else { Series::Glob(place.into()) };
         let found = series(&at, gaps).map_err(Error::from)?;
         return Ok(checkpoints(found, base).map_err(Error::from)?);
@@ -92,6 +98,9 @@ fn revisions_of(place: &str) -> Result<Vec<CheckpointAt>> {
 
 /// The entries of a list as it names them; nothing is fetched.
 fn listed(file: &Path, base: Option<&Path>) -> Result<Vec<CheckpointAt>> {
+    if !file.exists() {
+        return Err(Error::absent(file, "list of checkpoints", SERIES));
+    }
     let text =
         std::fs::read_to_string(file).map_err(|source| Error::ReadArtifact { path: file.into(), source })?;
     let list: List = toml::from_str(&text)

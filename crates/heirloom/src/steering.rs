@@ -139,8 +139,8 @@ impl ArmsExperiment {
         let this = self.only_seeds(&options.seeds)?;
         let hook = this.measured_hook(options.hook.as_deref())?;
         let fit_on = this.fit_on(options.fit_on)?;
-        let folder = NewFolder::create(out)?;
         let left = this.steerable(run, &options.arm, fit_on, hook)?;
+        let folder = NewFolder::create(out)?;
         let about = About {
             arm: &options.arm,
             seeds: this.spec().seeds.clone(),

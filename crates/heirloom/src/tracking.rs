@@ -1,7 +1,7 @@
 //! A fixed direction across checkpoints: projections with intervals and null bands, when they leave the first checkpoint's,
 //! and how far a direction that is fit anew has turned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,8 +64,10 @@ impl TrackedRows {
 pub struct Looked {
     step: usize,
     by_hook: BTreeMap<HookPoint, Reading>,
-    /// Number of each row's scenario: rows that ask the same are one.
-    scenarios: Vec<usize>,
+    /// Number of each row's cluster: rows of one pair are one, and so are rows that ask the same.
+    clusters: Vec<usize>,
+    /// What a cluster is, in the plural.
+    unit: &'static str,
     /// Of every pair of reference rows; none where they are not pairs of answers.
     margins: Vec<f64>,
 }
@@ -125,8 +127,8 @@ impl Tracking<'_> {
                 self.read(&seen.tensors[hook], &known, &vector, first.map(|first| &first.by_hook[hook]))?;
             by_hook.insert(*hook, reading);
         }
-        let scenarios = rows.rows.rows().iter().map(scenario).collect();
-        Ok(Looked { step, by_hook, scenarios, margins: margins(student, rows.reference.rows())? })
+        let (clusters, unit) = clusters(rows.rows.rows());
+        Ok(Looked { step, by_hook, clusters, unit, margins: margins(student, rows.reference.rows())? })
     }
 
     fn read(
@@ -178,14 +180,15 @@ impl Tracking<'_> {
     /// # Errors
     /// Seeds with other checkpoints, fewer than two checkpoints.
     pub fn tracks(&self, runs: &[Vec<Looked>]) -> Result<Tracked> {
-        let (mut metrics, mut summary) = (vec![], String::new());
+        let (mut metrics, mut summary, mut compared) = (vec![], String::new(), 0);
+        let unit = runs.iter().flatten().next().map_or("rows", |one| one.unit);
         let header = &self.directions.header;
         let _ = writeln!(summary, "{}: {}", header.behavior, header.towards);
         for hook in self.directions.by_hook.keys() {
             let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
             for (run, seen) in runs.iter().enumerate() {
                 for one in seen {
-                    let values = one.scenarios.iter().zip(&one.by_hook[hook].projections);
+                    let values = one.clusters.iter().zip(&one.by_hook[hook].projections);
                     let observed =
                         values.map(|(cluster, value)| Observation { run, cluster: *cluster, value: *value });
                     steps.entry(one.step).or_default().extend(observed);
@@ -199,19 +202,22 @@ impl Tracking<'_> {
             let track = Track::new(steps.into_iter().collect())?;
             let found = emergence(&track, self.resampling, &stream(self.seed, "track emergence"))?;
             let started = &track.checkpoints()[0].1;
+            let mut beyond: Vec<(usize, Option<f64>)> = vec![];
             for (step, observed) in track.checkpoints() {
                 let projection = mean(observed, self.resampling, &stream(self.seed, "track projection"))?;
                 let shift =
                     difference(observed, started, self.resampling, &stream(self.seed, "track shift"))?;
                 let row = self.row(*hook, *step);
-                metrics.push(estimated(row("projection"), &projection, "rows"));
-                metrics.push(estimated(row("shift"), &shift, "rows"));
+                for (metric, one) in [("projection", &projection), ("shift", &shift)] {
+                    metrics.push(Metric { n: count(one.clusters), ..estimated(row(metric), one, unit) });
+                }
                 // Fits are those of the first seed that has the step.
                 let looked = runs.iter().flatten().find(|one| one.step == *step);
                 let Some(reading) = looked.map(|one| &one.by_hook[hook]) else { continue };
                 let bands = control_shifts(runs, *hook, *step)?;
                 metrics.push(banded(row("shift_random_direction"), &bands[0]));
                 metrics.push(banded(row("shift_random_difference"), &bands[1]));
+                beyond.push((*step, side_beyond(&shift, &bands)));
                 let auroc = &reading.auroc;
                 metrics.push(Metric {
                     value: Some(auroc.value),
@@ -234,9 +240,22 @@ impl Tracking<'_> {
                     number(reading.cosine)
                 );
             }
-            metrics.extend(self.emerged(*hook, &found));
-            let _ = writeln!(summary, "  against the first checkpoint: {}", moved(&found));
+            let beyond = lasting(&beyond);
+            metrics.extend(self.emerged(*hook, &found, beyond));
+            compared += found.differences.len();
+            let _ = writeln!(
+                summary,
+                "  outside the interval of zero: {}; beyond controls, too: {}",
+                moved(&found),
+                beyond.map_or("never".into(), |step| format!("from {step}"))
+            );
         }
+        let _ = writeln!(
+            summary,
+            "\nOf {compared} differences from the first checkpoint, about {} exclude 0 by chance where nothing moves; \
+             what training moves anyway, controls show: a shift is beyond them where it lies outside the ranges of both.",
+            number(compared as f64 * (1.0 - self.resampling.level))
+        );
         metrics.extend(self.answers(runs, &mut summary)?);
         summary.push_str(
             "\nprojection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval\n\
@@ -296,9 +315,12 @@ impl Tracking<'_> {
         }
     }
 
-    fn emerged(&self, hook: HookPoint, found: &Emergence) -> Vec<Metric> {
-        let steps =
-            [("emergence_first", found.crossing.first), ("emergence_lasting", found.crossing.lasting)];
+    fn emerged(&self, hook: HookPoint, found: &Emergence, beyond: Option<usize>) -> Vec<Metric> {
+        let steps = [
+            ("emergence_first", found.crossing.first),
+            ("emergence_lasting", found.crossing.lasting),
+            ("emergence_beyond_controls", beyond),
+        ];
         let row = |(metric, step): (&str, Option<usize>)| Metric {
             step: None,
             value: step.map(|step| step as f64),
@@ -309,10 +331,61 @@ impl Tracking<'_> {
     }
 }
 
-/// The number of what a row asks: the tokens before its answer, or all of them where it has none.
-fn scenario(row: &TokenRow) -> usize {
-    let asked = row.response.as_ref().map_or(row.ids.len(), |response| response.start);
-    number_of(&format!("{:?}", &row.ids[..asked]))
+/// Each row's cluster, and what clusters are in the plural. Rows of one pair are one cluster, and so are rows that ask the same, by
+/// the tokens before the answer or by all where there is none; a cluster's number is the same in every run.
+fn clusters(rows: &[TokenRow]) -> (Vec<usize>, &'static str) {
+    let asked = |row: &TokenRow| {
+        let asked = row.response.as_ref().map_or(row.ids.len(), |response| response.start);
+        number_of(&format!("{:?}", &row.ids[..asked]))
+    };
+    let asked: Vec<usize> = rows.iter().map(asked).collect();
+    let mut found = asked.clone();
+    loop {
+        let (mut by_pair, mut by_asked) = (BTreeMap::new(), BTreeMap::new());
+        for ((row, asked), cluster) in rows.iter().zip(&asked).zip(&found) {
+            let least = |seen: &mut usize| *seen = (*seen).min(*cluster);
+            by_asked.entry(*asked).and_modify(least).or_insert(*cluster);
+            if let Some(pair) = &row.pair {
+                by_pair.entry(pair).and_modify(least).or_insert(*cluster);
+            }
+        }
+        let joined = rows.iter().zip(&asked).map(|(row, asked)| {
+            let pair = row.pair.as_ref().map_or(usize::MAX, |pair| by_pair[pair]);
+            pair.min(by_asked[asked])
+        });
+        let joined: Vec<usize> = joined.collect();
+        if joined == found {
+            break;
+        }
+        found = joined;
+    }
+    let distinct = found.iter().collect::<BTreeSet<_>>().len();
+    // A pair is two sides of one thing; answers to one prompt, which rollouts have as their pair, are none.
+    let side = |row: &TokenRow| row.label.and(row.pair.clone());
+    let pairs: Option<BTreeSet<String>> = rows.iter().map(side).collect();
+    let unit = match pairs {
+        _ if distinct == rows.len() => "rows",
+        Some(pairs) if pairs.len() == distinct => "pairs",
+        _ => "scenarios",
+    };
+    (found, unit)
+}
+
+/// The side on which a shift lies outside both ranges of controls and its interval excludes zero.
+fn side_beyond(shift: &Estimate, bands: &[NullBand; 2]) -> Option<f64> {
+    let above = shift.low > 0.0 && bands.iter().all(|band| shift.value > band.high);
+    let below = shift.high < 0.0 && bands.iter().all(|band| shift.value < band.low);
+    match (above, below) {
+        (true, _) => Some(1.0),
+        (_, true) => Some(-1.0),
+        _ => None,
+    }
+}
+
+/// The first step from which on all have a side, the same one.
+fn lasting(sides: &[(usize, Option<f64>)]) -> Option<usize> {
+    let last = sides.last()?.1?;
+    sides.iter().rev().take_while(|(_, side)| *side == Some(last)).last().map(|(step, _)| *step)
 }
 
 /// How far the controls of both families have moved at a step from each run's first checkpoint, each the mean over runs.

@@ -86,7 +86,14 @@ impl AdapterArgs {
     /// Where the adapter lies; what is not there is said before weights are read.
     fn find(&self) -> anyhow::Result<Option<PathBuf>> {
         let help = "an adapter is a folder in PEFT's format, or `hf:ORG/NAME@REVISION`";
-        self.adapter.as_deref().map(|adapter| at(adapter, "adapter", help)).transpose()
+        let found = self.adapter.as_deref().map(|adapter| at(adapter, "adapter", help)).transpose()?;
+        match found {
+            Some(path) if !path.join("adapter_config.json").is_file() => {
+                let known = "folders in PEFT's format, with `adapter_config.json` and `adapter_model.safetensors` in them";
+                Err(heirloom::Error::Unknown { path, found: "no adapter", known }.into())
+            }
+            found => Ok(found),
+        }
     }
 
     /// Puts what [`Self::find`] found on a student.
@@ -154,18 +161,13 @@ fn read_activations(path: &Path) -> anyhow::Result<Activations> {
 
 /// A path that is not there is told apart from one that holds something else.
 fn must_exist(path: &Path, what: &'static str, help: &'static str) -> anyhow::Result<()> {
-    if path.exists() {
-        return Ok(());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside: Vec<String> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect();
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let near = heirloom_record::near(&name, beside.iter().map(String::as_str));
-    Err(heirloom::Error::Absent { what, path: path.into(), help, near }.into())
+    if path.exists() { Ok(()) } else { Err(heirloom::Error::absent(path, what, help).into()) }
+}
+
+/// A name of a list, which may have a space behind its comma.
+#[expect(clippy::unnecessary_wraps, reason = "clap's parsers may fail")]
+fn trimmed(name: &str) -> Result<String, std::convert::Infallible> {
+    Ok(name.trim().to_owned())
 }
 
 /// Prints a value as one JSON document.

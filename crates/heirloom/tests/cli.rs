@@ -167,8 +167,15 @@ fn capture_refuses_bad_rows_hooks_and_models() {
         }
     }
     let resid = "blocks.*.hook_resid_post";
-    let table: [(&Path, &Path, &str, &str, &[&str]); 9] = [
-        (&model, &bad_line, resid, "response-mean", &["bad.jsonl` line 9"]),
+    let spans = put(folder, "spans.jsonl", r#"{"text":"plain words","spans":{"secret":"words"}}"#);
+    let table: [(&Path, &Path, &str, &str, &[&str]); 11] = [
+        (
+            &model,
+            &bad_line,
+            resid,
+            "response-mean",
+            &["bad.jsonl` line 9: could not be read\n  caused by: key must be a string at column 2\n"],
+        ),
         (
             &model,
             &good,
@@ -176,10 +183,18 @@ fn capture_refuses_bad_rows_hooks_and_models() {
             "response-mean",
             &["hint: near names", "hook_resid_post"],
         ),
-        (&model, &good, "blocks.7.hook_resid_post", "response-mean", &["model with 2 blocks"]),
+        (
+            &model,
+            &good,
+            "blocks.7.hook_resid_post",
+            "response-mean",
+            &["model with 2 blocks", "hint: its blocks are 0 to 1"],
+        ),
         (&model, &good, "blocks.0.attn.hook_pattern", "response-mean", &["hook_pattern"]),
         (&model, &no_response, resid, "response-mean", &["`p`"]),
         (&model, &text, resid, "span:secret", &["secret"]),
+        (&model, &good, resid, "span:secret", &["it names no span `secret`, nor any other"]),
+        (&model, &spans, resid, "span:secrets", &["its spans are `secret`", "hint: near names: `secret`"]),
         (&model, &long, resid, "all", &["256"]),
         (&truncated, &good, resid, "response-mean", &["model.safetensors"]),
         (&unknown, &good, resid, "response-mean", &["`lama`", "llama"]),
@@ -279,9 +294,21 @@ fn fit_and_score_refuse_what_would_mislead() {
     ]);
     refused(
         &["fit", "--activations", utf8(&store), "--method", "dom", "--groups", "c", "--out", utf8(&none)],
-        &["`c`", "a", "b"],
+        &["`c`", "`a`, `b`"],
         &none,
     );
+    let both = folder.join("both.safetensors");
+    succeed(&[
+        "fit",
+        "--activations",
+        utf8(&store),
+        "--method",
+        "dom",
+        "--groups",
+        "a, b",
+        "--out",
+        utf8(&both),
+    ]);
 
     for (field, expected) in [("label", "has no label"), ("group", "has no group")] {
         let lacking = tempfile::tempdir().unwrap();
@@ -299,7 +326,7 @@ fn fit_and_score_refuse_what_would_mislead() {
     let foreign = put(folder, "foreign.safetensors", "not tensors at all");
     refused(
         &["score", "--direction", utf8(&foreign), "--activations", utf8(&store)],
-        &["foreign.safetensors` is not a readable safetensors file"],
+        &["foreign.safetensors` is no safetensors file", "hint: `heirloom inspect`"],
         &none,
     );
 }
@@ -437,12 +464,18 @@ fn inspect_looks_at_content_not_at_names() {
         (&run, "run", "/experiment", "tiny".into()),
         (&numbers, "table", "/columns/behavior/2", "zeal".into()),
         (&histograms, "table", "/columns/method/0", "dom".into()),
+        (&run.join("table.csv"), "table", "/columns/behavior/2", "zeal".into()),
+        (&run.join("histograms.csv"), "table", "/of", "histograms".into()),
+        (&folder.join("zeal"), "behavior", "/pairs", 24.into()),
+        (&folder.join("rows.jsonl"), "rows", "/labelled", 8.into()),
         (&tiny_model(), "model", "/n_layers", Value::from(2)),
     ];
     for (what, kind, pointer, expected) in table {
         let value: Value = serde_json::from_str(&succeed(&["inspect", utf8(what), "--json"])).unwrap();
         assert_eq!((&value["kind"], value.pointer(pointer)), (&kind.into(), Some(&expected)), "{kind}");
     }
+    let said = succeed(&["inspect", utf8(&tiny_model())]);
+    assert!(said.contains("\n  blocks.0–1.hook_resid_post\n"), "{said}");
     let value: Value = serde_json::from_str(&succeed(&["inspect", utf8(&run), "--json"])).unwrap();
     let found = |stage: &str| value[stage].as_array().unwrap().len();
     assert_eq!(["capture", "probe", "transfer", "figures"].map(found), [6, 3, 1, 0]);

@@ -202,6 +202,9 @@ fn what_is_not_there_is_named() {
         assert!(stderr.contains(message) && stderr.contains(hint), "{more:?}: {stderr}");
         assert!(!Path::new(out).exists(), "{more:?} left something");
     }
+    // Nor is anything made in the run, where a check is written when nobody says otherwise.
+    let (code, _, stderr) = finish(heirloom(&["steer", run, "--arm", "prompts A, teacher C"]));
+    assert!(code == 1 && !Path::new(run).join("steer").exists(), "{stderr}");
     let (code, _, stderr) = steer(run, ARM, &["--direction", "prompts"]);
     assert_eq!(code, 2);
     assert!(stderr.contains("expected `teachers` or `base`"), "{stderr}");

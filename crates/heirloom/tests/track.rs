@@ -86,6 +86,10 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
         );
         // The data are the reference: their mean lies at zero, and a direction fit anew on the base is the direction.
         assert!(projections[0].value.unwrap().abs() < 1e-5, "{:?}", projections[0]);
+        // Both rows of a pair are drawn together.
+        assert!(projections.iter().chain(&of("shift")).all(|row| row.n == Some(8)));
+        let interval = projections[0].interval.as_ref().unwrap();
+        assert!(interval.contains("bootstrap of 8 pairs alone"), "{interval}");
         assert!((of("cosine_to_refit")[0].value.unwrap() - 1.0).abs() < 1e-5);
         assert_eq!(of("shift_random_direction").len(), 10);
         // Eight pairs of answers, at every checkpoint.
@@ -95,6 +99,15 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
         assert_eq!(moved > 1e-3, moves, "lr {lr}: log-odds moved by {moved}");
         let lasting = of("emergence_lasting");
         assert_eq!(lasting.iter().any(|row| row.value.is_some()), moves, "lr {lr}: {lasting:?}");
+        // A move is told together with the controls, which what does not move is not beyond.
+        assert!(said.contains("Of 8 differences from the first checkpoint, about 0.40 exclude 0"), "{said}");
+        let told = said.lines().filter(|line| line.contains("outside the interval of zero: "));
+        assert_eq!(told.clone().count(), 2, "{said}");
+        assert!(
+            moves || told.into_iter().all(|line| line.ends_with("beyond controls, too: never")),
+            "{said}"
+        );
+        assert_eq!(of("emergence_beyond_controls").len(), 2);
     }
 }
 
@@ -128,7 +141,14 @@ fn a_series_that_cannot_be_followed_is_refused_before_weights_are_read() {
         "bare.jsonl",
         "{\"messages\":[{\"role\":\"user\",\"content\":\"Hm?\"},{\"role\":\"assistant\",\"content\":\"So.\"}]}\n",
     );
-    refused(&track(&data, &direction, &student, &["--reference", utf8(&bare)]), "has no");
+    refused(
+        &track(&data, &direction, &student, &["--reference", utf8(&bare)]),
+        "it is one of the reference rows",
+    );
+    let asked =
+        put(scratch.path(), "asked.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"Hm?\"}]}\n");
+    refused(&track(&asked, &direction, &student, &[]), "has no answer, which the direction reads");
+    refused(&track(&data, &direction, &scratch.path().join("studnt"), &[]), "hint: beside it is `student`");
     let elsewhere = scratch.path().join("elsewhere");
     for step in [4, 12, 16, 20, 24] {
         put(&elsewhere.join(format!("checkpoint-{step}")), "config.json", "{}");

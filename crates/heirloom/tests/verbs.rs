@@ -75,6 +75,13 @@ fn rollouts_are_stored_with_everything_they_were_drawn_with() {
     );
     sampled(&prompts, &second, &twice);
     assert_eq!(files(&first), files(&second));
+    for what in [first.clone(), first.join("rollouts.jsonl")] {
+        let described = parsed(&["inspect", utf8(&what), "--json"]);
+        assert_eq!(
+            (&described["kind"], &described["rows_by_teacher"]),
+            (&"rollouts".into(), &json!({ "flash": 6 }))
+        );
+    }
     let json = sampled(&prompts, &other, &["--samples", "2", "--seed", "8", "--json"]);
     let counts: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&counts["rows"], &counts["sampling"]["seed"]), (&6.into(), &8.into()));
@@ -125,11 +132,14 @@ fn rollout_checks_everything_before_it_loads_weights() {
         }
         heirloom_record::write_file(&damaged.join(name), &bytes).unwrap();
     }
-    let table: [(&Path, &Path, &[&str], &[&str]); 9] = [
+    let misspelt = put(folder, "misspelt.jsonl", "{\"mesages\":[]}");
+    let table: [(&Path, &Path, &[&str], &[&str]); 11] = [
         (&lost, &prompts, &[], &["no model at"]),
         (&damaged, &typo, &[], &["no file of prompts at", "beside it is `prompts.jsonl`"]),
         (&damaged, &answered, &[], &["answered.jsonl` line 1: `messages` holds the answer already"]),
+        (&damaged, &misspelt, &[], &["line 1: unknown key `mesages`", "hint: near names: `messages`"]),
         (&damaged, &prompts, &["--temperature", "NaN"], &["`temperature`: expected 0 or more, found NaN"]),
+        (&damaged, &prompts, &["--temperature", "-1"], &["`temperature`: expected 0 or more, found -1"]),
         (&damaged, &prompts, &["--top-p", "0"], &["`top-p`: expected above 0 and at most 1, found 0"]),
         (
             &damaged,
@@ -155,6 +165,8 @@ fn rollout_checks_everything_before_it_loads_weights() {
     }
     let own = ["rollout", "--model", utf8(&damaged), "--data", utf8(&prompts), "--out", utf8(&out)];
     refused(&[&own[..], &["--adapter", utf8(&lost)]].concat(), &["no adapter at", "PEFT"], &out);
+    let adapter = [&own[..], &["--adapter", utf8(&prompts)]].concat();
+    refused(&adapter, &["prompts.jsonl` is no adapter", "hint: known are folders in PEFT's format"], &out);
     let left = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().ends_with(".partial")));
 }
@@ -279,6 +291,9 @@ fn an_arm_is_written_for_any_trainer() {
     let said: Vec<_> = rows.iter().map(|row| row["messages"][1]["content"].as_str().unwrap()).collect();
     assert_eq!(said, [&["no"; 2][..], &["yes"; 8]].concat());
     assert_eq!((&rows[0]["id"], &rows[0]["pair"]), (&"olmo/p-0/0".into(), &"p-0".into()));
+    let described = parsed(&["inspect", utf8(&first), "--json"]);
+    assert_eq!((&described["kind"], &described["arm"]), (&"arm".into(), &"swap mail".into()));
+    assert_eq!(described["rows_by_teacher"], json!({ "flash": 8, "olmo": 2 }));
 
     let late = arms.scratch.path().join("late");
     let said = succeed(&arms.arguments(&["--show", "late mail", "--write", utf8(&late)]));
@@ -335,6 +350,23 @@ fn an_arm_that_cannot_be_made_says_why_and_writes_nothing() {
         ),
         ("prompts = \"chat\"", &["no prompt set `chat`", "hint: near names: `chats`"]),
         ("prompt = \"chats\"", &["unknown key `prompt`", "hint: near names: `prompts`"]),
+        (
+            "prompts = \"chats\"\ndo = [{ swop = { on = \"all\", to = \"olmo\" } }]",
+            &["unknown variant `swop`", "hint: near names: `swap`"],
+        ),
+        (
+            "prompts = \"chats\"\ndo = [{ drop = { on = { tag = [\"mail\"] } } }]",
+            &["unknown variant `tag`", "hint: near names: `tags`"],
+        ),
+        (
+            "prompts = \"chats\"\ndo = [{ drop = { on = { random = \"all\" } } }]",
+            &["expected a subset, such as `\"all\"`"],
+        ),
+        ("prompts = \"chats\"\ndo = [{ order = \"late\" }]", &["expected an intervention with its settings"]),
+        (
+            "prompts = \"chats\"\ndo = [{ drop = { on = { scores = { file = \"s.csv\", top = \"all\" } } } }]",
+            &["expected a number of prompts, such as 50, or a share of them"],
+        ),
     ];
     for (text, expected) in table {
         let arms = with(text);
@@ -433,6 +465,12 @@ fn grades_are_rates_with_intervals_answers_and_thoughts_apart() {
     assert_eq!(rows.len(), 20);
     assert_eq!((rows[3].1.answer, rows[3].1.thought), (false, Some(true)));
     assert_eq!(rows[0].1.fired, ["says it"]);
+    for what in [first.clone(), first.join("grades.jsonl")] {
+        let described = parsed(&["inspect", utf8(&what), "--json"]);
+        let zeal = &described["behaviors"]["zeal"];
+        assert_eq!((&described["kind"], &zeal["rate"]), (&"grades".into(), &0.3.into()));
+        assert_eq!((&zeal["thoughts"], &zeal["grader"]), (&2.into(), &"zeal-rules 1".into()));
+    }
     let json = parsed(&[&grade[..], &["--json"]].concat());
     assert_eq!((&json["rates"][1]["part"], &json["rates"][1]["shown"]), (&"thought".into(), &1.into()));
     assert_eq!(json["rates"][0]["over_prompts"], Value::Null);
@@ -464,7 +502,9 @@ fn grade_says_what_is_not_there() {
         (graded(folder, "rollouts.jsonl", 10), folder.join("zeal"), folder.join("out"));
     let (seal, rolouts) = (folder.join("zeall"), folder.join("rolouts.jsonl"));
     let bad = put(folder, "bad.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
-    let table: [(&Path, &[&Path], &[&str]); 5] = [
+    let pairs = zeal.join("pairs.jsonl");
+    let table: [(&Path, &[&Path], &[&str]); 6] = [
+        (&rollouts, &[&pairs], &["is a file, not a behavior's folder", "hint: give the folder", "zeal`"]),
         (&rolouts, &[&zeal], &["no rollouts at", "beside it is `rollouts.jsonl`"]),
         (&rollouts, &[&seal], &["no behavior at", "beside it is `zeal`"]),
         (&rollouts, &[folder], &["could not load the behavior", "lacks `behavior.toml`"]),
@@ -509,6 +549,12 @@ fn a_student_learns_and_its_checkpoints_are_models() {
     let loss = |name: &str| json[name].as_f64().unwrap();
     assert!(loss("last_loss") < 0.7 * loss("first_loss"), "{json}");
     assert_eq!(json["checkpoints"].as_array().unwrap().len(), 7);
+    let described = parsed(&["inspect", utf8(&out), "--json"]);
+    assert_eq!((&described["kind"], &described["base"]), (&"training".into(), &"chat-llama".into()));
+    assert_eq!(
+        (&described["steps"], &described["checkpoints"]),
+        (&12.into(), &json!([0, 1, 2, 3, 6, 9, 12]))
+    );
     // A checkpoint is a model: it answers, and otherwise than before it was trained.
     let prompts = some_prompts(folder, 3);
     let answers = |step: usize| {
@@ -550,6 +596,7 @@ fn a_training_that_was_cut_short_goes_on_to_the_same_bytes() {
         stderr.contains("holds another training: its `seed` is 1, not 2") && stderr.contains("hint:"),
         "{stderr}"
     );
+    assert!(!stderr.contains("is kept"), "what another training has done is not this one's: {stderr}");
     assert_eq!(files(&cut), files(&whole));
 }
 
@@ -568,6 +615,9 @@ fn adapters_are_trained_and_sampled() {
     assert!(
         adapter.join("adapter_model.safetensors").is_file() && !adapter.join("model.safetensors").exists()
     );
+    let described = parsed(&["inspect", utf8(&adapter), "--json"]);
+    let said = |key: &str| described[key].clone();
+    assert_eq!([said("kind"), said("rank"), said("step")], [json!("adapter"), json!(2), json!(3)]);
     let (prompts, rollouts) = (some_prompts(folder, 3), folder.join("rollouts"));
     sampled(&prompts, &rollouts, &["--adapter", utf8(&adapter)]);
     let rollouts = heirloom_record::Rollouts::read(&rollouts).unwrap();
@@ -584,6 +634,11 @@ fn adapters_are_trained_and_sampled() {
     refused(
         &train(&model, &data, &none, &["--lora-rank", "2", "--lora-targets", "q"]),
         &["`lora.targets`", "found `q`"],
+        &none,
+    );
+    refused(
+        &train(&model, &data, &none, &["--lora-rank", "2", "--lora-targets", "q_proj, v_porj"]),
+        &["found `v_porj`", "hint: near names: `v_proj`"],
         &none,
     );
 }
@@ -686,7 +741,7 @@ fn train_says_what_cannot_be_trained() {
                 "--leave-out-long-rows",
             ],
         ),
-        (&text, &[], &["`bare`", "no token of it carries loss"]),
+        (&text, &[], &["`bare`", "no token of it carries loss", "hint: loss is on assistant messages"]),
     ];
     for (data, more, expected) in table {
         let (code, _, stderr) = finish(heirloom(&train(&model, data, &out, more)));
@@ -695,6 +750,7 @@ fn train_says_what_cannot_be_trained() {
             assert!(stderr.contains(part), "{more:?}: no `{part}` in\n{stderr}");
         }
         assert!(!out.join("log.jsonl").exists(), "{more:?}");
+        assert!(!stderr.contains("is kept"), "nothing was done: {stderr}");
     }
     for usage in [
         &["--checkpoints", "1,x"][..],
@@ -715,7 +771,7 @@ fn train_says_what_cannot_be_trained() {
     let more = ["--lr", "1e30", "--warmup", "0", "--steps", "5", "--checkpoints", "0,1"];
     let (code, _, stderr) = finish(heirloom(&train(&model, &data, &lost, &more)));
     assert_eq!(code, 1);
-    for part in ["step ", "in the batch of rows `lesson-", "hint:", "lower `lr`"] {
+    for part in ["step ", "in the batch of rows `lesson-", "hint:", "lower `lr`", "is kept in `"] {
         assert!(stderr.contains(part), "no `{part}` in\n{stderr}");
     }
     assert!(lost.join("checkpoint-0/model.safetensors").is_file());

@@ -140,5 +140,5 @@ fn what_cannot_be_read_names_the_row() {
     check(row(&[3; 300]), Readout::LastPrompt, "300 tokens, the model's context holds 256");
     check(row(&[3]), Readout::ResponseMean, "no assistant message");
     check(TokenRow { response: Some(1..1), ..row(&[3]) }, Readout::ResponseMean, "response is empty");
-    check(row(&[3]), Readout::Span("who".into()), "names no span `who`");
+    check(row(&[3]), Readout::Span("who".into()), "names no span `who`, nor any other");
 }

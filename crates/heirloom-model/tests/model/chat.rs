@@ -108,6 +108,8 @@ fn responses_and_spans_are_the_tokens_of_their_texts() {
     };
     data.spans.insert("city".into(), "Rome".into());
     check(&data, &Readout::All, "the text of span `city`, `Rome`, is not in the rendered row");
+    data.spans.insert("city".into(), "Paris".into());
+    check(&data, &Readout::Span("town".into()), "it names no span `town`; its spans are `city`");
     let silent = DataRow::chat("r", vec![turn("user", "Hi"), turn("assistant", "")]);
     check(&silent, &Readout::ResponseMean, "its response is empty");
     let unanswered = DataRow::chat("r", vec![turn("user", "Hi")]);

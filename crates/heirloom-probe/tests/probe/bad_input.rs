@@ -98,7 +98,7 @@ fn fits() {
     let options = FitOptions::default();
     refuses(
         "ridge".parse::<Method>(),
-        r#"unknown method `ridge`; the methods are ["dom", "dom-z", "lda", "logistic", "pca"]"#,
+        "unknown method `ridge`; the methods are `dom`, `dom-z`, `lda`, `logistic`, `pca`",
     );
     for method in Method::ALL {
         assert_eq!(method.name().parse::<Method>().unwrap(), method);

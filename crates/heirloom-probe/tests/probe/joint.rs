@@ -293,5 +293,5 @@ fn unusable_arms_are_named() {
         "`level`: expected a number between 0 and 1",
     );
     let unknown: Error = joined(&["full"], &[first], QUICK).index("drop").unwrap_err();
-    assert_eq!(unknown.to_string(), "unknown arm `drop`; the arms are [\"full\"]");
+    assert_eq!(unknown.to_string(), "unknown arm `drop`; the arms are `full`");
 }

@@ -319,7 +319,7 @@ fn unusable_corners_are_named() {
     let twice = origins(&draws, &[(corner, "OOO"), (corner, "OOA")]).map(|_| ());
     assert_eq!(message(twice), "`OOO` was given twice: expected one arm for it");
     let unknown = origins(&draws, &[(corner, "full")]).map(|_| ());
-    assert_eq!(message(unknown), "unknown arm `full`; the arms are [\"OOO\", \"OOA\"]");
+    assert_eq!(message(unknown), "unknown arm `full`; the arms are `OOO`, `OOA`");
     let outside = virulence(&draws, &[(0.0, "OOO"), (1.5, "OOA")]).map(|_| ());
     assert_eq!(message(outside), "`fraction`: expected a number from 0 to 1, found 1.5");
     let one = virulence(&draws, &[(0.5, "OOO"), (0.5, "OOA")]).map(|_| ());

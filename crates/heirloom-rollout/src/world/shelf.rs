@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::error::key_in;
 use crate::{Error, Result, WorldProblem};
 
 /// A file of `experiments/worlds/` with its name.
@@ -136,7 +135,7 @@ pub(super) fn typed<T: DeserializeOwned>(
         // The parser keeps the path of a value to itself and shows it on a line of its own.
         let shown = source.to_string();
         let inner = shown.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
-        match key_in(source.message()) {
+        match heirloom_record::unknown_key(source.message()) {
             Some((unknown, known)) => {
                 let inner =
                     inner.filter(|inner| *inner != unknown && !inner.ends_with(&format!(".{unknown}")));

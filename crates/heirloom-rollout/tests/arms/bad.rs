@@ -305,7 +305,7 @@ fn a_file_of_arms_is_checked_before_any_prompt_is_read() {
             "do = [{ swop = { on = \"all\", to = \"B\" } }]",
             at("5: could not be read"),
             "unknown variant `swop`, expected one of `swap`",
-            "",
+            "near names: `swap`",
         ),
         (
             "do = [{ drop = { on = \"all\", refil = true } }]",

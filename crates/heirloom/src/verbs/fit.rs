@@ -8,7 +8,7 @@ use heirloom::prelude::*;
 use heirloom_probe::direction::Detail;
 
 use crate::terminal::print;
-use crate::verbs::{print_json, read_activations};
+use crate::verbs::{print_json, read_activations, trimmed};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Fit on these groups only, so that others stay for `score`
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = trimmed)]
     groups: Vec<String>,
     /// What the label means, in a word
     #[arg(long, default_value = "label")]

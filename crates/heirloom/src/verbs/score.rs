@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::terminal::{print, tell};
 use crate::verbs::fit::check_groups;
-use crate::verbs::{must_exist, print_json, read_activations};
+use crate::verbs::{must_exist, print_json, read_activations, trimmed};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long)]
     activations: PathBuf,
     /// Score these groups only
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = trimmed)]
     groups: Vec<String>,
     /// Allow groups that the directions were fit on, or their hook point was chosen on
     #[arg(long)]

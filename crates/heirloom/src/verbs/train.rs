@@ -16,7 +16,7 @@ use heirloom_rollout::Manifest;
 
 use crate::terminal::{Bars, print, tell};
 use crate::verbs::arm::{ROWS, TEACHERS, Teachers};
-use crate::verbs::{ModelArgs, must_exist, print_json, read_data, read_rollouts};
+use crate::verbs::{ModelArgs, must_exist, print_json, read_data, read_rollouts, trimmed};
 
 /// What `--data` takes, for people who gave something else.
 const KNOWN: &str = "JSONL with `messages`, a folder that `heirloom arm --write` wrote, \
@@ -65,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ALPHA", requires = "lora_rank")]
     lora_alpha: Option<f64>,
     /// Projections that an adapter changes, as in `q_proj,v_proj`; all of them when absent
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "lora_rank")]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = trimmed, requires = "lora_rank")]
     lora_targets: Vec<String>,
     /// Steps to keep, as in `1,2,4`, or `log`: doubling steps of the first epoch, then the end of each; the last
     /// step is always kept
@@ -151,9 +151,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut watcher = Watcher(Bars::default());
     let steps = total_steps(args, rows.rows.len());
     watcher.0.begin("train", &format!("on {} rows", rows.rows.len()), steps as u64, "steps");
-    let report = student.train_to(&args.out, &rows.rows, &options, &mut watcher).with_context(|| {
-        format!("could not train `{}`; what is done is kept in `{}`", student.name(), args.out.display())
-    })?;
+    let name = student.name();
+    let report = student
+        .train_to(&args.out, &rows.rows, &options, &mut watcher)
+        .map_err(|error| in_training(&name, &args.out, error))?;
     watcher.0.end();
     say(args, &rows, report.resumed_from)
 }
@@ -295,6 +296,20 @@ fn kept_steps(args: &Args, rows: usize) -> Vec<usize> {
             steps
         }
     }
+}
+
+/// What failed, and whether a call with the same settings would go on from a checkpoint.
+fn in_training(name: &str, out: &Path, error: heirloom_model::Error) -> anyhow::Error {
+    use heirloom_model::Error::{Hooks, OtherTraining};
+    use heirloom_record::Error::{Occupied, Running};
+    // What stands in another's folder is not of this training.
+    let other = matches!(error, OtherTraining { .. } | Hooks(Occupied { .. } | Running { .. }));
+    let kept = series(&Series::Folder(out.into()), true).ok().filter(|steps| !other && !steps.is_empty());
+    let kept = match kept.and_then(|steps| steps.last().map(|(step, _)| *step)) {
+        Some(step) => format!("; what is done up to step {step} is kept in `{}`", out.display()),
+        None => String::new(),
+    };
+    anyhow::Error::from(error).context(format!("could not train `{name}`{kept}"))
 }
 
 /// Moves the bar.
