@@ -488,5 +488,5 @@ fn an_experiment_takes_its_model_from_a_hub_and_records_the_commit() {
     assert!(error.contains("only the command line fetches"), "{error}");
     let own = "[model]\nfetched = { name = \"hf:a/b\", commit = \"c\" }\n";
     let error = spelled(&text.replace("[model]\n", own)).err().unwrap().to_string();
-    assert!(error.contains("`model.fetched` must be absent"), "{error}");
+    assert!(error.contains("`model.fetched`: expected absent"), "{error}");
 }
