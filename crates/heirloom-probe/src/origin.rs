@@ -274,14 +274,14 @@ fn other_of(part: Part) -> Part {
 fn missing(corner: Corner) -> Missing {
     let Corner { base, prompts, teacher } = corner;
     let mut needed_for = vec![
-        format!("effect of the teacher on base {base}, prompts {prompts}"),
-        format!("effect of the prompts on base {base}, teacher {teacher}"),
-        format!("interaction of prompts and teacher on base {base}"),
+        format!("teacher at base {base}, prompts {prompts}"),
+        format!("prompts at base {base}, teacher {teacher}"),
+        format!("interaction at base {base}"),
     ];
     if (prompts, teacher) == (Pipeline::A, Pipeline::A) {
         needed_for.push("residue of the base".to_owned());
     }
-    needed_for.push("Shapley values of base, prompts and teacher".to_owned());
+    needed_for.push("Shapley values".to_owned());
     Missing { corner, needed_for }
 }
 

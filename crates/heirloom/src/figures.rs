@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::arms::{ArmsSpec, drawings as arms};
 use crate::benchmark;
-use crate::spec::twice;
+use crate::spec::{setting, twice};
 use crate::{Error, Result, Spec, stages};
 
 /// What is drawn again, and where to.
@@ -79,15 +79,20 @@ fn asked(run: &Path, spec: &Path) -> Result<Vec<Ready>> {
         .map_err(|source| Error::Toml { path: spec.into(), source: Box::new(source) })?;
     twice("figure.name", asked.figure.iter().map(|drawing| drawing.name.clone()))?;
     let tables = tables(run)?.ok_or_else(|| Error::NoFigures { path: run.into() })?;
+    if let (Some(_), Some(command)) = (kind(run)?, &asked.command) {
+        return Err(setting("command", "none, for the run says what made it", command));
+    }
     let of_run = kind(run)?.map(|_| drawn(run)).transpose()?.map(|drawn| drawn.made);
     let known = known(run).into_iter().next().map(|record| record.made);
-    let (experiment, told) = known.map_or((name_of(run), None), |made| (made.experiment, made.command));
-    let (command, seeds) = (asked.command.or(told), seeds(&tables));
+    let known = known.unwrap_or_else(|| Made { experiment: name_of(run), ..Made::default() });
+    let command = asked.command.or(known.command);
+    // Doses have no column of seeds.
+    let seeds = Some(seeds(&tables)).filter(|seeds| !seeds.is_empty()).unwrap_or(known.seeds);
     let ready = |drawing: Drawing| {
         let file = format!("{}.csv", drawing.draw.table().stem());
         let made = match &of_run {
             Some(made) => made.clone(),
-            None => made(&experiment, command.clone(), &seeds, run, &[&file])?,
+            None => made(&known.experiment, command.clone(), &seeds, run, &[&file])?,
         };
         Ok(Ready { drawing, tables: tables.clone(), made })
     };

@@ -450,18 +450,14 @@ impl Found {
             let _ = write!(out, "\n  {name:<26}{share:>9.2}");
         }
         if !self.origins.missing.is_empty() {
-            let _ =
-                write!(out, "\n\n  corners without an arm (base, prompts, teacher: O original, A the other)");
-        }
-        for origin::Missing { corner, .. } in &self.origins.missing {
-            let name = corner.to_string();
-            let role = role_of(&name).map_or("", Role::name);
-            let residue = if name.ends_with("AA") { ", residue of the base" } else { "" };
-            let _ = write!(
-                out,
-                "\n    {name} {role:<16} would give effects and interaction on base {}{residue}, Shapley values",
-                corner.base
+            out.push_str(
+                "\n\n  corners without an arm (base, prompts, teacher: O original, A the other), and what each is needed for",
             );
+        }
+        for origin::Missing { corner, needed_for } in &self.origins.missing {
+            let corner = corner.to_string();
+            let role = role_of(&corner).map_or("", Role::name);
+            let _ = write!(out, "\n    {corner} {role:<16} {}", needed_for.join("; "));
         }
         out
     }

@@ -252,8 +252,9 @@ impl Tracking<'_> {
         }
         let _ = writeln!(
             summary,
-            "\nOf {compared} differences from the first checkpoint, about {} exclude 0 by chance where nothing moves; \
-             what training moves anyway, controls show: a shift is beyond them where it lies outside the ranges of both.",
+            "\nOf {compared} shifts, over {} hook points, about {} exclude 0 by chance where nothing moves; what training moves \
+             anyway, controls show: a shift is beyond them where it lies outside the middle 95 % of both families.",
+            self.directions.by_hook.len(),
             number(compared as f64 * (1.0 - self.resampling.level))
         );
         metrics.extend(self.answers(runs, &mut summary)?);

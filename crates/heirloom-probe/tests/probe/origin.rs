@@ -190,11 +190,11 @@ fn missing_corners_are_named_and_what_is_left_says_where_it_stands() {
     assert_eq!(
         some.missing[1].needed_for,
         [
-            "effect of the teacher on base O, prompts A",
-            "effect of the prompts on base O, teacher A",
-            "interaction of prompts and teacher on base O",
+            "teacher at base O, prompts A",
+            "prompts at base O, teacher A",
+            "interaction at base O",
             "residue of the base",
-            "Shapley values of base, prompts and teacher",
+            "Shapley values",
         ]
     );
     // Twin: with the whole square, the effect is the mean over both prompts.

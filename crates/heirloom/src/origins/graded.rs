@@ -123,7 +123,7 @@ pub fn read(path: &Path, own_scenarios: bool) -> Result<Vec<Evidence>> {
             let grades = files.iter().map(|file| Grades::read(file, &behavior));
             arms.insert(part, grades.collect::<Result<_>>()?);
         }
-        if arms.len() < 2 {
+        if arms.len() - shares.len() < 2 {
             return Err(Error::OnePart { behavior, parts: arms.into_keys().collect() });
         }
         same_grader(&behavior, &arms)?;

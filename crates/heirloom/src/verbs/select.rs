@@ -89,9 +89,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     print(selected.summary(args.top))?;
     let lines = written.iter().map(|path| format!("{}\n", path.display()));
-    let (file, share) = (args.out.display(), args.percent / 100.0);
+    let file = std::path::absolute(&args.out)?;
+    let (file, share) = (file.display(), args.percent / 100.0);
     print(format_args!(
-        "\n{}in an arm: on = {{ scores = {{ file = \"{file}\", top = {share} }} }}\n",
+        "\n{}in an arm: on = {{ scores = {{ file = \"{file}\", top = {share:?} }} }}\n",
         lines.collect::<String>()
     ))
 }
