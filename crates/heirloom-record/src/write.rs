@@ -43,7 +43,7 @@ pub struct NewFolder {
     temporary: PathBuf,
     path: PathBuf,
     /// Held while this lives; nothing where the disk knows no locks.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 /// A locked file beside a partial folder.
@@ -75,7 +75,7 @@ impl NewFolder {
             let lock = lock(temporary)?;
             std::fs::create_dir(temporary).map(|()| lock)
         })?;
-        Ok(Self { temporary, path, _lock: lock })
+        Ok(Self { temporary, path, lock })
     }
 
     /// Where files are written until the folder is committed.
@@ -101,6 +101,8 @@ impl Drop for NewFolder {
     fn drop(&mut self) {
         // Gone already after a commit.
         let _ = std::fs::remove_dir_all(&self.temporary);
+        // Last, so that nobody sees the folder unlocked.
+        drop(self.lock.take());
     }
 }
 
@@ -137,10 +139,9 @@ fn clear(path: &Path) {
         // `PID-N` and nothing else: `.a.b.1-0.partial` is of `a.b`, not of `a`.
         let numbers = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
         let temporary = entry.path();
-        if of_path.is_some_and(numbers) && lock_of(&temporary).is_file() {
-            if let Ok(Some(_held)) = lock(&temporary) {
-                let _ = std::fs::remove_dir_all(&temporary);
-            }
+        let is_left = of_path.is_some_and(numbers) && lock_of(&temporary).is_file();
+        if is_left && let Ok(Some(_held)) = lock(&temporary) {
+            let _ = std::fs::remove_dir_all(&temporary);
         }
     }
 }
@@ -282,9 +283,9 @@ mod tests {
         write_file(&killed.work_path().join("half"), b"ha").unwrap();
         let left = killed.work_path().to_owned();
         // The system frees a killed process's lock and leaves its files.
-        let Lock { file, .. } = killed._lock.as_ref().unwrap();
+        let Lock { file, .. } = killed.lock.as_ref().unwrap();
         let file = file.clone();
-        killed._lock = None;
+        killed.lock = None;
         write_file(&file, b"").unwrap();
         std::mem::forget(killed);
 

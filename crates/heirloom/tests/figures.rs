@@ -139,6 +139,17 @@ quantity = { metric = "coherent", axis = "well-formed answers" }
     let latex = std::fs::read_to_string(out.join("coherence.tex")).unwrap();
     assert!(latex.contains("How many answers are well formed. n = 24 samples, 2 seeds."), "{latex}");
     assert!(succeed(&["figures", utf8(&out), "--check"]).starts_with("1 figures"));
+    // Each is known again by what is in it.
+    let figure = out.join("coherence.json");
+    for (what, said) in [
+        (&run, "seeds: 7, 8\n"),
+        (&run, "  metric: "),
+        (&figure, "kind: figure\nname: coherence\ndraws: arm-bars\n"),
+        (&out, "kind: figures\nfigures: coherence\n"),
+    ] {
+        let found = succeed(&["inspect", utf8(what)]);
+        assert!(found.contains(said), "no `{said}` in\n{found}");
+    }
     // A table that no run stands beside: the file says what made it.
     let bare = scratch.path().join("bare");
     std::fs::create_dir(&bare).unwrap();
@@ -161,6 +172,9 @@ quantity = { metric = "coherent", axis = "well-formed answers" }
     );
     put(scratch.path(), "figures.toml", &text.replace("arm-bars", "bars"));
     assert!(fails(&arguments).contains("unknown variant `bars`"));
+    put(scratch.path(), "figures.toml", &text.replace("arm-bars", "arm-bar"));
+    let said = fails(&arguments);
+    assert!(said.contains("hint: near names: `arm-bars`"), "{said}");
     for (changed, said) in [
         (text.repeat(2), "`coherence`"),
         (text.replace("\"coherence\"", "\"../coherence\""), "could not name a figure `../coherence`"),

@@ -123,7 +123,10 @@ fn lines(value: &Value, depth: usize) -> String {
         Value::Array(list)
             if !list.is_empty() && !list.iter().any(|one| one.is_array() || one.is_object()) =>
         {
-            format!("{pad}{key}: {}\n", list.iter().map(plain).collect::<Vec<_>>().join(", "))
+            let all: Vec<String> = list.iter().map(plain).collect();
+            // Names of arms have commas of their own.
+            let between = if all.iter().any(|one| one.contains(", ")) { "; " } else { ", " };
+            format!("{pad}{key}: {}\n", all.join(between))
         }
         Value::Array(list) if list.is_empty() => format!("{pad}{key}: none\n"),
         other => format!("{pad}{key}: {}\n", plain(other)),

@@ -40,7 +40,9 @@ fn run(at: &Path) -> anyhow::Result<Value> {
     if file.is_file() {
         let said = document(&file)?;
         let keys = ["question", "world", "seeds", "arms"].into_iter();
-        keys.filter(|key| !said[*key].is_null()).for_each(|key| value[key] = said[key].clone());
+        for key in keys.filter(|key| !said[*key].is_null()) {
+            value[key] = said[key].clone();
+        }
     }
     let of_arms = file.is_file();
     let stages: &[&str] = if of_arms {
@@ -101,8 +103,7 @@ fn series_of(at: &Path) -> anyhow::Result<Option<Value>> {
 /// The rows of an arm: of which prompts, by which teachers, after which interventions.
 fn arm(at: &Path) -> anyhow::Result<Value> {
     let arm = Manifest::read(at)?;
-    let mut teachers: BTreeMap<&str, usize> = BTreeMap::new();
-    arm.rows.iter().for_each(|row| *teachers.entry(&row.teacher).or_default() += 1);
+    let teachers = counted(arm.rows.iter().map(|row| row.teacher.as_str()));
     let applied: Vec<String> = arm
         .applied
         .iter()
@@ -124,11 +125,19 @@ fn arm(at: &Path) -> anyhow::Result<Value> {
     }))
 }
 
+/// How often each name comes.
+fn counted<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
 /// Rollouts of a folder or a file.
 pub(super) fn rollouts(at: &Path) -> anyhow::Result<Value> {
     let Rollouts { sampling, rows } = Rollouts::read(at)?;
-    let mut teachers: BTreeMap<&str, usize> = BTreeMap::new();
-    rows.iter().for_each(|row| *teachers.entry(&row.teacher).or_default() += 1);
+    let teachers = counted(rows.iter().map(|row| row.teacher.as_str()));
     let tokens: usize = rows.iter().map(|row| row.n_tokens).sum();
     let stopped = |row: &&Rollout| row.stopped;
     Ok(json!({
@@ -165,7 +174,9 @@ pub(super) fn grades(at: &Path) -> anyhow::Result<Value> {
         (behavior.to_owned(), rate)
     });
     let mut behaviors: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    rates.for_each(|(behavior, rate)| behaviors.entry(behavior).or_default().push(rate));
+    for (behavior, rate) in rates {
+        behaviors.entry(behavior).or_default().push(rate);
+    }
     // Most behaviors have one grader.
     let plain = |mut rates: Vec<Value>| if rates.len() == 1 { rates.remove(0) } else { rates.into() };
     let behaviors: BTreeMap<String, Value> =
@@ -224,10 +235,10 @@ fn written(at: &Path) -> Option<Value> {
         let is = |end: &str| path.extension().is_some_and(|found| found == end);
         // A table is written as both, a figure's rows as CSV alone.
         let csv_alone = is("csv") && !path.with_extension("parquet").is_file() && !figures.contains(&name);
-        if is("parquet") || csv_alone {
-            if let Ok(table) = tables::described(&path, csv_alone) {
-                value["tables"][name] = table;
-            }
+        if (is("parquet") || csv_alone)
+            && let Ok(table) = tables::described(&path, csv_alone)
+        {
+            value["tables"][name] = table;
         }
     }
     if !figures.is_empty() {
