@@ -122,12 +122,15 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
+/// What `heirloom steer` writes into a run, without its lock.
+const STEER: &str = "steer";
+
 /// Removes what killed processes left in the run and in its stages.
 fn clear(path: &Path) -> Result<()> {
     for entry in entries(path)? {
         if entry.file_name().is_some_and(is_partial) {
             remove(&entry)?;
-        } else if entry.is_dir() {
+        } else if entry.is_dir() && entry.file_name().is_none_or(|name| name != STEER) {
             let partial =
                 entries(&entry)?.into_iter().filter(|inner| inner.file_name().is_some_and(is_partial));
             partial.into_iter().try_for_each(|inner| remove(&inner))?;

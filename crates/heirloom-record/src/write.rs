@@ -1,15 +1,13 @@
 //! The only functions that write files: to a temporary sibling first, then renamed.
 //!
 //! The sibling is called `.NAME.PID-N.partial` and is always made anew, so that two processes never share one and
-//! what a killed process left is neither adopted nor in the way. Whether a process lives cannot be told by its id on
-//! a shared disk, but whether it holds a lock can: a folder's writer locks `.NAME.PID-N.lock.partial` beside it, and
-//! the next folder of that name clears those whose lock is free. Partial files, and folders without a lock, stay.
-//! [`crate::RunFolder`] clears all of its own, under its lock.
+//! what a killed process left is neither adopted nor in the way. Leftovers stay: whether their process lives
+//! cannot be known on a shared disk. [`crate::RunFolder`] clears its own, under its lock.
 
 #![expect(clippy::disallowed_methods, reason = "the one place that makes, renames and removes files")]
 
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -42,22 +40,6 @@ pub fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
 pub struct NewFolder {
     temporary: PathBuf,
     path: PathBuf,
-    /// Held while this lives; nothing where the disk knows no locks.
-    lock: Option<Lock>,
-}
-
-/// A locked file beside a partial folder.
-#[derive(Debug)]
-struct Lock {
-    file: PathBuf,
-    _held: File,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Who finds it later without its folder has nothing to clear.
-        let _ = std::fs::remove_file(&self.file);
-    }
 }
 
 impl NewFolder {
@@ -69,13 +51,8 @@ impl NewFolder {
         let path = absolute(path)?;
         refuse_occupied(&path)?;
         make_parent(&path)?;
-        clear(&path);
-        // The folder comes after its lock: no one sees it unlocked.
-        let (lock, temporary) = fresh(&path, |temporary| {
-            let lock = lock(temporary)?;
-            std::fs::create_dir(temporary).map(|()| lock)
-        })?;
-        Ok(Self { temporary, path, lock })
+        let ((), temporary) = fresh(&path, |temporary| std::fs::create_dir(temporary))?;
+        Ok(Self { temporary, path })
     }
 
     /// Where files are written until the folder is committed.
@@ -84,9 +61,6 @@ impl NewFolder {
     }
 
     /// Gives the folder its name.
-    ///
-    /// # Errors
-    /// Something else has the name by now, or the folder cannot be renamed.
     pub fn commit(self) -> Result<()> {
         refuse_occupied(&self.path)?;
         // Linux renames over an empty folder; other systems do not.
@@ -101,48 +75,6 @@ impl Drop for NewFolder {
     fn drop(&mut self) {
         // Gone already after a commit.
         let _ = std::fs::remove_dir_all(&self.temporary);
-        // Last, so that nobody sees the folder unlocked.
-        drop(self.lock.take());
-    }
-}
-
-/// Locks a file beside `temporary`; nothing where the disk knows no locks.
-///
-/// # Errors
-/// The lock is another's, which [`fresh`] takes for a name that is in use.
-fn lock(temporary: &Path) -> std::io::Result<Option<Lock>> {
-    let file = lock_of(temporary);
-    let held = File::options().create(true).append(true).open(&file)?;
-    match held.try_lock() {
-        Ok(()) => Ok(Some(Lock { file, _held: held })),
-        Err(TryLockError::WouldBlock) => Err(ErrorKind::AlreadyExists.into()),
-        Err(TryLockError::Error(_)) => {
-            let _ = std::fs::remove_file(&file);
-            Ok(None)
-        }
-    }
-}
-
-/// `.NAME.PID-N.lock.partial` of `.NAME.PID-N.partial`.
-fn lock_of(temporary: &Path) -> PathBuf {
-    temporary.with_extension("lock.partial")
-}
-
-/// Removes what killed writers of `path` left: partial folders whose lock is there and free. What cannot be removed is
-/// in nobody's way.
-fn clear(path: &Path) {
-    let name = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
-    let beside = path.parent().and_then(|parent| std::fs::read_dir(parent).ok());
-    for entry in beside.into_iter().flatten().flatten() {
-        let left = entry.file_name();
-        let of_path = left.to_str().and_then(|left| left.strip_prefix(&name)?.strip_suffix(".partial"));
-        // `PID-N` and nothing else: `.a.b.1-0.partial` is of `a.b`, not of `a`.
-        let numbers = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        let temporary = entry.path();
-        let is_left = of_path.is_some_and(numbers) && lock_of(&temporary).is_file();
-        if is_left && let Ok(Some(_held)) = lock(&temporary) {
-            let _ = std::fs::remove_dir_all(&temporary);
-        }
     }
 }
 
@@ -272,30 +204,6 @@ mod tests {
             assert!(path.exists() && is_partial(path.file_name().unwrap()), "{}", path.display());
         }
         assert!(!is_partial(OsStr::new("run")) && !is_partial(OsStr::new("notes.partial")));
-    }
-
-    #[test]
-    fn the_next_folder_of_a_name_clears_what_a_killed_writer_left_and_nothing_that_is_written() {
-        let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("run");
-        let [mut killed, written] = [1, 2].map(|_| NewFolder::create(&path).unwrap());
-        let other = NewFolder::create(&scratch.path().join("run.b")).unwrap();
-        write_file(&killed.work_path().join("half"), b"ha").unwrap();
-        let left = killed.work_path().to_owned();
-        // The system frees a killed process's lock and leaves its files.
-        let Lock { file, .. } = killed.lock.as_ref().unwrap();
-        let file = file.clone();
-        killed.lock = None;
-        write_file(&file, b"").unwrap();
-        std::mem::forget(killed);
-
-        let next = NewFolder::create(&path).unwrap();
-        assert!(!left.exists() && !file.exists());
-        for living in [&written, &other, &next] {
-            assert!(living.work_path().exists(), "{}", living.work_path().display());
-        }
-        drop((written, other, next));
-        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 
     #[test]
