@@ -208,6 +208,20 @@ impl ChatTemplate {
         Ok(strip_marks(&text, marks))
     }
 
+    /// The role of a message without which the text is the same: a template that asks for the roles it knows drops others
+    /// without a word. Roles that every template has a way with are not tried.
+    pub(crate) fn left_out(&self, messages: &[Message], clock: Clock) -> Option<String> {
+        const KNOWN: [&str; 4] = ["system", "user", "assistant", "tool"];
+        let text = |messages: &[Message]| Some(self.render(messages, false, clock).ok()?.text);
+        let unknown =
+            messages.iter().enumerate().filter(|(_, message)| !KNOWN.contains(&message.role.as_str()));
+        let dropped = unknown.into_iter().find(|(index, _)| {
+            let others = [&messages[..*index], &messages[index + 1..]].concat();
+            text(&others).is_some_and(|without| Some(without) == text(messages))
+        });
+        dropped.map(|(_, message)| message.role.clone())
+    }
+
     /// Renders a data row and finds the response in it.
     pub(crate) fn render_row(&self, messages: &[Message], clock: Clock) -> Result<RenderedRow> {
         let Some((last, before)) = messages.split_last().filter(|(last, _)| last.role == "assistant") else {
@@ -379,6 +393,21 @@ mod tests {
         assert_eq!("2026-01-15".parse::<Clock>().unwrap().to_string(), "2026-01-15T00:00:00");
         assert!("yesterday".parse::<Clock>().is_err());
         assert!(strftime(clock, "%Q").is_err());
+    }
+
+    #[test]
+    fn a_role_that_a_template_drops_is_told() {
+        let template = |body: &str| {
+            ChatTemplate::new(format!("{{% for m in messages %}}{body}{{% endfor %}}"), Map::new())
+        };
+        let drops = template("{% if m.role != 'usr' %}{{ m.role }}: {{ m.content }}\n{% endif %}");
+        let escapes = template("{{ m.role }}: {{ m.content | tojson }}\n");
+        let clock: Clock = "2026-01-15".parse().unwrap();
+        // What the dropped message says is said elsewhere, too.
+        let said = ["usr", "user"].map(|role| Message::new(role, "No \"way\"."));
+        assert_eq!(drops.left_out(&said, clock).as_deref(), Some("usr"));
+        assert_eq!(escapes.left_out(&said, clock), None);
+        assert_eq!(drops.left_out(&said[1..], clock), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use heirloom_record::{DataRow, Input, Message, Readout};
+use heirloom_record::{DataRow, Input, Readout};
 use serde_json::{Map, Value};
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::{
@@ -266,10 +266,11 @@ impl Words {
                 out.text.clone_from(text);
             }
             Input::Messages(messages) => {
-                let rendered = self.template()?.render_row(messages, clock)?;
+                let template = self.template()?;
+                let rendered = template.render_row(messages, clock)?;
                 (out.ids, out.offsets) = self.encode(&rendered.text, false)?;
                 out.text = rendered.text;
-                if let Some(role) = left_out(messages, &out.text) {
+                if let Some(role) = template.left_out(messages, clock) {
                     return Err(fail(RowError::RoleLeftOut { role }));
                 }
                 if rendered.not_a_prefix {
@@ -320,16 +321,6 @@ impl Words {
         }
         Ok(Shown { id: row.id.clone(), tokens })
     }
-}
-
-/// The role of a message that is not in the rendered text and is none that every template has a way with: a template
-/// that asks for the roles it knows drops others without a word.
-pub(crate) fn left_out(messages: &[Message], text: &str) -> Option<String> {
-    let unknown = messages
-        .iter()
-        .filter(|message| !["system", "user", "assistant", "tool"].contains(&message.role.as_str()));
-    let dropped = unknown.into_iter().find(|message| !text.contains(message.content.trim()));
-    dropped.map(|message| message.role.clone())
 }
 
 /// Tokens that cover any of `bytes`.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use heirloom_record::{DataRow, Hasher, Input, Message};
 
 use crate::batch::check_row;
-use crate::tokens::{covered, left_out};
+use crate::tokens::covered;
 use crate::{Error, Result, RowError, Student};
 
 /// Which tokens of a row carry loss.
@@ -141,8 +141,9 @@ impl Student {
         messages: &[Message],
         special: &BTreeSet<u32>,
     ) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
-        let rendered = self.words().template()?.render_turns(messages, self.clock())?;
-        if let Some(role) = left_out(messages, &rendered.text) {
+        let template = self.words().template()?;
+        let rendered = template.render_turns(messages, self.clock())?;
+        if let Some(role) = template.left_out(messages, self.clock()) {
             return Err(Error::row(row)(RowError::RoleLeftOut { role }));
         }
         if rendered.not_a_prefix {

@@ -57,7 +57,7 @@ fn run(at: &Path) -> anyhow::Result<Value> {
     }
     let figures = at.join("figures");
     value["figures"] = if of_arms { pictures(&figures) } else { names(&figures) }.into();
-    for name in ["table", "cases"] {
+    for name in ["table", "cases", "cosines"] {
         let file = at.join(format!("{name}.parquet"));
         if file.is_file() {
             value[name] = tables::described(&file, false)?;

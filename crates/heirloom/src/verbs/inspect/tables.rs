@@ -1,9 +1,10 @@
 //! What is in a table: its rows, and what stands in the columns that name things.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use heirloom::prelude::*;
-use heirloom_record::{Case, CausalCheck, Dose, Histogram, Row, read_scores};
+use heirloom_record::{Case, CausalCheck, Dose, Histogram, Row, Turn, read_scores};
 use serde_json::{Value, json};
 
 use super::plain;
@@ -46,10 +47,25 @@ pub(super) fn described(path: &Path, is_csv: bool) -> anyhow::Result<Value> {
         value["of"] = of.into();
         return Ok(value);
     }
+    if !is_csv && let Ok(cosines) = Table::<Turn>::read(path) {
+        return Ok(turned(&cosines.0));
+    }
     if let Some(scores) = read_scores(path).ok().filter(|_| is_csv) {
         return Ok(scored(&scores));
     }
     Err(error)
+}
+
+/// Directions of every two checkpoints: more rows than the other tables have, so that columns are not looked through.
+fn turned(rows: &[Turn]) -> Value {
+    let distinct = |of: fn(&Turn) -> String| rows.iter().map(of).collect::<BTreeSet<String>>();
+    json!({
+        "kind": "table", "of": "cosines", "rows": rows.len(), "columns": {
+            "behavior": distinct(|row| row.behavior.clone()),
+            "hook": distinct(|row| row.hook.to_string()),
+            "arm": distinct(|row| row.arm.clone()),
+        },
+    })
 }
 
 /// Scores of prompts.
@@ -66,12 +82,11 @@ fn read<R: Row + serde::Serialize>(path: &Path, is_csv: bool) -> anyhow::Result<
 fn summary(kind: &str, rows: &[Value]) -> Value {
     let mut value = json!({ "kind": kind, "rows": rows.len() });
     for column in NAMING {
-        let mut cells: Vec<&Value> =
-            rows.iter().map(|row| &row[column]).filter(|cell| cell.is_string() || cell.is_i64()).collect();
-        cells.sort_by_key(|cell| (cell.as_i64(), plain(cell)));
-        cells.dedup();
-        if !cells.is_empty() {
-            value["columns"][column] = cells.into_iter().cloned().collect::<Vec<Value>>().into();
+        let cells = rows.iter().map(|row| &row[column]).filter(|cell| cell.is_string() || cell.is_i64());
+        let distinct: BTreeMap<(Option<i64>, String), &Value> =
+            cells.map(|cell| ((cell.as_i64(), plain(cell)), cell)).collect();
+        if !distinct.is_empty() {
+            value["columns"][column] = distinct.into_values().cloned().collect::<Vec<Value>>().into();
         }
     }
     value
