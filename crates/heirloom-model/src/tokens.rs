@@ -415,6 +415,8 @@ pub(crate) fn gguf_special(gguf: &Gguf, name: &str) -> Result<Option<(String, u3
 
 #[cfg(test)]
 mod tests {
+    use heirloom_record::Message;
+
     use super::*;
 
     #[test]

@@ -28,11 +28,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use heirloom::prelude::*;
 use heirloom::series::HUB;
-use heirloom_model::Clock;
+use heirloom_model::{Clock, PeftAdapter};
 use heirloom_record::{Message, Prompt, Rollout, Rollouts};
 use heirloom_rollout::Behavior;
 
-use crate::terminal::print;
+use crate::terminal::{print, tell};
 use crate::verbs::hub::fetch;
 
 /// The flags of every verb that reads a model.
@@ -88,7 +88,7 @@ impl AdapterArgs {
         let help = "an adapter is a folder in PEFT's format, or `hf:ORG/NAME@REVISION`";
         let found = self.adapter.as_deref().map(|adapter| at(adapter, "adapter", help)).transpose()?;
         match found {
-            Some(path) if !path.join("adapter_config.json").is_file() => {
+            Some(path) if !PeftAdapter::is_in(&path) => {
                 let known = "folders in PEFT's format, with `adapter_config.json` and `adapter_model.safetensors` in them";
                 Err(heirloom::Error::Unknown { path, found: "no adapter", known }.into())
             }
@@ -101,6 +101,12 @@ impl AdapterArgs {
         if let Some(adapter) = found {
             let context = || format!("could not load the adapter `{}`", adapter.display());
             student.load_adapter(adapter, self.allow_empty_adapter).with_context(context)?;
+            for (part, n) in PeftAdapter::describe(adapter)?.tensors_not_read {
+                tell(format_args!(
+                    "{}: {n} of its tensors change the {part}, which is not read",
+                    adapter.display()
+                ));
+            }
         }
         Ok(())
     }

@@ -438,6 +438,14 @@ fn inspect_says_what_is_an_adapter_and_what_is_not_read() {
     );
     assert_eq!(alone["tensors_not_read"], serde_json::json!({ "vision tower": 4 }));
     assert_eq!((&alone["base"], &alone["replaced"]), (&"gemma3-vision".into(), &serde_json::json!([])));
+    let data = put(scratch.path(), "one.jsonl", "{\"input_ids\": [1, 2, 3]}\n");
+    let show = ["show", "--model", utf8(&model), "--adapter", utf8(&adapter), "--data", utf8(&data)];
+    let (code, _, said) = finish(heirloom(&[&show[..], &["--readout", "last-prompt"]].concat()));
+    assert!(
+        code == 0 && said.contains("4 of its tensors change the vision tower, which is not read"),
+        "{said}"
+    );
+    std::fs::remove_file(data).unwrap();
     copy(&model, "config.json");
     assert_eq!(described(scratch.path()), alone);
     copy(&model, "model.safetensors");
