@@ -76,7 +76,7 @@ impl ArmsExperiment {
         for (done, hook) in hooks.into_iter().enumerate() {
             let mut of_behaviors = vec![];
             for behavior in &self.behaviors {
-                let refits = self.refits(&places, (behavior, hook), &shuffles)?;
+                let refits = refits(&places, (behavior, hook), &shuffles)?;
                 turned.turns.extend(turns(&places, &refits, (behavior, hook))?);
                 if hook == self.spec.measure.headline {
                     turned.metrics.extend(cosines(&between, &refits, (behavior, hook))?);
@@ -90,21 +90,6 @@ impl ArmsExperiment {
         }
         progress.end();
         Ok(Some(turned))
-    }
-
-    /// The direction of a behavior of every place at one hook point.
-    fn refits(
-        &self,
-        places: &[Place<'_>],
-        (behavior, hook): (&str, HookPoint),
-        shuffles: &Shuffles,
-    ) -> Result<Vec<Refit>> {
-        let refit = |place: &Place<'_>| {
-            let path = contrasts_of(&place.seen.artifact, place.step, behavior);
-            let data = activations::dataset(&Activations::read_hook(&path, hook)?, hook, &[], &path)?;
-            Ok(Refit::new(pair_differences(&data)?.differences, shuffles)?)
-        };
-        each(places, refit, &mut crate::Silent)
     }
 
     /// Every two arms, bases and teachers at their last checkpoints.
@@ -139,6 +124,20 @@ impl ArmsExperiment {
         };
         all_between(&steps.into_iter().map(side).collect::<Vec<_>>(), Some(reference))
     }
+}
+
+/// The direction of a behavior of every place at one hook point.
+fn refits(
+    places: &[Place<'_>],
+    (behavior, hook): (&str, HookPoint),
+    shuffles: &Shuffles,
+) -> Result<Vec<Refit>> {
+    let refit = |place: &Place<'_>| {
+        let path = contrasts_of(&place.seen.artifact, place.step, behavior);
+        let data = activations::dataset(&Activations::read_hook(&path, hook)?, hook, &[], &path)?;
+        Ok(Refit::new(pair_differences(&data)?.differences, shuffles)?)
+    };
+    each(places, refit, &mut crate::Silent)
 }
 
 /// Every two sides, each also with itself: seed against seed.

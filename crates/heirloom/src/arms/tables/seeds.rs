@@ -63,7 +63,7 @@ mod tests {
         let steps = 10_000;
         let density = |step: i32| (-0.5 * (z * f64::from(step) / f64::from(steps)).powi(2)).exp();
         let middle: f64 = (1..steps).map(density).sum();
-        0.5 + z / f64::from(steps) * (middle + (density(0) + density(steps)) / 2.0)
+        0.5 + z / f64::from(steps) * (middle + f64::midpoint(density(0), density(steps)))
             / std::f64::consts::TAU.sqrt()
     }
 
