@@ -87,12 +87,18 @@ pub fn cosines(rows: &[Metric], spec: &CosinesSpec) -> Result<Figure> {
         return Err(Error::NoRows { metric: chosen.metric, column: "fit_on and scored_on", wanted, found });
     }
     let hook = spec.hook.map(|hook| hook.to_string());
-    let chosen = chosen
+    let mut chosen = chosen
         .of_one_run(spec.arm.as_deref())?
         .keep_or_alike(METHOD, spec.method.as_deref())?
         .keep_or_alike(HOOK, hook.as_deref())?;
     let kind = Kind { has_ends: spec.ends, ..spec.against.kind() };
     let matrix = Square::of(&chosen, prefix, &spec.names)?.mirrored();
+    // Counts and intervals are of what is shown.
+    let is_shown = |cell: &Option<String>| {
+        let name = cell.as_deref().and_then(|name| name.strip_prefix(prefix));
+        spec.names.is_empty() || spec.names.iter().any(|shown| Some(shown.as_str()) == name)
+    };
+    chosen.rows.retain(|row| is_shown(&row.fit_on) && is_shown(&row.scored_on));
     let layout = matrix.layout(&kind)?;
     let canvas = matrix.draw(&layout, &kind, &spec.behavior.label, &subtitle(&chosen));
     let mut notes = vec!["1: the same direction; 0: at right angles".to_owned()];

@@ -61,7 +61,8 @@ pub struct InterpolationSpec {
     /// What is drawn.
     #[serde(default = "Quantity::rate")]
     pub quantity: Quantity,
-    /// The metric whose row of a behavior, over seeds, is said above its panel: the area under the line.
+    /// The metric whose row of a behavior, over seeds, is said above its panel: the area of the trapezoids through the
+    /// shares, all draws of one averaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<String>,
 }
@@ -130,7 +131,7 @@ fn area(rows: &[Metric], metric: &str, behavior: &str) -> Result<String> {
         return Err(Error::Twice { metric: metric.into(), place: place(chosen.rows[1]) });
     };
     let Measured { value, interval, .. } = Measured::of(row)?;
-    let number = |value: f64| format!("{value:.2}").replace('-', "−");
+    let number = |value: f64| format!("{value:.2}").replace("-0.00", "0.00").replace('-', "−");
     let ends =
         interval.map(|(low, high)| format!(" [{}, {}]", number(low), number(high))).unwrap_or_default();
     Ok(format!("area {}{ends}", value.map_or("undefined".into(), number)))
@@ -266,7 +267,10 @@ fn caption(contents: &[Content<'_>], spec: &InterpolationSpec) -> Caption {
         notes.push(format!("Apart from the line: {}", alone.join(", ")));
     }
     if spec.area.is_some() {
-        notes.push("Area: under the line".into());
+        let is_redrawn = contents.iter().any(|content| !content.redrawn.is_empty());
+        let averaged =
+            if is_redrawn { ", all draws of a share averaged (the line has the first)" } else { "" };
+        notes.push(format!("Area: of the trapezoids through the shares from 0 to 100 %{averaged}"));
     }
     notes.push(source([&spec.quantity]));
     Caption {

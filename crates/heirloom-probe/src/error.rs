@@ -50,6 +50,14 @@ pub enum Error {
         /// Pairs of this one.
         found: usize,
     },
+    /// Directions of pairs turned around in another number of draws.
+    #[error("expected {expected} draws, found {found}")]
+    Draws {
+        /// Draws of the one.
+        expected: usize,
+        /// Draws of the other.
+        found: usize,
+    },
     /// No rows or no columns.
     #[error("expected at least one row and one column, found {rows} rows and {columns} columns")]
     Empty {
@@ -105,7 +113,7 @@ pub enum Error {
     /// Too few groups or clusters for what was asked.
     #[error("expected at least {expected} {unit}s, found {found}")]
     TooFew {
-        /// `group`, `cluster`, `pair`, `hook`, `value`, `replicate`, `arm` or `fraction`.
+        /// `group`, `cluster`, `pair`, `hook`, `value`, `replicate`, `arm`, `direction`, `subset` or `fraction`.
         unit: &'static str,
         /// The least that works.
         expected: usize,

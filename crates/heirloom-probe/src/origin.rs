@@ -6,9 +6,16 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::bootstrap::Resampling;
 use crate::error::{Error, Result};
 use crate::interval::quantile;
 use crate::joint::{Contrast, JointDraws, Quantity, Ratio};
+use crate::random::stream;
+use crate::rate::{Arm, Observation};
 
 /// Which of two pipelines a part of an arm comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -310,35 +317,30 @@ pub fn leakage(draws: &JointDraws, full: &str, drop: &str, swap: &str) -> Result
 /// How a behavior grows with the share of rollouts that carry it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Virulence {
-    /// Area under the curve by trapezoids, over the fractions measured.
+    /// Area of the trapezoids through the fractions measured; between two of them the curve itself may be anything.
     pub area: Quantity,
-    /// The area less that under the straight line from the first fraction to the last: above 0 where few of the rollouts that carry it are
-    /// enough, below 0 where it takes most of them.
+    /// The area less that under the straight line between the ends.
     pub excess: Quantity,
     /// Fraction and mean over its subsets, ascending.
     pub curve: Vec<(f64, Quantity)>,
-    /// Fractions with several subsets.
-    pub spreads: Vec<Spread>,
 }
 
-/// How random subsets of one size differ.
+/// How random subsets of one size differ within their seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// Their fraction of the rollouts.
-    pub fraction: f64,
-    /// How many.
+    /// How many: seeds times draws, as every seed draws its own.
     pub subsets: usize,
-    /// Standard deviation of their means.
+    /// Standard deviation of their means around the mean of their seed, over seeds × (draws − 1) degrees of freedom.
     pub sd: f64,
-    /// The upper end, at the draws' level, of the standard deviation that measuring equal subsets would show.
+    /// What it stays below, at the level asked for, where all subsets of a seed are worth the same on every scenario.
     pub by_chance: f64,
 }
 
-/// Area under a behavior's curve over the fraction of rollouts swapped, and how much random subsets of one fraction differ.
+/// Area under a behavior's curve over the fraction of rollouts swapped, from none to all.
 ///
 /// `arms` holds one arm for each subset; those of equal fraction are averaged.
 ///
-/// **Errors** at an unknown arm, a fraction outside `[0, 1]`, or fewer than two fractions.
+/// **Errors** at an unknown arm, a fraction outside `[0, 1]`, or no arm at 0 or at 1.
 pub fn virulence<N: AsRef<str>>(draws: &JointDraws, arms: &[(f64, N)]) -> Result<Virulence> {
     let mut points = Vec::new();
     for (fraction, name) in arms {
@@ -356,10 +358,18 @@ pub fn virulence<N: AsRef<str>>(draws: &JointDraws, arms: &[(f64, N)]) -> Result
     let by_place = |a: usize, b: usize| place(a).partial_cmp(&place(b)).unwrap_or(Ordering::Equal);
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| by_place(a.1, b.1)));
     let subsets: Vec<&[(f64, usize)]> = points.chunk_by(|a, b| b.0 <= a.0).collect();
-    if subsets.len() < 2 {
-        return Err(Error::TooFew { unit: "fraction", expected: 2, found: subsets.len() });
-    }
     let fraction = |index: usize| subsets[index][0].0;
+    let (least, most) = match subsets.len() {
+        0 => return Err(Error::TooFew { unit: "fraction", expected: 2, found: 0 }),
+        n => (fraction(0), fraction(n - 1)),
+    };
+    for (found, expected, is_end) in
+        [(least, "0 for the least of all", least <= 0.0), (most, "1 for the greatest of all", most >= 1.0)]
+    {
+        if !is_end {
+            return Err(Error::Setting { name: "fraction", expected, found });
+        }
+    }
     let average = |subset: &[(f64, usize)], weight: f64| -> Vec<(usize, f64)> {
         subset.iter().map(|(_, arm)| (*arm, weight / subset.len() as f64)).collect()
     };
@@ -369,32 +379,65 @@ pub fn virulence<N: AsRef<str>>(draws: &JointDraws, arms: &[(f64, N)]) -> Result
     };
     let area: Vec<(usize, f64)> = subsets.iter().enumerate().flat_map(weighted).collect();
     let ends = [&subsets[0], &subsets[subsets.len() - 1]];
-    let reach = fraction(subsets.len() - 1) - fraction(0);
-    let straight = ends.into_iter().flat_map(|subset| average(subset, -reach / 2.0));
+    let straight = ends.into_iter().flat_map(|subset| average(subset, -0.5));
     let excess: Vec<(usize, f64)> = area.iter().copied().chain(straight).collect();
     let curve = subsets.iter().map(|subset| (subset[0].0, draws.contrast(&average(subset, 1.0)).quantity()));
     Ok(Virulence {
         area: draws.contrast(&area).quantity(),
         excess: draws.contrast(&excess).quantity(),
         curve: curve.collect(),
-        spreads: subsets
-            .iter()
-            .filter(|subset| subset.len() > 1)
-            .map(|subset| spread(draws, subset))
-            .collect(),
     })
 }
 
-fn spread(draws: &JointDraws, subset: &[(f64, usize)]) -> Spread {
-    let sd = |values: Vec<f64>| {
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)).sqrt()
+/// Set in the streams of [`spread`], so that they are none of those that joint draws take from the same generator.
+const SPREAD: u64 = 1 << 62;
+
+/// How much the means of several random subsets differ within seeds, and how much they would by chance.
+///
+/// `subsets` holds one arm for each draw. Every seed draws subsets of its own, so the first of one seed has nothing in common with that of another: an
+/// average over seeds would hide what subsets differ by, and how seeds differ must not count for it. By chance: each scenario's values are dealt to
+/// the subsets of its seed anew, which changes nothing where subsets are worth the same.
+///
+/// **Errors** with fewer than two subsets or two replicates, and where they were not measured on the same runs and clusters.
+///
+/// **Determinism** replicate `i` uses a stream of `rng` of its own, whatever the number of threads.
+///
+/// **Source** a permutation test, exact where scenarios' values can be exchanged: Fisher 1935, The Design of Experiments.
+pub fn spread(subsets: &[&[Observation]], resampling: Resampling, rng: &ChaCha8Rng) -> Result<Spread> {
+    let Resampling { replicates, level } = resampling;
+    for (unit, found) in [("subset", subsets.len()), ("replicate", replicates)] {
+        if found < 2 {
+            return Err(Error::TooFew { unit, expected: 2, found });
+        }
+    }
+    let arms = subsets.iter().map(|seen| Arm::new(seen)).collect::<Result<Vec<Arm>>>()?;
+    arms[1..].iter().try_for_each(|arm| arms[0].nested.minus(&arm.nested).map(|_| ()))?;
+    // By seed and scenario, the value of each subset.
+    let of_run = |run: &usize| -> Vec<Vec<f64>> {
+        let of = |cluster: &usize| arms.iter().map(|arm| arm.nested.0[run][cluster]).collect();
+        arms[0].nested.0[run].keys().map(of).collect()
     };
-    let of = |mean: &dyn Fn(usize) -> f64| sd(subset.iter().map(|(_, arm)| mean(*arm)).collect());
-    let estimates = draws.estimates();
-    let mut errors: Vec<f64> =
-        draws.draws().rows().into_iter().map(|row| of(&|arm| row[arm] - estimates[arm])).collect();
-    errors.sort_by(f64::total_cmp);
-    let (fraction, subsets) = (subset[0].0, subset.len());
-    Spread { fraction, subsets, sd: of(&|arm| estimates[arm]), by_chance: quantile(&errors, draws.level()) }
+    let seeds: Vec<Vec<Vec<f64>>> = arms[0].nested.0.keys().map(of_run).collect();
+    let freedom = (seeds.len() * (arms.len() - 1)) as f64;
+    let sd = |seeds: &[Vec<Vec<f64>>]| -> f64 {
+        let squares = |scenarios: &Vec<Vec<f64>>| -> f64 {
+            let mean =
+                |arm: usize| scenarios.iter().map(|values| values[arm]).sum::<f64>() / scenarios.len() as f64;
+            let mut means: Vec<f64> = (0..arms.len()).map(mean).collect();
+            // The order of subsets must not reach the last bit.
+            means.sort_by(f64::total_cmp);
+            let center = means.iter().sum::<f64>() / means.len() as f64;
+            means.iter().map(|mean| (mean - center).powi(2)).sum()
+        };
+        (seeds.iter().map(squares).sum::<f64>() / freedom).sqrt()
+    };
+    let dealt = |replicate: usize| {
+        let mut rng = stream(rng, SPREAD | replicate as u64);
+        let mut seeds = seeds.clone();
+        seeds.iter_mut().flatten().for_each(|values| values.shuffle(&mut rng));
+        sd(&seeds)
+    };
+    let mut chance: Vec<f64> = (0..replicates).into_par_iter().map(dealt).collect();
+    chance.sort_by(f64::total_cmp);
+    Ok(Spread { subsets: seeds.len() * arms.len(), sd: sd(&seeds), by_chance: quantile(&chance, level) })
 }

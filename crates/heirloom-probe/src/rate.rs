@@ -340,7 +340,7 @@ impl Nested {
     }
 
     /// Differences by cluster.
-    fn minus(&self, other: &Self) -> Result<Self> {
+    pub(crate) fn minus(&self, other: &Self) -> Result<Self> {
         let keys = |nested: &Self| -> Vec<(usize, usize)> {
             let of_run = |(run, clusters): (&usize, &BTreeMap<usize, f64>)| {
                 clusters.keys().map(|cluster| (*run, *cluster)).collect::<Vec<_>>()

@@ -216,7 +216,7 @@ pub struct Turn {
     pub other_step: i64,
     /// Cosine of the two directions as they were fit.
     pub cosine: f64,
-    /// The cosine that infinitely many pairs would show; empty where a checkpoint's pairs do not agree on a direction.
+    /// The cosine that infinitely many pairs would show; empty where a checkpoint's pairs show no direction.
     pub noise_free: Option<f64>,
     /// Lower end of its 95 % interval over pairs.
     pub low: Option<f64>,
@@ -224,11 +224,12 @@ pub struct Turn {
     pub high: Option<f64>,
     /// Cosine of directions fit on halves of one checkpoint's pairs, the mean of both: the ceiling of `cosine` on half of the pairs.
     pub halves: f64,
-    /// 2.5 % quantile of the cosine where pairs are turned around at random, alike on both checkpoints.
+    /// 2.5 % quantile of the cosine where a random half of the pairs is turned around, the same half on both checkpoints: below it, the direction turned
+    /// more than others of the same texts do.
     pub alike_low: f64,
-    /// 97.5 % quantile.
+    /// 97.5 % quantile: above it, the direction kept more than others do.
     pub alike_high: f64,
-    /// 2.5 % quantile where the pairs of each are turned around in another way: the floor.
+    /// 2.5 % quantile where each turns another half: what unrelated directions have in common.
     pub apart_low: f64,
     /// 97.5 % quantile.
     pub apart_high: f64,

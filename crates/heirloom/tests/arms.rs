@@ -155,6 +155,34 @@ fn directions_of_all_checkpoints_are_held_against_each_other() {
     assert_eq!(of_seeds.len(), 2);
     assert!((cosine[0] - of_seeds.iter().sum::<f64>() / 2.0).abs() < 1e-9);
     assert!(out.join("figures/cosines-of-arms-blackmail.png").is_file());
+    // The base and a teacher are one model each, whatever the number of seeds.
+    let count = |metric: &str, one: &str, other: &str| -> Vec<_> {
+        let own = metrics.iter().filter(|row| row.metric == metric && row.behavior == behavior);
+        let own = own.filter(|row| row.arm.is_none() && row.fit_on.as_deref() == Some(one));
+        let own = own.filter(|row| row.scored_on.as_deref() == Some(other));
+        own.map(|row| (row.n, row.low.is_some())).collect()
+    };
+    let student = format!("arm:{reference}");
+    assert_eq!(count("cosine", "arm:base", "arm:teacher A"), [(Some(1), false)]);
+    assert_eq!(count("cosine", "arm:base", "arm:base"), []);
+    assert_eq!(count("cosine_of_halves", "arm:base", "arm:base"), [(Some(1), false)]);
+    assert_eq!(count("cosine", "arm:base", &student), [(Some(2), true)]);
+    assert_eq!(count("cosine", &student, &student), [(Some(1), true)]);
+    let over_seeds = |metric: &str, arm: &str| -> BTreeSet<Option<i64>> {
+        let own = metrics.iter().filter(|row| row.metric == metric && row.arm.as_deref() == Some(arm));
+        own.filter(|row| row.seed.is_none() && row.step.is_some_and(|step| step != 1 && step != 2))
+            .map(|row| row.n)
+            .collect()
+    };
+    assert_eq!(over_seeds("auroc", "teacher A"), [Some(1)].into());
+    assert_eq!(over_seeds("auroc", reference), [Some(1), Some(2)].into());
+    assert_eq!(over_seeds("cosine_to_base", "base"), [Some(1)].into());
+    // Another number of draws trains nothing anew.
+    let more = scratch.path().join("more.toml");
+    std::fs::write(&more, asked.replace("cosine_draws = 40", "cosine_draws = 50")).unwrap();
+    let (code, _, stderr) = finish(heirloom(&["run", utf8(&more), "--out", utf8(&out)]));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("12 of 12 models"), "{stderr}");
     // AUROC over seeds, beside those of the seeds.
     let auroc = |seed: Option<i64>| {
         number("auroc", &|row| {
@@ -194,7 +222,7 @@ fn arms_that_mix_teachers_say_how_virulent_a_behavior_is() {
     let text = EXPERIMENT.replace("[origins.blackmail]", &format!("{arms}[origins.blackmail]"));
     let out = scratch.path().join("run");
     let said = run(&put(scratch.path(), "experiment.toml", &text), &out);
-    assert!(said.contains("area under the rate"), "{said}");
+    assert!(said.contains("area of the trapezoids through the rates"), "{said}");
     let metrics = Table::<Metric>::read(&out.join("table")).unwrap().0;
     let rate = |arm: &str| {
         let mut own = metrics.iter().filter(|row| {
@@ -210,7 +238,8 @@ fn arms_that_mix_teachers_say_how_virulent_a_behavior_is() {
     let area = of("virulence");
     assert!((area.value.unwrap() - f64::midpoint(half, ends)).abs() < 1e-9, "{area:?}");
     assert!((of("virulence_excess").value.unwrap() - (half - ends) / 2.0).abs() < 1e-9);
-    assert_eq!(of("virulence_spread").n, Some(2));
+    // Two seeds with two draws each.
+    assert_eq!(of("virulence_spread").n, Some(4));
     assert_eq!(area.arm.as_deref(), Some("prompts A, teacher A"));
     assert_eq!(area.scored_on.as_deref(), Some("prompts A, teacher B"));
     // Twin: two teachers without anything between them are no curve.

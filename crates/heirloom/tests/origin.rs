@@ -122,7 +122,7 @@ fn a_curve_of_random_shares_has_its_area() {
     let out = scratch.path().join("out");
     let said =
         succeed(&["origin", utf8(&put(scratch.path(), "mixed.toml", &mixed("0.25"))), "--out", utf8(&out)]);
-    assert!(said.contains("over 4 shares of rollouts swapped"), "{said}");
+    assert!(said.contains("through 4 shares of rollouts swapped"), "{said}");
     let rows = Table::<Metric>::read(&out.join("table")).unwrap().0;
     let value = |metric: &str| rows.iter().find(|row| row.metric == metric).unwrap().value.unwrap();
     // 40 prompts: 0.5625 of them are 23 shown.
@@ -133,7 +133,16 @@ fn a_curve_of_random_shares_has_its_area() {
     assert!(value("virulence_spread").abs() < 1e-9);
     let rates = rows.iter().filter(|row| row.metric == "rate" && row.seed.is_none());
     assert_eq!(rates.filter(|row| row.arm.as_deref().unwrap().starts_with("mix")).count(), 3);
-    // Twins: without shares between, and with one that is none.
+    // Twins: without an end, without shares between, and with one that is none.
+    let open: String = mixed("0.25")
+        .lines()
+        .filter(|line| !line.starts_with("other-teacher"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let out = scratch.path().join("open");
+    let said = succeed(&["origin", utf8(&put(scratch.path(), "open.toml", &open)), "--out", utf8(&out)]);
+    assert!(said.contains("no area, for its shares of rollouts swapped go from 0 % to 50 %"), "{said}");
+    let rows = Table::<Metric>::read(&out.join("table")).unwrap().0;
+    assert!(rows.iter().all(|row| !row.metric.starts_with("virulence") || row.metric.contains("spread")));
     let out = scratch.path().join("plain");
     succeed(&["origin", utf8(&parts), "--out", utf8(&out)]);
     let rows = Table::<Metric>::read(&out.join("table")).unwrap().0;

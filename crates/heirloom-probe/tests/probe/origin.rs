@@ -3,14 +3,16 @@
 use heirloom_probe::Resampling;
 use heirloom_probe::joint::{JointDraws, Quantity, Ratio};
 use heirloom_probe::origin::{
-    Corner, Origins, Part, Pipeline, Shapley, leakage, origins, share_removed, virulence,
+    Corner, Origins, Part, Pipeline, Shapley, Spread, leakage, origins, share_removed, spread, virulence,
 };
+use heirloom_probe::random::{standard_normal, stream};
 use heirloom_probe::rate::Observation;
 use rayon::prelude::*;
 
 use crate::close;
 use crate::joint::joined;
-use crate::rate::{MADE, Made};
+use crate::made::{phi, rng};
+use crate::rate::{MADE, Made, own};
 
 const NAMES: [&str; 8] = ["OOO", "OOA", "OAO", "OAA", "AOO", "AOA", "AAO", "AAA"];
 
@@ -234,7 +236,7 @@ fn dropping_leaks_where_swapping_works() {
 }
 
 #[test]
-fn virulence_is_the_area_and_the_spread_of_subsets() {
+fn virulence_is_the_area_of_the_trapezoids() {
     let names = ["none", "a", "b", "c", "half", "all"];
     let fractions = [0.0, 0.25, 0.25, 0.25, 0.5, 1.0];
     let arms: Vec<(f64, &str)> = fractions.into_iter().zip(names).collect();
@@ -248,16 +250,95 @@ fn virulence_is_the_area_and_the_spread_of_subsets() {
     close("excess", curve.excess.value, area - 0.5 * (none + all), 1e-12);
     let truth = 0.125 * (0.05 + 0.45) + 0.125 * (0.45 + 0.5) + 0.25 * (0.5 + 0.9);
     present("area", curve.area, truth);
-    let [spread] = curve.spreads[..] else { panic!("one fraction has several subsets") };
-    assert_eq!((spread.fraction.to_bits(), spread.subsets), (0.25_f64.to_bits(), 3));
-    assert!(spread.sd > 2.0 * spread.by_chance, "{spread:?}");
-    // Twin: subsets that are alike differ as measuring makes them.
-    let curve = virulence(&drawn([0.05, 0.45, 0.45, 0.45, 0.5, 0.9]), &arms).unwrap();
-    assert!(curve.spreads[0].sd < curve.spreads[0].by_chance, "{curve:?}");
-    // A flat line over half of the fractions has half its height.
-    let flat = joined(&["x", "y"], &MADE.arms(44, [0.6, 0.6]), Resampling::default());
-    let curve = virulence(&flat, &[(0.5, "y"), (0.0, "x")]).unwrap();
-    close("flat", curve.area.value, 0.25 * flat.estimates().iter().sum::<f64>(), 1e-12);
+    // Twin: a straight line has no excess.
+    let flat = joined(&["x", "y", "z"], &MADE.arms(44, [0.6; 3]), Resampling::default());
+    let arms = [(0.5, "y"), (0.0, "x"), (1.0, "z")];
+    let curve = virulence(&flat, &arms).unwrap();
+    absent("excess", curve.excess);
+    let [x, y, z] = [0, 1, 2].map(|arm| flat.estimates()[arm]);
+    close("flat", curve.area.value, 0.25 * (x + z) + 0.5 * y, 1e-12);
+}
+
+/// Three draws of one share for each of three seeds, as a run makes them: every seed has subsets of its own, whose rates differ by `between` around one
+/// of the seed's, on the probit scale.
+fn subsets(simulation: u64, between: f64, shared: usize) -> [Vec<Observation>; 3] {
+    let mut arms = [const { Vec::new() }; 3];
+    for run in 0..3 {
+        let mut rng = stream(&rng(60), 3 * simulation + run as u64);
+        let seed = 0.4 * standard_normal(&mut rng);
+        let rates = [(); 3].map(|()| phi(0.3 + seed + between * standard_normal(&mut rng)));
+        let made = Made { runs: 1, clusters: if shared > 0 { shared } else { 48 }, ..MADE };
+        let drawn = made.arms(1_000 + 3 * simulation + run as u64, rates);
+        for (arm, drawn) in arms.iter_mut().zip(drawn) {
+            arm.extend(drawn.into_iter().map(|seen| Observation {
+                run,
+                cluster: if shared > 0 { seen.cluster } else { own(run, seen.cluster) },
+                ..seen
+            }));
+        }
+    }
+    arms
+}
+
+#[test]
+fn subsets_that_differ_within_seeds_are_told_from_those_that_do_not() {
+    let with = Resampling { replicates: 400, ..Resampling::default() };
+    let all = |between: f64, shared: usize| -> Vec<Spread> {
+        let one = |simulation: u64| {
+            let arms = subsets(simulation, between, shared);
+            spread(&arms.each_ref().map(Vec::as_slice), with, &rng(61)).unwrap()
+        };
+        (0..400).into_par_iter().map(one).collect()
+    };
+    let above = |found: &[Spread]| {
+        found.iter().filter(|one| one.sd > one.by_chance).count() as f64 / found.len() as f64
+    };
+    // Equal subsets pass in 5 %, whatever seeds differ by and scenarios that these share; 400 simulations have a standard error of 0.011.
+    for shared in [0, 10] {
+        let equal = above(&all(0.0, shared));
+        println!("{shared} shared: {equal:.3} of equal subsets above chance");
+        assert!((0.01..=0.08).contains(&equal), "{shared} shared: {equal}");
+    }
+    // Twin: a standard deviation of 0.35 on the probit scale is one of 0.12 in rate.
+    let planted = all(0.35, 0);
+    let (told, sd) = (above(&planted), planted.iter().map(|one| one.sd).sum::<f64>() / 400.0);
+    println!("planted: {told:.3} above chance, {sd:.3} found");
+    assert!(told > 0.8 && (0.1..0.16).contains(&sd), "{told} {sd}");
+    // Three seeds with three draws are nine subsets, not three.
+    assert_eq!(planted[0].subsets, 9);
+}
+
+#[test]
+fn the_spread_of_subsets_is_pooled_within_seeds() {
+    // Scenarios of one sample; seeds differ by far more than their subsets.
+    let arm = |shown: [usize; 2]| -> Vec<Observation> {
+        let of = |run: usize| {
+            (0..10).map(move |cluster| Observation {
+                run,
+                cluster: own(run, cluster),
+                value: f64::from(u8::from(cluster < shown[run])),
+            })
+        };
+        (0..2).flat_map(of).collect()
+    };
+    let arms = [arm([1, 9]), arm([3, 9]), arm([2, 9])];
+    let of = |arms: &[&Vec<Observation>]| {
+        let arms: Vec<&[Observation]> = arms.iter().map(|arm| arm.as_slice()).collect();
+        spread(&arms, Resampling::default(), &rng(62)).unwrap()
+    };
+    let found = of(&arms.each_ref());
+    // Around 0.2 in one seed, and none in the other: √(0.02 / (2 · (3 − 1))).
+    close("sd", found.sd, 0.005_f64.sqrt(), 1e-12);
+    // The order of draws changes nothing.
+    close("sd", of(&[&arms[2], &arms[0], &arms[1]]).sd, found.sd, 0.0);
+    // Twin: the same subset twice has no spread, nor any by chance.
+    let same = of(&[&arms[0], &arms[0]]);
+    assert_eq!((same.sd.to_bits(), same.by_chance.to_bits()), (0, 0));
+    let message = |result: heirloom_probe::Result<Spread>| result.expect_err("an error").to_string();
+    let alone = spread(&[&arms[0]], Resampling::default(), &rng(62));
+    assert_eq!(message(alone), "expected at least 2 subsets, found 1");
+    let unpaired = spread(&[&arms[0], &arms[1][1..]], Resampling::default(), &rng(62));
+    assert!(message(unpaired).contains("found none of the second one"));
 }
 
 #[test]
@@ -322,8 +403,10 @@ fn unusable_corners_are_named() {
     assert_eq!(message(unknown), "unknown arm `full`; the arms are `OOO`, `OOA`");
     let outside = virulence(&draws, &[(0.0, "OOO"), (1.5, "OOA")]).map(|_| ());
     assert_eq!(message(outside), "`fraction`: expected a number from 0 to 1, found 1.5");
-    let one = virulence(&draws, &[(0.5, "OOO"), (0.5, "OOA")]).map(|_| ());
-    assert_eq!(message(one), "expected at least 2 fractions, found 1");
+    let late = virulence(&draws, &[(0.5, "OOO"), (1.0, "OOA")]).map(|_| ());
+    assert_eq!(message(late), "`fraction`: expected 0 for the least of all, found 0.5");
+    let early = virulence(&draws, &[(0.0, "OOO"), (0.5, "OOA")]).map(|_| ());
+    assert_eq!(message(early), "`fraction`: expected 1 for the greatest of all, found 0.5");
     assert!(message(leakage(&draws, "OOO", "drop", "OOA").map(|_| ())).contains("`drop`"));
     assert!(Corner::named("OXO").is_none());
 }

@@ -195,13 +195,18 @@ fn turned(spec: &ArmsSpec, metrics: &[Metric]) -> Vec<Drawing> {
             let least = |of: Vec<f64>| of.into_iter().fold(f64::INFINITY, f64::min);
             let most = |of: Vec<f64>| of.into_iter().fold(f64::NEG_INFINITY, f64::max);
             let halves = || among("cosine_of_halves", |row| row.value);
+            let alike = |end: fn(&Metric) -> Option<f64>| among("cosine_null_shuffled_alike", end);
+            let apart = |end: fn(&Metric) -> Option<f64>| among("cosine_null_shuffled_apart", end);
             let notes = [
-                "On the diagonal: seeds of one, against each other".to_owned(),
+                "On the diagonal: seeds of one, against each other; a base or teacher is one model"
+                    .to_owned(),
                 format!("Between halves of one's own pairs {}", range(least(halves()), most(halves()))),
                 format!(
-                    "97.5 % of directions of pairs turned around at random stay below {} where both sides turn the same pairs, below {} where each turns its own",
-                    number(most(among("cosine_null_shuffled_alike", |row| row.high))),
-                    number(most(among("cosine_null_shuffled_apart", |row| row.high)))
+                    "Directions of pairs of which a random half is turned around: 2.5 % have less than {} where both sides turn the same pairs, 2.5 % more than {}; 95 % have {} to {} where each turns its own",
+                    range(least(alike(|row| row.low)), most(alike(|row| row.low))),
+                    range(least(alike(|row| row.high)), most(alike(|row| row.high))),
+                    number(least(apart(|row| row.low))),
+                    number(most(apart(|row| row.high)))
                 ),
             ];
             let name = format!("{name}-{}", panel.behavior);

@@ -38,7 +38,7 @@ pub struct ArmsPlan {
     pub graded_answers: usize,
     /// Bytes that the run would write.
     pub disk_bytes: usize,
-    /// Bytes of memory at the fullest moment: models in training side by side, and every answer.
+    /// Bytes of memory at the fullest moment: models in training side by side or the directions of all checkpoints, and every answer.
     pub memory_bytes: usize,
     /// Artifacts of an earlier run in the folder; those that still fit are not made again.
     pub there: usize,
@@ -77,6 +77,9 @@ const STEPS: usize = 8;
 const ANSWER_BYTES: usize = 700;
 /// The readings of a checkpoint.
 const LOOK_BYTES: usize = 60_000;
+/// An activation as it is stored, and as cosines are taken of it.
+const STORED_BYTES: usize = 4;
+const HELD_BYTES: usize = 8;
 /// Weight, gradient and two running means of a parameter in training.
 const TRAINED_BYTES: usize = 16;
 
@@ -110,6 +113,7 @@ impl ArmsExperiment {
         let models: usize = trainings.iter().map(|training| training.models).sum();
         let answers = (teacher_answers + graded_answers) * ANSWER_BYTES;
         let parameters = self.config().map_or(0, |config| config.n_parameters());
+        let (kept, held) = self.contrasts_kept();
         ArmsPlan {
             experiment: self.spec.name.clone(),
             out: out.display().to_string(),
@@ -120,8 +124,8 @@ impl ArmsExperiment {
             teacher_answers,
             looks,
             graded_answers,
-            disk_bytes: models * parameters * 4 + answers + looks * LOOK_BYTES,
-            memory_bytes: threads() * parameters * TRAINED_BYTES + answers,
+            disk_bytes: models * parameters * 4 + answers + looks * (LOOK_BYTES + kept),
+            memory_bytes: answers + (threads() * parameters * TRAINED_BYTES).max(looks * held),
             there: ArmsStage::ALL
                 .iter()
                 .filter_map(|stage| stage.folder())
@@ -158,6 +162,19 @@ impl ArmsExperiment {
             Ok(rows.tokens())
         };
         on_one_thread(work)?
+    }
+
+    /// Bytes that cosines between directions need of a checkpoint: on disk, and in memory while those of a hook point are taken.
+    fn contrasts_kept(&self) -> (usize, usize) {
+        let (Some(draws), Ok(hooks), Ok(config)) =
+            (self.spec.measure.cosine_draws, self.hooks(), self.config())
+        else {
+            return (0, 0);
+        };
+        let (pairs, behaviors) = (self.spec.measure.pairs, self.behaviors.len());
+        let stored = 2 * pairs * behaviors * hooks.len() * config.d_model * STORED_BYTES;
+        // The differences of every behavior, and directions of turned pairs of one behavior at a time.
+        (stored, (pairs * behaviors + draws) * config.d_model * HELD_BYTES)
     }
 
     fn training_of_base(&self, name: &str, making: &Making) -> TrainingPlan {

@@ -80,7 +80,7 @@ pub struct MeasureSpec {
     /// Random directions, and as many random differences of activations, whose shift from the base stands beside that of the
     /// fixed directions at every checkpoint; none when absent.
     pub null_draws: Option<usize>,
-    /// Shuffles and random halves of the contrast pairs that cosines between the directions fit anew on every checkpoint are judged by; no
+    /// Random halves of the contrast pairs that cosines between the directions fit anew on every checkpoint are judged by; no
     /// such cosines when absent.
     pub cosine_draws: Option<usize>,
 }
@@ -88,8 +88,10 @@ pub struct MeasureSpec {
 impl MeasureSpec {
     /// What of it decides what is stored of a student.
     pub(crate) fn key(&self) -> String {
-        // A setting that came later leaves alone what was stored without it.
-        format!("{self:?}").replace(", null_draws: None", "").replace(", cosine_draws: None", "")
+        // A setting that came later leaves alone what was stored without it. That there are draws decides whether contrasts are kept; how many does not.
+        let key = format!("{:?}", Self { cosine_draws: None, ..self.clone() });
+        let key = key.replace(", null_draws: None", "").replace(", cosine_draws: None", "");
+        if self.cosine_draws.is_some() { format!("{key}, contrasts kept") } else { key }
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn summary(
         let said: Vec<String> = virulent.iter().map(|found| format!("  {}", found.sentence())).collect();
         let _ = writeln!(
             out,
-            "\nHow it falls with the share of rollouts that the other teacher writes: area under the rate\n\n{}",
+            "\nHow it falls with the share of rollouts that the other teacher writes: area of the trapezoids through the rates\n\n{}",
             said.join("\n")
         );
     }

@@ -105,7 +105,13 @@ impl Tabler<'_> {
         }
         metrics.extend(self.shifts(seen, &cells)?);
         let of_seeds: Vec<Metric> = seen.iter().flat_map(directions).collect();
-        let over_seeds = seeds::averaged(&of_seeds)?;
+        // A base or teacher is one model, and the contrasts are the same in every seed: the others are copies of the first.
+        let is_trained =
+            |name: &Option<String>| self.starts.iter().any(|(arm, _)| Some(arm) == name.as_ref());
+        let first = seeds.first().and_then(|seed| i64::try_from(*seed).ok());
+        let differ: Vec<Metric> =
+            of_seeds.iter().filter(|row| is_trained(&row.arm) || row.seed == first).cloned().collect();
+        let over_seeds = seeds::averaged(&differ)?;
         metrics.extend(of_seeds);
         for (arm, base) in self.starts {
             let begun = over_seeds.iter().filter(|row| row.arm.as_ref() == Some(base));

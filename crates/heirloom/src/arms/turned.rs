@@ -1,4 +1,6 @@
 //! How alike the directions are that were fit anew on every checkpoint, and the spaces that those of all behaviors span.
+//!
+//! A base or teacher is one model, whatever the number of seeds: it stands once for all of them.
 
 use std::collections::BTreeMap;
 
@@ -34,10 +36,28 @@ struct Place<'a> {
 struct Between {
     /// The row without a number.
     row: Metric,
-    /// Seed by seed; pairs of seeds where both sides are one.
+    /// Seed by seed; pairs of seeds where both sides are one; once where neither side has seeds.
     places: Vec<(usize, usize)>,
     /// The places of the one side, where both are one; else none.
     own: Vec<usize>,
+}
+
+/// An arm or a checkpoint of one, on all seeds.
+struct OnSeeds {
+    /// As rows name it.
+    name: String,
+    /// Its place in each seed.
+    places: BTreeMap<u64, usize>,
+    /// Whether it is the same model in all of them.
+    is_one_model: bool,
+}
+
+impl OnSeeds {
+    /// Places of models that differ.
+    fn own(&self) -> Vec<usize> {
+        let most = if self.is_one_model { 1 } else { self.places.len() };
+        self.places.values().copied().take(most).collect()
+    }
 }
 
 impl ArmsExperiment {
@@ -54,33 +74,22 @@ impl ArmsExperiment {
         progress.begin("cosines", "directions", hooks.len() as u64, "hook points");
         let mut turned = Turned { metrics: vec![], turns: vec![] };
         for (done, hook) in hooks.into_iter().enumerate() {
-            let refits = self.refits(&places, hook, &shuffles)?;
-            for (behavior, refits) in self.behaviors.iter().zip(&refits) {
-                turned.turns.extend(turns(&places, refits, (behavior, hook))?);
+            let mut of_behaviors = vec![];
+            for behavior in &self.behaviors {
+                let refits = refits(&places, (behavior, hook), &shuffles)?;
+                turned.turns.extend(turns(&places, &refits, (behavior, hook))?);
                 if hook == self.spec.measure.headline {
-                    turned.metrics.extend(cosines(&between, refits, (behavior, hook))?);
+                    turned.metrics.extend(cosines(&between, &refits, (behavior, hook))?);
+                    of_behaviors.push(refits.into_iter().map(Refit::without_draws).collect::<Vec<_>>());
                 }
             }
-            if hook == self.spec.measure.headline && self.behaviors.len() > 1 {
-                turned.metrics.extend(spaces(&between, &refits, hook)?);
+            if of_behaviors.len() > 1 {
+                turned.metrics.extend(spaces(&between, &of_behaviors, (hook, &shuffles))?);
             }
             progress.advance(done as u64 + 1);
         }
         progress.end();
         Ok(Some(turned))
-    }
-
-    /// By behavior, the direction of every place at one hook point.
-    fn refits(&self, places: &[Place<'_>], hook: HookPoint, shuffles: &Shuffles) -> Result<Vec<Vec<Refit>>> {
-        let of_behavior = |behavior: &String| {
-            let refit = |place: &Place<'_>| {
-                let path = contrasts_of(&place.seen.artifact, place.step, behavior);
-                let data = activations::dataset(&Activations::read_hook(&path, hook)?, hook, &[], &path)?;
-                Ok(Refit::new(pair_differences(&data)?.differences, shuffles)?)
-            };
-            each(places, refit, &mut crate::Silent)
-        };
-        self.behaviors.iter().map(of_behavior).collect()
     }
 
     /// Every two arms, bases and teachers at their last checkpoints.
@@ -90,10 +99,12 @@ impl ArmsExperiment {
             // The places of a student stand in the order of their steps.
             own.map(|(index, place)| (place.seen.seed, index)).collect()
         };
-        let names = self.measured_names();
-        let sides: Vec<(String, BTreeMap<u64, usize>)> =
-            names.iter().map(|name| (format!("arm:{name}"), last(name))).collect();
-        all_between(&sides, None)
+        let side = |name: &String| OnSeeds {
+            name: format!("arm:{name}"),
+            places: last(name),
+            is_one_model: self.arms.iter().all(|arm| arm.name != *name),
+        };
+        all_between(&self.measured_names().iter().map(side).collect::<Vec<_>>(), None)
     }
 
     /// Every two checkpoints of the reference arm, from the base on.
@@ -106,30 +117,47 @@ impl ArmsExperiment {
                 steps.entry(place.step).or_default().insert(place.seen.seed, index);
             }
         }
-        let sides: Vec<(String, BTreeMap<u64, usize>)> =
-            steps.into_iter().map(|(step, by_seed)| (format!("checkpoint:{step}"), by_seed)).collect();
-        all_between(&sides, Some(reference))
+        let side = |(step, by_seed): (usize, BTreeMap<u64, usize>)| OnSeeds {
+            name: format!("checkpoint:{step}"),
+            is_one_model: by_seed.values().all(|at| places[*at].seen.arm == arm.base),
+            places: by_seed,
+        };
+        all_between(&steps.into_iter().map(side).collect::<Vec<_>>(), Some(reference))
     }
 }
 
+/// The direction of a behavior of every place at one hook point.
+fn refits(
+    places: &[Place<'_>],
+    (behavior, hook): (&str, HookPoint),
+    shuffles: &Shuffles,
+) -> Result<Vec<Refit>> {
+    let refit = |place: &Place<'_>| {
+        let path = contrasts_of(&place.seen.artifact, place.step, behavior);
+        let data = activations::dataset(&Activations::read_hook(&path, hook)?, hook, &[], &path)?;
+        Ok(Refit::new(pair_differences(&data)?.differences, shuffles)?)
+    };
+    each(places, refit, &mut crate::Silent)
+}
+
 /// Every two sides, each also with itself: seed against seed.
-fn all_between(sides: &[(String, BTreeMap<u64, usize>)], arm: Option<&String>) -> Vec<Between> {
+fn all_between(sides: &[OnSeeds], arm: Option<&String>) -> Vec<Between> {
     let mut all = vec![];
-    for (index, (first, ones)) in sides.iter().enumerate() {
-        for (second, others) in &sides[index..] {
-            let is_one = first == second;
-            let own: Vec<usize> = if is_one { ones.values().copied().collect() } else { vec![] };
-            let seeds = own.iter().enumerate();
-            let of_seeds = seeds.flat_map(|(at, one)| own[at + 1..].iter().map(move |other| (*one, *other)));
-            let places: Vec<(usize, usize)> = if is_one {
-                of_seeds.collect()
+    for (index, first) in sides.iter().enumerate() {
+        for second in &sides[index..] {
+            let own = if first.name == second.name { first.own() } else { vec![] };
+            let places: Vec<(usize, usize)> = if first.name == second.name {
+                let seeds = own.iter().enumerate();
+                seeds.flat_map(|(at, one)| own[at + 1..].iter().map(move |other| (*one, *other))).collect()
             } else {
-                ones.iter().filter_map(|(seed, one)| Some((*one, *others.get(seed)?))).collect()
+                let both = |(seed, one): (&u64, &usize)| Some((*one, *second.places.get(seed)?));
+                let most = if first.is_one_model && second.is_one_model { 1 } else { first.places.len() };
+                first.places.iter().filter_map(both).take(most).collect()
             };
             let row = Metric {
                 arm: arm.cloned(),
-                fit_on: Some(first.clone()),
-                scored_on: Some(second.clone()),
+                fit_on: Some(first.name.clone()),
+                scored_on: Some(second.name.clone()),
                 method: Some("dom".into()),
                 ..Metric::default()
             };
@@ -266,13 +294,17 @@ fn noise_free(row: Metric, found: &[Cosine], is_one: bool) -> Result<Option<Metr
 }
 
 /// Principal angles, in degrees, between the spaces that the directions of all behaviors span.
-fn spaces(between: &[Between], refits: &[Vec<Refit>], hook: HookPoint) -> Result<Vec<Metric>> {
+fn spaces(
+    between: &[Between],
+    refits: &[Vec<Refit>],
+    (hook, shuffles): (HookPoint, &Shuffles),
+) -> Result<Vec<Metric>> {
     let at = |place: usize| -> Vec<&Refit> { refits.iter().map(|of_behavior| &of_behavior[place]).collect() };
     let degrees = |angles: Vec<f64>| angles.into_iter().map(f64::to_degrees).collect::<Vec<f64>>();
     let mut rows = vec![];
     for Between { row, places, own } in between {
         let found = places.iter().map(|(one, other)| Ok(degrees(angles(&at(*one), &at(*other))?)));
-        let halves = own.iter().map(|place| Ok(degrees(angles_of_halves(&at(*place))?)));
+        let halves = own.iter().map(|place| Ok(degrees(angles_of_halves(&at(*place), shuffles)?)));
         let found = ("", !own.is_empty(), found.collect::<Result<Vec<_>>>()?);
         for (what, is_one, sets) in [found, ("_of_halves", false, halves.collect::<Result<Vec<_>>>()?)] {
             let most = sets.iter().map(Vec::len).min().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use heirloom_probe::Resampling;
 use heirloom_probe::joint::{JointDraws, Quantity};
-use heirloom_probe::origin::{Virulence, virulence};
+use heirloom_probe::origin::{Spread, Virulence, spread, virulence};
 use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::Observation;
 use heirloom_probe::verdict::Role;
@@ -32,10 +32,14 @@ pub struct Virulent {
     pub behavior: String,
     /// The arms at the curve's ends, from the least share swapped to the greatest.
     pub ends: [String; 2],
+    /// The shares swapped there.
+    pub reach: [f64; 2],
     /// Seeds and scenarios behind every number; a scenario that seeds share counts once.
     pub units: (usize, usize),
-    /// Area, curve and spreads over the share that was swapped.
-    pub virulence: Virulence,
+    /// Area and curve over the share that was swapped; none unless it goes from 0 to 1.
+    pub virulence: Option<Virulence>,
+    /// Shares with several random subsets, and how much these differ.
+    pub spreads: Vec<(f64, Spread)>,
 }
 
 /// The curve of arms that are sorted by no one; nothing for fewer than three shares, which no curve can be told from.
@@ -56,11 +60,20 @@ pub(crate) fn weigh(
         arms.iter().map(|arm| (arm.played.by.as_str(), arm.played.seen.as_slice())).collect();
     let draws = JointDraws::new(&observed, resampling, rng)?;
     let points: Vec<(f64, &str)> = arms.iter().map(|arm| (arm.fraction, arm.played.by.as_str())).collect();
+    let reach = [first.fraction, last.fraction];
+    let is_whole = reach[0] <= 0.0 && reach[1] >= 1.0;
+    let mut spreads = vec![];
+    for subsets in arms.chunk_by(|a, b| b.fraction <= a.fraction).filter(|subsets| subsets.len() > 1) {
+        let seen: Vec<&[Observation]> = subsets.iter().map(|arm| arm.played.seen.as_slice()).collect();
+        spreads.push((subsets[0].fraction, spread(&seen, resampling, rng)?));
+    }
     Ok(Some(Virulent {
         behavior: behavior.to_owned(),
         ends: [first, last].map(|arm| arm.name.clone()),
+        reach,
         units: draws.units(),
-        virulence: virulence(&draws, &points)?,
+        virulence: is_whole.then(|| virulence(&draws, &points)).transpose()?,
+        spreads,
     }))
 }
 
@@ -81,7 +94,7 @@ impl Evidence {
 }
 
 impl Virulent {
-    /// Every number as a row of the table: area, excess, and the spread of random subsets of one share.
+    /// Every number as a row of the table: area and excess where the curve goes from none to all, and the spread of random subsets of one share.
     pub fn metrics(&self) -> Vec<Metric> {
         let (runs, clusters) = self.units;
         let [from, to] = self.ends.clone();
@@ -100,22 +113,21 @@ impl Virulent {
             interval: Some(format!("95 % of joint draws over {runs} seeds and {clusters} scenarios")),
             ..row(metric)
         };
-        let Virulence { area, excess, spreads, .. } = &self.virulence;
-        let mut rows = vec![quantity("virulence", area), quantity("virulence_excess", excess)];
-        for spread in spreads {
+        let mut rows = vec![];
+        if let Some(Virulence { area, excess, .. }) = &self.virulence {
+            rows.extend([quantity("virulence", area), quantity("virulence_excess", excess)]);
+        }
+        for (fraction, spread) in &self.spreads {
             let of = |metric: &str, value: f64, interval: &str| Metric {
-                fit_on: Some(format!("{} of prompts", share(spread.fraction))),
+                fit_on: Some(format!("{} of prompts", share(*fraction))),
                 value: Some(value),
                 n: i64::try_from(spread.subsets).ok(),
                 interval: Some(interval.into()),
                 ..row(metric)
             };
-            rows.push(of(
-                "virulence_spread",
-                spread.sd,
-                "standard deviation over random subsets of one share",
-            ));
-            let chance = "what equal subsets stay below in 95 % of joint draws";
+            rows.push(of("virulence_spread", spread.sd, "standard deviation within seeds, pooled"));
+            let chance =
+                "what it stays below in 95 % of deals of scenarios' values among the subsets of a seed";
             rows.push(of("virulence_spread_by_chance", spread.by_chance, chance));
         }
         rows
@@ -123,21 +135,28 @@ impl Virulent {
 
     /// Area, excess and spreads in a few lines.
     pub fn sentence(&self) -> String {
-        let Virulence { area, excess, spreads, curve } = &self.virulence;
-        let mut out = format!(
-            "{}: area {} over {} shares of rollouts swapped, {} above a straight line",
-            self.behavior,
-            brackets(area),
-            curve.len(),
-            brackets(excess)
-        );
-        for spread in spreads {
+        let mut out = match &self.virulence {
+            Some(Virulence { area, excess, curve }) => format!(
+                "{}: area {} of the trapezoids through {} shares of rollouts swapped, {} above a straight line",
+                self.behavior,
+                brackets(area),
+                curve.len(),
+                brackets(excess)
+            ),
+            None => format!(
+                "{}: no area, for its shares of rollouts swapped go from {} to {}, not from none to all",
+                self.behavior,
+                share(self.reach[0]),
+                share(self.reach[1])
+            ),
+        };
+        for (fraction, spread) in &self.spreads {
             let than = if spread.sd > spread.by_chance { "more" } else { "not more" };
             let _ = write!(
                 out,
-                "\n    {} random subsets of {} differ by {} (standard deviation), {than} than by chance ({})",
+                "\n    {} random subsets of {} differ within seeds by {} (standard deviation), {than} than by chance ({})",
                 spread.subsets,
-                share(spread.fraction),
+                share(*fraction),
                 number(spread.sd),
                 number(spread.by_chance)
             );
