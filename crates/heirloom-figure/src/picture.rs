@@ -131,12 +131,13 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// A figure environment for LaTeX that includes `name.pdf` at its size, with the caption and a label.
+    /// A figure environment for LaTeX that includes `name.pdf` at its size, or as wide as the line where that is narrower, with the
+    /// caption and a label.
     pub fn latex(&self, name: &str) -> String {
         let environment = if self.picture.is_full_width() { "figure*" } else { "figure" };
         let inches = self.picture.size().0 / crate::style::INCH;
         format!(
-            "\\begin{{{environment}}}\n  \\centering\n  \\includegraphics[width={inches}in]{{{name}.pdf}}\n  \
+            "\\begin{{{environment}}}\n  \\centering\n  \\includegraphics[width=\\ifdim\\linewidth<{inches}in\\linewidth\\else{inches}in\\fi]{{{name}.pdf}}\n  \
              \\caption{{{}}}\n  \\label{{fig:{name}}}\n\\end{{{environment}}}\n",
             self.caption.latex()
         )
@@ -156,12 +157,12 @@ mod tests {
         };
         assert_eq!(
             of(FULL_WIDTH),
-            "\\begin{figure*}\n  \\centering\n  \\includegraphics[width=7in]{rates.pdf}\n  \
+            "\\begin{figure*}\n  \\centering\n  \\includegraphics[width=\\ifdim\\linewidth<7in\\linewidth\\else7in\\fi]{rates.pdf}\n  \
              \\caption{Rates. n = 3 seeds.}\n  \\label{fig:rates}\n\\end{figure*}\n"
         );
         assert!(
             of(crate::ONE_COLUMN)
-                .contains("\\begin{figure}\n  \\centering\n  \\includegraphics[width=3.4in]")
+                .contains("\\begin{figure}\n  \\centering\n  \\includegraphics[width=\\ifdim\\linewidth<3.4in\\linewidth\\else3.4in\\fi]")
         );
     }
 

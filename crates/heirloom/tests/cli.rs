@@ -242,7 +242,10 @@ fn capture_refuses_a_folder_in_use() {
         utf8(&out),
     ]));
     assert_eq!(code, 1);
-    assert!(stderr.contains("is a folder with files in it") && stderr.contains("--out"), "{stderr}");
+    assert!(
+        stderr.contains("is a folder with files in it") && stderr.contains("name another folder"),
+        "{stderr}"
+    );
     assert_eq!(support::files(&out).len(), 1);
 }
 

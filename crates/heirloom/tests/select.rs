@@ -226,8 +226,9 @@ other-teacher = "prompts A, teacher B"
 fn the_experiment_on_rankings_loads_with_every_arm_that_its_figure_draws() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/selection");
     let experiment = heirloom::prelude::ArmsExperiment::load(&folder).unwrap();
-    // Two of the world's, and four shares of: a random choice, and five choices for each of two behaviors.
-    assert_eq!(experiment.arms().len(), 2 + 4 * (1 + 2 * 5));
+    // Two of the world's, and four shares of: a random choice, and five choices for each of two behaviors; of the random
+    // choice and three of the others, one share is dropped, too.
+    assert_eq!(experiment.arms().len(), 2 + 4 * (1 + 2 * 5) + 1 + 2 * 3);
     assert_eq!(experiment.spec().figures.selection.len(), 2 * 6);
 }
 

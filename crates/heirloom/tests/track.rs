@@ -100,7 +100,7 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
         let lasting = of("emergence_lasting");
         assert_eq!(lasting.iter().any(|row| row.value.is_some()), moves, "lr {lr}: {lasting:?}");
         // A move is told together with the controls, which what does not move is not beyond.
-        assert!(said.contains("Of 8 differences from the first checkpoint, about 0.40 exclude 0"), "{said}");
+        assert!(said.contains("Of 8 shifts, over 2 hook points, about 0.40 exclude 0"), "{said}");
         let told = said.lines().filter(|line| line.contains("outside the interval of zero: "));
         assert_eq!(told.clone().count(), 2, "{said}");
         assert!(

@@ -43,10 +43,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             return Err(Error::Setting { key: "--arms", expected, found }.into());
         }
     };
-    if args.second.is_none() && first == second {
-        let (expected, found) = ("two different arms".into(), format!("`{first}` twice"));
-        return Err(Error::Setting { key: "--arms", expected, found }.into());
-    }
     let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
     let request = Request {
         run: args.run.clone(),
