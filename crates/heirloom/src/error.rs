@@ -559,20 +559,6 @@ impl Error {
             Self::OtherTokens { .. } => {
                 Some("checkpoints that are compared need one tokenizer and one chat template: leave out the checkpoint, or put the first one's `tokenizer.json` and `tokenizer_config.json` beside its weights".into())
             }
-            Self::NoParts { .. } | Self::OnePart { .. } => Some(
-                "under a table such as `[blackmail]`, give `full` and at least one more, such as `other-teacher` or `drop-flagged`; FILES.md of heirloom-record lists them".into(),
-            ),
-            Self::NoGradesFile { .. } => Some(
-                "make them with `heirloom grade --out`; paths start at the folder of the file that lists them".into(),
-            ),
-            Self::NoGrades { .. } => {
-                Some("grade the rollouts with `heirloom grade --out`; the table's name is the behavior's".into())
-            }
-            Self::SeveralGraders { .. } => Some("grade all rollouts with one grader, and keep its lines in files of their own".into()),
-            Self::OtherSeeds { .. } => Some("give every part one file for each seed, in the same order".into()),
-            Self::OtherPrompts { .. } => Some(
-                "arms are compared scenario by scenario: try every arm of a seed on the same prompts, and list seeds in the same order".into(),
-            ),
             Self::NotFetched { .. } => {
                 Some("load the experiment with `Experiment::load_with`, or name a folder in `model.path`".into())
             }
@@ -589,11 +575,6 @@ impl Error {
             ),
             Self::NoArm { near, .. } if near.is_empty() => Some("arms are listed in the world's file".into()),
             Self::NoArm { near, .. } => Some(format!("close to it is `{}`", near.join("`, `"))),
-            Self::NoRole { near, .. } => {
-                let close = near.iter().map(|name| format!("close to it is `{name}`; "));
-                let close: String = close.collect();
-                Some(close + "parts are roles such as `full` or `swap-flagged`, all listed by `heirloom origin --help`, and corners such as `OAO`: base, prompts, teacher")
-            }
             Self::NoFigures { .. } => Some("give the folder of a run that came to its end, or one with pictures beside their `.json`".into()),
             Self::NoneNamed { .. } => Some("name them in a file for `--spec`, or under the experiment's `[figures]`".into()),
             Self::NotAsDrawn { .. } => Some("draw them again with `heirloom figures`, and look at each".into()),
@@ -642,6 +623,32 @@ impl Error {
             Self::HeldIn { .. } => Some(
                 "score other groups with `--groups`, or pass `--held-in` to accept a number that says nothing about transfer".into(),
             ),
+            _ => self.hint_on_parts(),
+        }
+    }
+
+    /// What the user can do about arms and grades that play parts in an origin.
+    fn hint_on_parts(&self) -> Option<String> {
+        match self {
+            Self::NoParts { .. } | Self::OnePart { .. } => Some(
+                "under a table such as `[blackmail]`, give `full` and at least one more, such as `other-teacher` or `drop-flagged`; FILES.md of heirloom-record lists them".into(),
+            ),
+            Self::NoGradesFile { .. } => Some(
+                "make them with `heirloom grade --out`; paths start at the folder of the file that lists them".into(),
+            ),
+            Self::NoGrades { .. } => {
+                Some("grade the rollouts with `heirloom grade --out`; the table's name is the behavior's".into())
+            }
+            Self::SeveralGraders { .. } => Some("grade all rollouts with one grader, and keep its lines in files of their own".into()),
+            Self::OtherSeeds { .. } => Some("give every part one file for each seed, in the same order".into()),
+            Self::OtherPrompts { .. } => Some(
+                "arms are compared scenario by scenario: try every arm of a seed on the same prompts, and list seeds in the same order".into(),
+            ),
+            Self::NoRole { near, .. } => {
+                let close = near.iter().map(|name| format!("close to it is `{name}`; "));
+                let close: String = close.collect();
+                Some(close + "parts are roles such as `full` or `swap-flagged`, all listed by `heirloom origin --help`, and corners such as `OAO`: base, prompts, teacher")
+            }
             _ => None,
         }
     }

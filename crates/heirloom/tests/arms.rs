@@ -178,8 +178,7 @@ fn directions_of_all_checkpoints_are_held_against_each_other() {
     assert_eq!(over_seeds("auroc", reference), [Some(1), Some(2)].into());
     assert_eq!(over_seeds("cosine_to_base", "base"), [Some(1)].into());
     // Another number of draws trains nothing anew.
-    let more = scratch.path().join("more.toml");
-    std::fs::write(&more, asked.replace("cosine_draws = 40", "cosine_draws = 50")).unwrap();
+    let more = put(scratch.path(), "more.toml", &asked.replace("cosine_draws = 40", "cosine_draws = 50"));
     let (code, _, stderr) = finish(heirloom(&["run", utf8(&more), "--out", utf8(&out)]));
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("12 of 12 models"), "{stderr}");
