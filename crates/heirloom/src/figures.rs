@@ -79,10 +79,10 @@ fn asked(run: &Path, spec: &Path) -> Result<Vec<Ready>> {
         .map_err(|source| Error::Toml { path: spec.into(), source: Box::new(source) })?;
     twice("figure.name", asked.figure.iter().map(|drawing| drawing.name.clone()))?;
     let tables = tables(run)?.ok_or_else(|| Error::NoFigures { path: run.into() })?;
-    if let (Some(_), Some(command)) = (kind(run)?, &asked.command) {
+    let of_run = kind(run)?.map(|_| drawn(run)).transpose()?.map(|drawn| drawn.made);
+    if let (Some(_), Some(command)) = (&of_run, &asked.command) {
         return Err(setting("command", "none, for the run says what made it", command));
     }
-    let of_run = kind(run)?.map(|_| drawn(run)).transpose()?.map(|drawn| drawn.made);
     let known = known(run).into_iter().next().map(|record| record.made);
     let known = known.unwrap_or_else(|| Made { experiment: name_of(run), ..Made::default() });
     let command = asked.command.or(known.command);

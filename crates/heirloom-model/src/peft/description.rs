@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{CONFIG, PREFIX, PeftAdapter, WEIGHTS, settings};
 use crate::source::name_of;
 use crate::weights::Checkpoint;
-use crate::{Error, Result, Wrapper};
+use crate::{Result, Wrapper};
 
 /// What an adapter is, for people and for `--json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,9 +45,8 @@ impl PeftAdapter {
     ///
     /// Cost: reads the header of its file.
     pub fn describe(folder: &Path) -> Result<AdapterDescription> {
-        let path = folder.join(CONFIG);
         // Which models keep their projections column by column is not known here.
-        let settings = settings::read(&path, true)?;
+        let settings = settings::read(&folder.join(CONFIG), true)?;
         let file = folder.join(WEIGHTS);
         let checkpoint = Checkpoint::of_file(&file)?;
         let (mut n_changed, mut n_parameters, mut replaced) = (0, 0, Vec::new());
@@ -62,14 +61,10 @@ impl PeftAdapter {
                 replaced.push(name.to_owned());
             }
         }
-        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })?;
         let lora = settings.plain();
-        let base = value["base_model_name_or_path"].as_str().filter(|base| !base.is_empty());
         Ok(AdapterDescription {
             name: name_of(folder),
-            base: base.map(ToOwned::to_owned),
+            base: settings.base,
             rank: lora.rank,
             alpha: lora.alpha,
             rslora: lora.rslora,

@@ -31,6 +31,8 @@ const NEUTRAL: [(&str, &[&str]); 14] = [
 /// A configuration whose settings heirloom computes; patterns are not yet held against a model.
 pub(super) struct Settings {
     path: PathBuf,
+    /// The model it was trained on, where it says.
+    pub(super) base: Option<String>,
     rank: usize,
     alpha: f64,
     rslora: bool,
@@ -111,6 +113,7 @@ pub(super) fn read(path: &Path, transposed: bool) -> Result<Settings> {
     let positive = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
     Ok(Settings {
         path: path.to_owned(),
+        base: value["base_model_name_or_path"].as_str().filter(|base| !base.is_empty()).map(Into::into),
         rank: positive(&value["r"]).ok_or_else(|| unsupported("r"))?,
         alpha: value["lora_alpha"].as_f64().ok_or_else(|| unsupported("lora_alpha"))?,
         rslora: value["use_rslora"].as_bool().unwrap_or(false),

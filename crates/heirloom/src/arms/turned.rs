@@ -13,7 +13,7 @@ use heirloom_record::{Activations, HookPoint, Metric, Turn};
 use super::students::contrasts_of;
 use super::workers::each;
 use super::{ArmsExperiment, Seen};
-use crate::rows::{banded, count, over_seeds};
+use crate::rows::{banded, count, over_seeds, widened};
 use crate::streams::stream;
 use crate::{Progress, Result, activations};
 
@@ -282,11 +282,11 @@ fn noise_free(row: Metric, found: &[Cosine], is_one: bool) -> Result<Option<Metr
         let t = student_t(&of_seeds, LEVEL)?;
         (t.high - t.value, "95 % jackknife over pairs and t over seeds")
     };
-    let end = |end: f64| (end - mean.value).hypot(half).copysign(end - mean.value) + mean.value;
+    let (low, high) = widened(mean.value, (mean.low, mean.high), half);
     Ok(Some(Metric {
         value: Some(mean.value),
-        low: Some(end(mean.low).min(mean.value - half).max(-1.0)),
-        high: Some(end(mean.high).max(mean.value + half).min(1.0)),
+        low: Some(low.max(-1.0)),
+        high: Some(high.min(1.0)),
         n: count(found.len()),
         interval: Some(interval.into()),
         ..row

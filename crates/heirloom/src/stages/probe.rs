@@ -25,6 +25,7 @@ use heirloom_record::{
 use heirloom_rollout::Behavior;
 
 use super::capture::Captured;
+use crate::rows::{count, quantiles};
 use crate::streams::stream;
 use crate::{Progress, Result, Spec, SplitSpec, activations};
 
@@ -273,7 +274,7 @@ impl<'a> Bench<'a> {
         let band = over_splits(data, probe.method, &options, shares(self.spec), SPLITS, &rng)?;
         let row = self.at(chosen, probe.method, "auroc_over_splits", "random report groups");
         let interval = Some("2.5 % and 97.5 % quantiles over random splits of the groups".into());
-        self.metrics.push(Metric { interval, ..quantiles(row, &band) });
+        self.metrics.push(Metric { interval, ..over_draws(row, &band) });
         Ok(())
     }
 
@@ -289,7 +290,7 @@ impl<'a> Bench<'a> {
         let rng = stream(self.spec.seed, "calibration");
         let band = calibration_band(&probabilities, CALIBRATION_BINS, self.resampling.replicates, &rng)?;
         let row = self.at(chosen, method, "calibration_error_if_calibrated", REPORT);
-        self.metrics.push(quantiles(row, &band));
+        self.metrics.push(over_draws(row, &band));
         Ok(())
     }
 
@@ -357,7 +358,7 @@ impl<'a> Bench<'a> {
             [("auroc_null_random_direction", random), ("auroc_null_random_difference", differences)]
         {
             let band = direction_band(directions.view(), &fit, &scored)?;
-            let row = quantiles(self.at(index, probe.method, metric, scored_on), &band);
+            let row = over_draws(self.at(index, probe.method, metric, scored_on), &band);
             let interval = Some("2.5 % and 97.5 % quantiles, sign from the fit rows, over draws".into());
             self.metrics.push(Metric { interval, ..row });
         }
@@ -368,7 +369,7 @@ impl<'a> Bench<'a> {
         let shuffled = selectivity(probe, &fit, &scored, &self.options, draws, &named("shuffled labels"))?;
         let row = self.at(index, probe.method, "auroc_null_shuffled_labels", scored_on);
         let interval = Some("2.5 % and 97.5 % quantiles, sign from the shuffled labels, over draws".into());
-        self.metrics.push(Metric { interval, ..quantiles(row, &shuffled.control) });
+        self.metrics.push(Metric { interval, ..over_draws(row, &shuffled.control) });
         let singles = [
             ("selectivity", shuffled.selectivity),
             ("control_memorized", shuffled.memorized),
@@ -471,17 +472,6 @@ pub(crate) fn measured(row: Metric, interval: &Interval) -> Metric {
     }
 }
 
-fn quantiles(row: Metric, band: &NullBand) -> Metric {
-    Metric {
-        value: Some(band.median),
-        low: Some(band.low),
-        high: Some(band.high),
-        n: count(band.values.len()),
-        interval: Some("2.5 % and 97.5 % quantiles over draws".into()),
-        ..row
-    }
-}
-
-fn count(n: usize) -> Option<i64> {
-    i64::try_from(n).ok()
+fn over_draws(row: Metric, band: &NullBand) -> Metric {
+    quantiles(row, band, "2.5 % and 97.5 % quantiles over draws")
 }

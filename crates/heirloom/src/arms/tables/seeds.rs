@@ -1,11 +1,10 @@
 //! What was measured seed by seed on the same contrasts, over all seeds.
 
-use heirloom_probe::Resampling;
-use heirloom_probe::interval::student_t;
+use heirloom_probe::interval::{LEVEL, student_t};
 use heirloom_record::Metric;
 
 use crate::Result;
-use crate::rows::{count, over_seeds};
+use crate::rows::{count, over_seeds, widened};
 
 /// Rows of one place in all seeds, as one row each; `n` counts the seeds.
 ///
@@ -38,11 +37,11 @@ fn average(place: &Metric, own: &[&Metric]) -> Result<Metric> {
         let interval = Some(format!("95 % over {pairs} pairs, without variance between seeds"));
         return Ok(Metric { low: Some(low), high: Some(high), interval, ..row });
     }
-    let t = student_t(&values, Resampling::default().level)?;
-    let half = t.high - t.value;
+    let t = student_t(&values, LEVEL)?;
+    let (low, high) = widened(value, (low, high), t.high - t.value);
     Ok(Metric {
-        low: Some((value - (value - low).hypot(half)).max(0.0)),
-        high: Some((value + (high - value).hypot(half)).min(1.0)),
+        low: Some(low.max(0.0)),
+        high: Some(high.min(1.0)),
         interval: Some(format!("95 % over {pairs} pairs and t over seeds")),
         ..row
     })
@@ -50,8 +49,8 @@ fn average(place: &Metric, own: &[&Metric]) -> Result<Metric> {
 
 #[cfg(test)]
 mod tests {
-    use heirloom_probe::auroc_interval;
     use heirloom_probe::random::{seeded, standard_normal, stream};
+    use heirloom_probe::{Resampling, auroc_interval};
 
     use super::*;
 
