@@ -1,7 +1,8 @@
 //! Keys and values of the tokens that rows have seen, so that a next token costs one token's work.
 //!
 //! In f32 on the processor every row keeps its own, laid out for attention by one query: keys in panels, values
-//! key by key. Elsewhere all rows share one tensor a block, read by the composed operations.
+//! key by key. Elsewhere all rows share one tensor a block, read by the composed operations. What recurrences remember
+//! lies the same way: by row on the processor, one tensor a block on a device.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::batch::Batch;
 use crate::kept::Kept;
-use crate::kernels::{Rows, Sizes};
+use crate::kernels::{DeltaSizes, Rows, Sizes};
 use crate::{Result, ops};
 
 /// Rows that a thread takes at a time.
@@ -21,8 +22,22 @@ pub(crate) struct Cache {
     /// Tokens seen of every row.
     lens: Vec<usize>,
     store: Store,
-    /// What recurrences remember, by row and block.
-    recurrent: Vec<BTreeMap<usize, Recurrent>>,
+    recurrent: Memory,
+}
+
+/// What recurrences remember.
+enum Memory {
+    /// By row and block.
+    Rows(Vec<BTreeMap<usize, Recurrent>>),
+    /// By block, of all rows.
+    Blocks(BTreeMap<usize, RecurrentBlock>),
+}
+
+/// How much a gated delta net remembers of a row.
+#[derive(Clone, Copy)]
+pub(crate) struct DeltaMemory {
+    pub(crate) taps: usize,
+    pub(crate) sizes: DeltaSizes,
 }
 
 /// What a gated delta net remembers of a row.
@@ -32,6 +47,21 @@ pub(crate) struct Recurrent {
     pub(crate) tail: Vec<f32>,
     /// `[n_v_heads, d_k, d_v]`
     pub(crate) state: Vec<f32>,
+}
+
+/// What a gated delta net remembers of all rows.
+#[derive(Clone)]
+pub(crate) struct RecurrentBlock {
+    /// The last tokens of each row before the convolution, oldest first. `[b, taps − 1, channels]`
+    pub(crate) tail: Tensor,
+    /// `[b, n_v_heads, d_k, d_v]`
+    pub(crate) state: Tensor,
+}
+
+/// What the rows of a batch remember in one block.
+pub(crate) enum Earlier<'a> {
+    Rows(Vec<&'a mut Recurrent>),
+    Block(&'a mut RecurrentBlock),
 }
 
 enum Store {
@@ -53,11 +83,11 @@ impl Cache {
         room: &[usize],
         n_layers: usize,
         heads: Sizes,
-        recurrent: &BTreeMap<usize, Recurrent>,
+        deltas: &BTreeMap<usize, DeltaMemory>,
         (dtype, device): (DType, &Device),
     ) -> Result<Self> {
         let lens = vec![0; room.len()];
-        let recurrent = vec![recurrent.clone(); room.len()];
+        let recurrent = Memory::new(room.len(), deltas, (dtype, device))?;
         if device.is_cpu() && dtype == DType::F32 {
             let row = |room: &usize| (0..n_layers).map(|_| Kept::new(*room, heads)).collect();
             return Ok(Self { lens, store: Store::Rows(room.iter().map(row).collect()), recurrent });
@@ -142,9 +172,14 @@ impl Cache {
         Ok(Tensor::from_vec(z, q.shape(), q.device())?)
     }
 
-    /// What every row remembers in one block.
-    pub(crate) fn recurrent(&mut self, layer: usize) -> Vec<&mut Recurrent> {
-        self.recurrent.iter_mut().filter_map(|row| row.get_mut(&layer)).collect()
+    /// What every row remembers in one block with a recurrence.
+    pub(crate) fn recurrent(&mut self, layer: usize) -> Option<Earlier<'_>> {
+        match &mut self.recurrent {
+            Memory::Rows(rows) => {
+                Some(Earlier::Rows(rows.iter_mut().filter_map(|row| row.get_mut(&layer)).collect()))
+            }
+            Memory::Blocks(blocks) => blocks.get_mut(&layer).map(Earlier::Block),
+        }
     }
 
     /// Counts a batch's tokens as seen; to be called once after all blocks.
@@ -154,14 +189,19 @@ impl Cache {
         }
     }
 
-    /// Drops the rows for which `keep` is false; a shared tensor keeps its size.
-    pub(crate) fn retain(&mut self, keep: &[bool]) {
-        fn only<T>(rows: &mut Vec<T>, keep: &[bool]) {
-            let mut keep = keep.iter();
-            rows.retain(|_| keep.next().copied().unwrap_or(true));
-        }
+    /// Drops the rows for which `keep` is false; a shared tensor of keys or values keeps its size.
+    pub(crate) fn retain(&mut self, keep: &[bool]) -> Result<()> {
         only(&mut self.lens, keep);
-        only(&mut self.recurrent, keep);
+        match &mut self.recurrent {
+            Memory::Rows(rows) => only(rows, keep),
+            Memory::Blocks(blocks) => {
+                let kept: Vec<usize> = (0..keep.len()).filter(|row| keep[*row]).collect();
+                blocks.values_mut().try_for_each(|block| {
+                    *block = block.rows(&kept)?;
+                    Ok::<_, crate::Error>(())
+                })?;
+            }
+        }
         match &mut self.store {
             Store::Rows(rows) => only(rows, keep),
             Store::Blocks { starts, room, .. } => {
@@ -169,6 +209,7 @@ impl Cache {
                 only(room, keep);
             }
         }
+        Ok(())
     }
 
     /// A cache whose row `i` is a copy of this one's row `of[i]`.
@@ -177,7 +218,13 @@ impl Cache {
             return Ok(self);
         }
         let lens = of.iter().map(|&row| self.lens[row]).collect();
-        let recurrent = of.iter().map(|&row| self.recurrent[row].clone()).collect();
+        let recurrent = match self.recurrent {
+            Memory::Rows(rows) => Memory::Rows(of.iter().map(|&row| rows[row].clone()).collect()),
+            Memory::Blocks(blocks) => {
+                let copy = |(layer, block): (usize, RecurrentBlock)| Ok((layer, block.rows(of)?));
+                Memory::Blocks(blocks.into_iter().map(copy).collect::<Result<_>>()?)
+            }
+        };
         let store = match self.store {
             Store::Rows(rows) => Store::Rows(of.iter().map(|&row| rows[row].clone()).collect()),
             Store::Blocks { starts: old, room, blocks } => {
@@ -194,6 +241,55 @@ impl Cache {
         };
         Ok(Self { lens, store, recurrent })
     }
+}
+
+impl Memory {
+    /// What `n` rows remember before their first token.
+    fn new(
+        n: usize,
+        deltas: &BTreeMap<usize, DeltaMemory>,
+        (dtype, device): (DType, &Device),
+    ) -> Result<Self> {
+        if ops::scans(dtype, device) {
+            let row: BTreeMap<_, _> = deltas.iter().map(|(layer, memory)| (*layer, memory.row())).collect();
+            return Ok(Self::Rows(vec![row; n]));
+        }
+        let blocks = deltas.iter().map(|(layer, memory)| Ok((*layer, memory.block(n, dtype, device)?)));
+        Ok(Self::Blocks(blocks.collect::<Result<_>>()?))
+    }
+}
+
+impl DeltaMemory {
+    /// Before a row's first token.
+    fn row(self) -> Recurrent {
+        let Self { taps, sizes } = self;
+        Recurrent { tail: vec![0.0; (taps - 1) * sizes.channels()], state: vec![0.0; sizes.state()] }
+    }
+
+    /// Before the first token of `n` rows; in f32 where the model computes in less.
+    fn block(self, n: usize, dtype: DType, device: &Device) -> Result<RecurrentBlock> {
+        let DeltaSizes { n_v_heads, d_k, d_v, .. } = self.sizes;
+        let dtype = if dtype == DType::F64 { dtype } else { DType::F32 };
+        Ok(RecurrentBlock {
+            tail: Tensor::zeros((n, self.taps - 1, self.sizes.channels()), dtype, device)?,
+            state: Tensor::zeros((n, n_v_heads, d_k, d_v), dtype, device)?,
+        })
+    }
+}
+
+impl RecurrentBlock {
+    /// Row `i` is a copy of row `of[i]`.
+    fn rows(&self, of: &[usize]) -> Result<Self> {
+        let of: Vec<u32> = of.iter().map(|&row| row as u32).collect();
+        let of = Tensor::new(of, self.state.device())?;
+        Ok(Self { tail: self.tail.index_select(&of, 0)?, state: self.state.index_select(&of, 0)? })
+    }
+}
+
+/// Keeps the elements for which `keep` is true.
+fn only<T>(rows: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    rows.retain(|_| keep.next().copied().unwrap_or(true));
 }
 
 fn starts(room: &[usize]) -> (Vec<usize>, usize) {

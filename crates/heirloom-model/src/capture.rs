@@ -166,6 +166,7 @@ impl Student {
         options: &mut CaptureOptions<'_>,
     ) -> Result<Activations> {
         let mut store = Store::new(self.config(), rows, plan)?;
+        let mut waiting = None;
         let batches = plan_batches(rows, max_tokens);
         let of_tokens = rows.iter().map(|row| row.ids.len()).sum();
         let mut done = Progress { rows: 0, of_rows: rows.len(), tokens: 0, of_tokens };
@@ -173,17 +174,31 @@ impl Student {
         for order in &batches {
             let chosen: Vec<&TokenRow> = order.iter().map(|&row| &rows[row]).collect();
             let (batch, changes) = self.batch(&chosen, order, options.interventions)?;
+            let reading = store.reading(&chosen, order, &batch)?;
+            let mut read = Vec::new();
             let mut see = |point, x: &Tensor| {
                 fired.count(point);
-                store.keep(point, x, &chosen, order)
+                let vectors = reading.of(x)?;
+                if vectors.device().is_cpu() {
+                    return store.keep(&reading, &[(point, vectors)]);
+                }
+                read.push((point, vectors));
+                Ok(())
             };
             let mut hooks = Hooks::new(changes.as_ref(), &plan.points, false, &mut see);
             self.model().run(&batch, None, &mut hooks)?;
+            // This batch is at work on the device while what was read of the last one is copied.
+            if let Some((reading, read)) = waiting.replace((reading, read)) {
+                store.keep(&reading, &read)?;
+            }
             done.rows += order.len();
             done.tokens += chosen.iter().map(|row| row.ids.len()).sum::<usize>();
             if let Some(progress) = &mut options.progress {
                 progress(done);
             }
+        }
+        if let Some((reading, read)) = waiting {
+            store.keep(&reading, &read)?;
         }
         fired.check(&plan.points, batches.len())?;
         let batch_plan = BatchPlan {
@@ -275,6 +290,29 @@ fn to_array(x: &Tensor) -> Result<ArrayD<f32>> {
         .map_err(|error| Error::Tensor(Box::new(candle_core::Error::wrap(error))))
 }
 
+/// How a batch's tensors become vectors, and the places of these in a [`Store`].
+struct Reading {
+    how: Reduction,
+    places: Vec<usize>,
+}
+
+/// What is read of a batch's tokens.
+enum Reduction {
+    /// These tokens. `[n]`
+    Tokens(Tensor),
+    Means(ops::Means),
+}
+
+impl Reading {
+    /// One vector for each place, where `x` is. `[t, …]` → `[n, …]` flat
+    fn of(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match &self.how {
+            Reduction::Tokens(tokens) => ops::chosen(x, tokens),
+            Reduction::Means(means) => means.of(x),
+        }
+    }
+}
+
 /// What a capture keeps: one vector a row and hook point.
 pub(crate) struct Store {
     readout: Readout,
@@ -318,32 +356,45 @@ impl Store {
         Ok(Self { readout: plan.readout.clone(), rows, starts, tensors })
     }
 
-    /// Reduces one batch's tensor and puts its vectors where their rows are.
-    fn keep(&mut self, point: HookPoint, x: &Tensor, rows: &[&TokenRow], order: &[usize]) -> Result<()> {
-        let mut start = 0;
-        let mut ranges = Vec::with_capacity(rows.len());
-        for row in rows {
+    /// How the vectors of one batch are read, and where they belong.
+    fn reading(&self, rows: &[&TokenRow], order: &[usize], batch: &Batch) -> Result<Reading> {
+        let (mut ranges, mut places) = (Vec::with_capacity(rows.len()), Vec::new());
+        for ((row, place), segment) in rows.iter().zip(order).zip(batch.segments.iter()) {
             let read = row.read(&self.readout)?;
-            ranges.push(start + read.start..start + read.end);
-            start += row.ids.len();
+            let first = self.starts[*place];
+            places.extend(first..first + if self.readout == Readout::All { read.len() } else { 1 });
+            ranges.push(segment.q.start + read.start..segment.q.start + read.end);
         }
-        let vectors = match self.readout {
+        let device = batch.ids.device();
+        let how = match self.readout {
             Readout::LastPrompt | Readout::All => {
                 let tokens: Vec<u32> = ranges.into_iter().flatten().map(|token| token as u32).collect();
-                ops::vectors(x, &tokens)?
+                Reduction::Tokens(Tensor::new(tokens, device)?)
             }
-            Readout::ResponseMean | Readout::Span(_) => ops::means(x, &ranges)?,
+            Readout::ResponseMean | Readout::Span(_) => {
+                Reduction::Means(ops::Means::new(ranges, batch.ids.dim(0)?, device)?)
+            }
         };
-        let all = self.readout == Readout::All;
-        let places: Vec<usize> = rows
-            .iter()
-            .zip(order)
-            .flat_map(|(row, &place)| {
-                let first = self.starts[place];
-                first..first + if all { row.ids.len() } else { 1 }
-            })
-            .collect();
-        places.into_iter().zip(vectors).try_for_each(|(place, vector)| self.put(point, place, &vector))
+        Ok(Reading { how, places })
+    }
+
+    /// Puts what was read of one batch where it belongs; from a device in one copy.
+    fn keep(&mut self, reading: &Reading, read: &[(HookPoint, Tensor)]) -> Result<()> {
+        let flat = read.iter().map(|(_, vectors)| vectors.flatten_all()).collect::<Result<Vec<_>, _>>()?;
+        if flat.is_empty() {
+            return Ok(());
+        }
+        let numbers = Tensor::cat(&flat, 0)?.to_vec1::<f32>()?;
+        let mut rest = numbers.as_slice();
+        for (point, vectors) in read {
+            let width = vectors.dim(1)?;
+            for place in &reading.places {
+                let (vector, more) = rest.split_at(width);
+                self.put(*point, *place, vector)?;
+                rest = more;
+            }
+        }
+        Ok(())
     }
 
     /// Puts one row's vector where it belongs.
@@ -383,6 +434,35 @@ mod tests {
         let rows: Vec<TokenRow> = [3, 9, 5, 5, 30, 1].map(row).into();
         assert_eq!(plan_batches(&rows, 12), [vec![4], vec![1], vec![2, 3], vec![0, 5]]);
         assert!(plan_batches(&[], 12).is_empty());
+    }
+
+    /// From a device all points of a batch come in one copy, on the processor each by itself.
+    #[test]
+    fn points_kept_together_are_points_kept_apart() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat-llama");
+        let options = crate::LoadOptions::new("2026-01-15".parse().unwrap());
+        let student = crate::Source::open(&folder).unwrap().load(&options).unwrap();
+        let rows: Vec<TokenRow> =
+            [4, 9, 2].map(|n| TokenRow::from_ids(n.to_string(), (0..n as u32).collect())).into();
+        for readout in [Readout::All, Readout::LastPrompt] {
+            let hooks = ["hook_embed", "blocks.0.mlp.hook_post", "blocks.1.hook_resid_post"];
+            let plan = CapturePlan::new(student.config(), &hooks, readout).unwrap();
+            let order = [1, 0, 2];
+            let chosen: Vec<&TokenRow> = order.iter().map(|&row| &rows[row]).collect();
+            let (batch, _) = student.batch(&chosen, &order, &[]).unwrap();
+            let mut store = Store::new(student.config(), &rows, &plan).unwrap();
+            let reading = store.reading(&chosen, &order, &batch).unwrap();
+            let mut read = Vec::new();
+            let mut see = |point, x: &Tensor| {
+                read.push((point, reading.of(x)?));
+                Ok(())
+            };
+            let mut hooks = Hooks::new(None, &plan.points, false, &mut see);
+            student.model().run(&batch, None, &mut hooks).unwrap();
+            store.keep(&reading, &read).unwrap();
+            let apart = student.capture(&rows, &plan, &mut CaptureOptions::default()).unwrap();
+            assert_eq!(store.tensors, apart.tensors);
+        }
     }
 
     #[test]

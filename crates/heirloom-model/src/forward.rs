@@ -13,6 +13,8 @@
 mod assemble;
 mod delta;
 mod experts;
+#[cfg(test)]
+mod tests;
 
 use candle_core::{DType, Device, Tensor};
 use heirloom_record::{HookPoint, Site};
@@ -143,12 +145,12 @@ impl Model {
 
     /// An empty cache with room for `room[row]` tokens of every row.
     pub(crate) fn cache(&self, room: &[usize]) -> Result<Cache> {
-        let empty = self.blocks.iter().filter_map(|block| match &block.mixer {
-            Mixer::Delta(delta) => Some((block.layer, delta.empty())),
+        let deltas = self.blocks.iter().filter_map(|block| match &block.mixer {
+            Mixer::Delta(delta) => Some((block.layer, delta.memory())),
             Mixer::Attention(_) => None,
         });
         let numbers = (self.dtype, &self.device);
-        Cache::new(room, self.config.n_layers, sizes(&self.config, 0), &empty.collect(), numbers)
+        Cache::new(room, self.config.n_layers, sizes(&self.config, 0), &deltas.collect(), numbers)
     }
 
     /// The same model for many small passes; see [`Linear::laid_out`].

@@ -12,14 +12,14 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use crate::batch::Batch;
 use crate::config::Activation;
 use crate::kernels::Sizes;
 use crate::linear::{self, Panels};
 
-pub(crate) use delta::{convolve, delta, sigmoid, softplus};
+pub(crate) use delta::{convolve, delta, scans, sigmoid, softplus};
 pub(crate) use fused::rows;
 pub(crate) use norm::{Norm, normalize};
 
@@ -113,11 +113,11 @@ pub(crate) fn act(kind: Activation, x: &Tensor) -> Result<Tensor> {
         return x.apply_op1(fused::Act(kind));
     }
     // In numbers of half precision the steps in between would each be rounded.
-    let wide = if is_half(x) { DType::F32 } else { x.dtype() };
+    let wide = widen(x)?;
     let y = match kind {
-        Activation::Silu => x.to_dtype(wide)?.silu()?,
-        Activation::Gelu => x.to_dtype(wide)?.gelu_erf()?,
-        Activation::GeluTanh => x.to_dtype(wide)?.gelu()?,
+        Activation::Silu => wide.silu()?,
+        Activation::Gelu => wide.gelu_erf()?,
+        Activation::GeluTanh => wide.gelu()?,
     };
     y.to_dtype(x.dtype())
 }
@@ -265,33 +265,65 @@ pub(crate) fn head_loss(
     ((total - logits.gather(&targets, 1)?)? * weights)?.sum_all()
 }
 
-/// Mean over each of the token `ranges`, as f32 on the host. `[t, …]` → one vector per range
-///
-/// Sums are f64 on the processor and f32 on a device, which reduces before anything is copied.
-pub(crate) fn means(x: &Tensor, ranges: &[Range<usize>]) -> Result<Vec<Vec<f32>>> {
-    let x = x.flatten_from(1)?;
-    let one = |range: &Range<usize>| {
-        let part = x.narrow(0, range.start, range.len())?;
-        if !x.device().is_cpu() {
-            return part.to_dtype(DType::F32)?.mean(0)?.to_vec1();
+/// Means over ranges of a batch's tokens.
+pub(crate) enum Means {
+    /// Summed in f64, on the processor.
+    Ranges(Vec<Range<usize>>),
+    /// As one product with the share that each token has in each mean, which a device is fast at. `[n, t]`, f32
+    Shares(Tensor),
+}
+
+impl Means {
+    /// Of a batch of `t` tokens.
+    pub(crate) fn new(ranges: Vec<Range<usize>>, t: usize, device: &Device) -> Result<Self> {
+        if device.is_cpu() { Ok(Self::Ranges(ranges)) } else { Self::shares(&ranges, t, device) }
+    }
+
+    pub(super) fn shares(ranges: &[Range<usize>], t: usize, device: &Device) -> Result<Self> {
+        let mut shares = vec![0.0; ranges.len() * t];
+        for (row, range) in ranges.iter().enumerate() {
+            shares[row * t..][range.clone()].fill(1.0 / range.len() as f32);
         }
-        let part = part.to_dtype(DType::F32)?.contiguous()?.to_vec2::<f32>()?;
-        let mut sums = vec![0.0_f64; x.dim(1)?];
-        for row in &part {
-            for (sum, x) in sums.iter_mut().zip(row) {
-                *sum += f64::from(*x);
+        Ok(Self::Shares(Tensor::from_vec(shares, (ranges.len(), t), device)?))
+    }
+
+    /// `[t, …]` → `[n, …]` flat, f32, where `x` is.
+    pub(crate) fn of(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.flatten_from(1)?.to_dtype(DType::F32)?;
+        match self {
+            Self::Shares(shares) => shares.matmul(&x.contiguous()?),
+            Self::Ranges(ranges) => {
+                let d = x.dim(1)?;
+                let mut means = Vec::with_capacity(ranges.len() * d);
+                for range in ranges {
+                    let part = x.narrow(0, range.start, range.len())?.contiguous()?.to_vec2::<f32>()?;
+                    let mut sums = vec![0.0_f64; d];
+                    for row in &part {
+                        for (sum, x) in sums.iter_mut().zip(row) {
+                            *sum += f64::from(*x);
+                        }
+                    }
+                    means.extend(sums.iter().map(|sum| (sum / part.len() as f64) as f32));
+                }
+                Tensor::from_vec(means, (ranges.len(), d), x.device())
             }
         }
-        Ok(sums.iter().map(|sum| (sum / part.len() as f64) as f32).collect())
-    };
-    ranges.iter().map(one).collect()
+    }
 }
 
 /// The tokens' vectors as f32 on the host. `[t, …]` → one vector per token
 pub(crate) fn vectors(x: &Tensor, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
-    let tokens = Tensor::new(tokens, x.device())?;
-    let chosen = x.contiguous()?.index_select(&tokens, 0)?;
-    chosen.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2()
+    chosen(x, &Tensor::new(tokens, x.device())?)?.to_vec2()
+}
+
+/// The tokens' vectors. `[t, …]` → `[n, …]` flat, f32, where `x` is
+pub(crate) fn chosen(x: &Tensor, tokens: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.index_select(tokens, 0)?.flatten_from(1)?.to_dtype(DType::F32)
+}
+
+/// Numbers of half precision in f32.
+pub(crate) fn widen(x: &Tensor) -> Result<Tensor> {
+    if is_half(x) { x.to_dtype(DType::F32) } else { Ok(x.clone()) }
 }
 
 fn is_half(x: &Tensor) -> bool {

@@ -2,12 +2,12 @@
 //!
 //! Source: arXiv 2412.06464; `Qwen3_5GatedDeltaNet` of transformers 5.23.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use heirloom_record::{HookPoint, Site};
 
 use super::Projection;
 use crate::batch::Batch;
-use crate::cache::{Cache, Recurrent};
+use crate::cache::{Cache, DeltaMemory};
 use crate::config::Activation;
 use crate::hooks::{Halt, Hooks};
 use crate::kernels::DeltaSizes;
@@ -30,11 +30,10 @@ pub(super) struct DeltaNet {
 }
 
 impl DeltaNet {
-    /// What it remembers before a row's first token.
-    pub(super) fn empty(&self) -> Recurrent {
-        let channels = 2 * self.sizes.keys() + self.sizes.values();
-        let taps = self.convolution.elem_count() / channels;
-        Recurrent { tail: vec![0.0; (taps - 1) * channels], state: vec![0.0; self.sizes.state()] }
+    /// How much it remembers of a row.
+    pub(super) fn memory(&self) -> DeltaMemory {
+        let taps = self.convolution.elem_count() / self.sizes.channels();
+        DeltaMemory { taps, sizes: self.sizes }
     }
 
     /// Shapes: `x` `[t, d]`, result `[t, d]`.
@@ -48,30 +47,30 @@ impl DeltaNet {
         let at = |site| HookPoint::Block { layer: self.layer, site };
         let DeltaSizes { n_v_heads: h, d_v, .. } = self.sizes;
         let (t, values) = (x.dim(0)?, self.sizes.values());
-        let mut earlier = cache.map(|cache| cache.recurrent(self.layer));
+        let mut earlier = cache.and_then(|cache| cache.recurrent(self.layer));
 
         let all = self.input.forward(x)?; // [t c+values+2h]
-        let c = 2 * self.sizes.keys() + values;
+        let c = self.sizes.channels();
         let gate = all.narrow(1, c, values)?.contiguous()?.reshape((t, h, d_v))?;
-        let mixed = ops::convolve(&all.narrow(1, 0, c)?, &self.convolution, batch, earlier.as_deref_mut())?; // [t c]
-        let mixed = ops::act(Activation::Silu, &mixed.to_device(x.device())?.to_dtype(x.dtype())?)?;
+        let mixed = ops::convolve(&all.narrow(1, 0, c)?, &self.convolution, batch, earlier.as_mut())?; // [t c]
+        let mixed = ops::act(Activation::Silu, &mixed.to_dtype(x.dtype())?)?;
         let qkv = self.split(&mixed, hooks)?; // [t c]
 
         let beta = ops::sigmoid(&all.narrow(1, c + values, h)?)?;
-        let beta = hooks.call(at(Site::DeltaBeta), beta)?.to_dtype(DType::F32)?; // [t h]
-        let rate = all.narrow(1, c + values + h, h)?.to_dtype(DType::F32)?;
-        let rate = ops::softplus(&rate.broadcast_add(&self.dt_bias.to_dtype(DType::F32)?)?)?; // [t h]
-        let speed = self.a_log.to_dtype(DType::F32)?.exp()?.neg()?;
+        let beta = ops::widen(&hooks.call(at(Site::DeltaBeta), beta)?)?; // [t h]
+        let rate = ops::widen(&all.narrow(1, c + values + h, h)?)?;
+        let rate = ops::softplus(&rate.broadcast_add(&ops::widen(&self.dt_bias)?)?)?; // [t h]
+        let speed = ops::widen(&self.a_log)?.exp()?.neg()?;
         let decay = hooks.call(at(Site::DeltaDecay), rate.broadcast_mul(&speed)?)?; // [t h]
         let gates = Tensor::cat(&[decay, beta], 1)?; // [t 2h]
 
-        let out = ops::delta(&qkv, &gates, batch, self.sizes, earlier.as_deref_mut())?; // [t values]
-        let out = out.to_device(x.device())?.to_dtype(x.dtype())?.reshape((t, h, d_v))?;
+        let out = ops::delta(&qkv, &gates, batch, self.sizes, earlier.as_mut())?; // [t values]
+        let out = out.to_dtype(x.dtype())?.reshape((t, h, d_v))?;
         let out = hooks.call(at(Site::DeltaOut), out)?; // [t h e]
         let gate = hooks.call(at(Site::DeltaGate), gate)?; // [t h e]
         let normed = self.norm.forward(&out.contiguous()?.reshape((t * h, d_v))?)?; // [t·h e]
         let gate = gate.contiguous()?.reshape((t * h, d_v))?;
-        let (gate, normed) = (gate.to_dtype(DType::F32)?, normed.to_dtype(DType::F32)?);
+        let (gate, normed) = (ops::widen(&gate)?, ops::widen(&normed)?);
         let y = ops::act_mul(Activation::Silu, &gate, &normed)?.to_dtype(x.dtype())?; // [t·h e]
         Ok(self.output.forward(&y.reshape((t, values))?)?) // [t d]
     }
@@ -89,11 +88,11 @@ impl DeltaNet {
         let v = hooks.call(at(Site::DeltaV), part(2 * keys, values, n_v_heads, d_v)?)?; // [t h e]
         let root = (d_k as f64).sqrt();
         let unit = |x: &Tensor, times: f64| {
-            let rows = x.to_dtype(DType::F32)?.contiguous()?.reshape((t * n_k_heads, d_k))?;
+            let rows = ops::widen(x)?.contiguous()?.reshape((t * n_k_heads, d_k))?;
             // Divided by the root of the sum of squares plus 1e-6.
             (ops::normalize(&rows, 1e-6 / d_k as f64)? * (times / root))?.reshape((t, keys))
         };
-        let v = v.to_dtype(DType::F32)?.contiguous()?.reshape((t, values))?;
+        let v = ops::widen(&v)?.contiguous()?.reshape((t, values))?;
         Ok(Tensor::cat(&[unit(&q, 1.0 / root)?, unit(&k, 1.0)?, v], 1)?)
     }
 }

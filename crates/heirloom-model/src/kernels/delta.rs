@@ -35,6 +35,11 @@ impl DeltaSizes {
     pub(crate) fn values(self) -> usize {
         self.n_v_heads * self.d_v
     }
+
+    /// Columns of queries, keys and values.
+    pub(crate) fn channels(self) -> usize {
+        2 * self.keys() + self.values()
+    }
 }
 
 /// One head of one segment.

@@ -218,6 +218,17 @@ fn self_attention_is_its_parts() {
     }
 }
 
+#[test]
+fn means_as_a_product_are_the_sums() {
+    let (x, ranges) = (noise(&[50, 3, 4], 1), vec![0..1, 4..40, 40..50]);
+    let rows = |means: Means| means.of(&x).unwrap().to_vec2::<f32>().unwrap();
+    let sums = rows(Means::new(ranges.clone(), 50, &Device::Cpu).unwrap());
+    let product = rows(Means::shares(&ranges, 50, &Device::Cpu).unwrap());
+    near("means", &product.concat(), &sums.concat());
+    let first: Vec<f32> = x.get(0).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    assert_eq!(sums[0], first);
+}
+
 /// Without a variable no graph is kept: inference pays nothing for gradients.
 #[test]
 fn no_graph_without_a_variable() {
@@ -284,30 +295,41 @@ fn the_delta_rule_has_the_composed_gradients() {
     }
 }
 
+/// On the processor a device's way is taken in f64 alone, so that the kernels' f32 can be held against it.
 #[test]
-fn convolution_has_the_composed_gradients() {
-    let lengths = [3, 9, 1];
-    for (width, taps) in [(1, 1), (5, 4), (17, 3)] {
-        let rows = batch(&lengths, 4);
-        let plain = |i: &[Tensor]| {
-            let mut start = 0;
-            let mut all = Vec::new();
-            for n in lengths {
-                let zeros = Tensor::zeros((taps - 1, width), i[0].dtype(), &Device::Cpu)?;
-                let x = Tensor::cat(&[zeros, i[0].narrow(0, start, n)?], 0)?;
-                let tap = |tap: usize| x.narrow(0, tap, n)?.broadcast_mul(&i[1].narrow(1, tap, 1)?.t()?);
-                let first = tap(0)?;
-                all.push((1..taps).try_fold(first, |sum, next| sum + tap(next)?)?);
-                start += n;
-            }
-            Tensor::cat(&all, 0)
-        };
-        let inputs = [noise(&[13, width], 1), noise(&[width, taps], 2)];
-        check(&format!("convolution {width} {taps}"), &inputs, |i| {
-            if i[0].dtype() == DType::F64 {
-                return plain(i);
-            }
+fn chunks_of_tokens_are_tokens_one_by_one() {
+    for lengths in [vec![1], vec![2, 1], vec![150, 3, 64, 65], vec![40]] {
+        let (rows, sizes) = (batch(&lengths, 4), DeltaSizes { n_k_heads: 2, n_v_heads: 4, d_k: 16, d_v: 5 });
+        let t: usize = lengths.iter().sum();
+        let keys = (noise(&[t, 2 * sizes.keys()], 1) * 0.4).unwrap();
+        let qkv = Tensor::cat(&[keys, noise(&[t, sizes.values()], 3)], 1).unwrap();
+        // Logarithms of decays between 0 and −1, β between 0 and 1.
+        let sign: Vec<f32> = (0..8).map(|i| if i < 4 { -1.0 } else { 1.0 }).collect();
+        let gates = noise(&[t, 8], 2)
+            .abs()
+            .unwrap()
+            .broadcast_mul(&Tensor::new(sign, &Device::Cpu).unwrap())
+            .unwrap();
+        check(&format!("chunks {lengths:?}"), &[qkv, gates], |i| {
+            delta(&i[0], &i[1], &rows, sizes, None).map_err(candle_core::Error::wrap)
+        });
+        let inputs = [noise(&[t, 7], 5), noise(&[7, 4], 6)];
+        check(&format!("convolution {lengths:?}"), &inputs, |i| {
             convolve(&i[0], &i[1], &rows, None).map_err(candle_core::Error::wrap)
         });
     }
+}
+
+/// A text that says one thing over and over: powers of what lies below the diagonal would drown the rest.
+#[test]
+fn chunks_hold_where_keys_repeat() {
+    let (rows, sizes) = (batch(&[130], 4), DeltaSizes { n_k_heads: 1, n_v_heads: 1, d_k: 4, d_v: 3 });
+    let key = Tensor::new(&[[0.1_f32, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5, 0.5]], &Device::Cpu).unwrap();
+    let key = key.broadcast_as((130, 8)).unwrap().contiguous().unwrap();
+    let qkv = Tensor::cat(&[key, noise(&[130, 3], 3)], 1).unwrap();
+    let gates = Tensor::new(&[[0.0_f32, 1.0]], &Device::Cpu).unwrap().broadcast_as((130, 2)).unwrap();
+    let flat = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let chunked = super::delta::chunked::delta(&qkv, &gates, &rows, sizes, None).unwrap();
+    let scanned = delta(&qkv, &gates, &rows, sizes, None).unwrap();
+    near("repeated keys", &flat(chunked), &flat(scanned));
 }
