@@ -1,10 +1,10 @@
 """Times transformers keeping the last token's residual stream after every block, the way its users do: of SmolLM2, or of `--model`.
 
 `output_hidden_states=True`, length-sorted right-padded batches under a token budget, f32 on CPU. In transformers the last entry
-of `hidden_states` is after the final norm, so the last block's own output comes from a forward hook.
+of `hidden_states` is after the final norm, so the last block's own output comes from a forward hook. `--plain` keeps nothing at all.
 Prints one JSON object; `--save` writes `blocks.{l}.hook_resid_post` [rows, d_model] in the order of the file.
 
-Usage: python tools/bench/capture_transformers.py rows.json [--model FOLDER] [--head] [--tokens 1024] [--repeat 3] [--save states.safetensors]
+Usage: python tools/bench/capture_transformers.py rows.json [--model FOLDER] [--head] [--tokens 1024] [--repeat 3] [--device cuda] [--dtype bf16] [--plain] [--save states.safetensors]
 """
 
 import argparse
@@ -54,6 +54,26 @@ def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
+def padded(rows, batch, model):
+    """Ids and mask of a batch, on the model's device."""
+    longest = max(len(rows[row]) for row in batch)
+    ids = torch.full((len(batch), longest), model.config.pad_token_id or 0)
+    mask = torch.zeros(len(batch), longest, dtype=torch.long)
+    for place, row in enumerate(batch):
+        ids[place, : len(rows[row])] = torch.tensor(rows[row])
+        mask[place, : len(rows[row])] = 1
+    return ids.to(model.device), mask.to(model.device)
+
+
+@torch.inference_mode()
+def plain(model, rows, plan, _layers):
+    for batch in plan:
+        ids, mask = padded(rows, batch, model)
+        model(input_ids=ids, attention_mask=mask, use_cache=False)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
 @torch.inference_mode()
 def capture(model, rows, plan, layers):
     d_model = model.config.hidden_size
@@ -63,17 +83,12 @@ def capture(model, rows, plan, layers):
     raw = []
     handle = blocks[-1].register_forward_hook(lambda _module, _args, output: raw.append(output[0] if isinstance(output, tuple) else output))
     for batch in plan:
-        longest = max(len(rows[row]) for row in batch)
-        ids = torch.full((len(batch), longest), model.config.pad_token_id or 0)
-        mask = torch.zeros(len(batch), longest, dtype=torch.long)
-        for place, row in enumerate(batch):
-            ids[place, : len(rows[row])] = torch.tensor(rows[row])
-            mask[place, : len(rows[row])] = 1
+        ids, mask = padded(rows, batch, model)
         states = model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states
         last = mask.sum(1) - 1
-        index = torch.arange(len(batch))
+        index = torch.arange(len(batch), device=model.device)
         for layer, state in enumerate((*states[1:layers], raw.pop())):
-            kept[layer, batch] = state[index, last]
+            kept[layer, batch] = state[index, last].float().cpu()
     handle.remove()
     return kept
 
@@ -86,6 +101,9 @@ def main():
     parser.add_argument("--tokens", type=int, default=1024, help="padded tokens in a batch")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--attention", default="sdpa", choices=("sdpa", "eager"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="f32", choices=("f32", "bf16"))
+    parser.add_argument("--plain", action="store_true", help="the forward pass alone")
     parser.add_argument("--repeat", type=int, default=1, help="the fastest of so many passes counts")
     parser.add_argument("--save", type=Path)
     args = parser.parse_args()
@@ -97,19 +115,21 @@ def main():
     start = time.perf_counter()
     if args.model:
         auto = AutoModelForCausalLM if args.head else AutoModel
-        model = auto.from_pretrained(args.model, dtype=torch.float32, attn_implementation=args.attention).eval()
+        dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[args.dtype]
+        model = auto.from_pretrained(args.model, dtype=dtype, attn_implementation=args.attention).eval().to(args.device)
     else:
         model = smollm2.load(head=args.head, attention=args.attention)
     loaded = time.perf_counter() - start
     layers = model.config.num_hidden_layers
-    capture(model, [rows[0][:8]], [[0]], layers)
+    once = plain if args.plain else capture
+    once(model, [rows[0][:8]], [[0]], layers)
 
     restarted = restart_peak()
     resident = peak_mb()
     passes = []
     for _ in range(args.repeat):
         start = time.perf_counter()
-        kept = capture(model, rows, plan, layers)
+        kept = once(model, rows, plan, layers)
         passes.append(round(time.perf_counter() - start, 3))
     seconds = min(passes)
 
@@ -118,11 +138,11 @@ def main():
         save_file({f"blocks.{layer}.hook_resid_post": kept[layer].contiguous() for layer in range(layers)}, args.save)
     print(json.dumps({
         "model": args.model.name if args.model else "smollm2",
-        "what": "transformers capture, last token of every block" + (", full logits" if args.head else ""),
+        "what": ("transformers, nothing kept" if args.plain else "transformers capture, last token of every block") + (", full logits" if args.head else ""),
         "rows": len(rows), "tokens": tokens, "padded_tokens": sum(len(b) * len(rows[b[0]]) for b in plan), "batches": len(plan),
         "seconds": seconds, "passes": passes, "load_average": os.getloadavg()[0], "tokens_per_second": round(tokens / seconds, 1), "load_seconds": round(loaded, 2),
         "resident_mb": round(resident), "peak_rss_mb": round(peak_mb()), "peak_excludes_load": restarted,
-        "threads": args.threads, "tokens_per_batch": args.tokens, "attention": args.attention, "dtype": "f32",
+        "threads": args.threads, "tokens_per_batch": args.tokens, "attention": args.attention, "device": torch.cuda.get_device_name() if args.device.startswith("cuda") else args.device, "dtype": args.dtype,
         "torch": version("torch"), "transformers": version("transformers"),
     }))
 

@@ -2,6 +2,8 @@
 
 Weights are those that transformers draws, so that activations stay finite; windows are short enough to matter on the rows.
 
+`llama_8b` and `llama_small` are Llamas in bf16 for the bench of a device.
+
 Usage: python tools/bench/make_family.py FAMILY FOLDER
        python tools/bench/make_family.py --list
 """
@@ -33,16 +35,25 @@ FAMILIES = {
     "qwen3_moe": EXPERTS | dict(head_dim=64, moe_intermediate_size=352),
     "qwen3_5_text": dict(head_dim=64, linear_num_key_heads=6, linear_num_value_heads=12, linear_key_head_dim=64, linear_value_head_dim=64),
 }
+# For a device: the shape of Llama 3.1 8B, and the same thing small, to try the bench without one.
+DEVICE = {
+    "llama_8b": dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8,
+                     vocab_size=128256, max_position_embeddings=8192, rope_theta=500000.0, bos_token_id=1, eos_token_id=2, pad_token_id=0),
+    "llama_small": SIZES,
+}
 
 if sys.argv[1:] == ["--list"]:
     print(" ".join(FAMILIES))
     sys.exit()
 family, folder = sys.argv[1:]
-if family not in FAMILIES:
-    sys.exit(f"error: no family `{family}`: there are {', '.join(FAMILIES)}")
+if family not in FAMILIES | DEVICE:
+    sys.exit(f"error: no family `{family}`: there are {', '.join(FAMILIES | DEVICE)}")
 logging.disable_progress_bar()
 torch.manual_seed(0)
-settings = FAMILIES[family] if family == "gpt2" else SIZES | FAMILIES[family]
-model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings))
+if family in DEVICE:
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **DEVICE[family]), dtype=torch.bfloat16)
+else:
+    settings = FAMILIES[family] if family == "gpt2" else SIZES | FAMILIES[family]
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings))
 model.save_pretrained(folder)
 print(f"{family}: {sum(weight.numel() for weight in model.parameters()) / 1e6:.0f} M parameters", file=sys.stderr)

@@ -93,6 +93,17 @@ def families():
               f"peak memory {memory:.2f} ×; largest relative difference {one['largest_relative_difference']:.1e}")
 
 
-for section, file in ((capture, "ours"), (probes, "probes"), (students, "mini-train"), (families, "family-agree")):
+def device():
+    """Throughput beside a pass that keeps nothing, what a capture costs, and what adapters cost beside their passes."""
+    ours, last = passes("device-ours"), passes("device-last")
+    for name, what in (("device-plain", "transformers, nothing kept"), ("device-transformers", "transformers' hidden states")):
+        show(f"capture of response means tokens/s, heirloom / {what}", [b["seconds"] / a["seconds"] for a, b in zip(ours, passes(name))])
+    show("seconds, response means of every block / of the last alone", [a["seconds"] / b["seconds"] for a, b in zip(ours, last)])
+    sweep = passes("device-adapters")[0]
+    show(f"{sweep['adapters']} adapters, seconds in all / in forward passes", [sweep["seconds_in_all"] / sweep["seconds_in_passes"]])
+    print(f"    {sweep['device']} in {sweep['dtype']}, heirloom {speed(ours):.0f} tokens/s; transformers on {passes('device-plain')[0]['device']} {speed(passes('device-plain')):.0f}")
+
+
+for section, file in ((device, "device-ours"), (capture, "ours"), (probes, "probes"), (students, "mini-train"), (families, "family-agree")):
     if (folder / file).exists():
         section()

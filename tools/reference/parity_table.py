@@ -1,10 +1,11 @@
 """The parity tests' lines as Markdown: a row for each model, then hook points down and models across for each family.
 
-Usage, from the repository's root: tools/parity-table
+Usage, from the repository's root: tools/parity-table; the device stands in the argument.
 """
 
 import json
 import re
+import subprocess
 import sys
 
 from fixtures import MODEL_FIXTURES
@@ -29,6 +30,15 @@ def table(head, rows):
         print("| " + " | ".join(row) + " |")
 
 
+def machine(device):
+    """What the figures were computed on, and the command."""
+    if device == "cpu":
+        return "one processor with AVX-512; on others the last digits\ndiffer", "tools/parity-table"
+    ask = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return f"`{device}`: {subprocess.check_output(ask, text=True).splitlines()[0]}", f"DEVICE={device} FEATURES=cuda tools/parity-table"
+
+
+figures_of, command = machine(sys.argv[1])
 found = {}
 for line in sys.stdin:
     if match := LINE.match(line.strip()):
@@ -39,13 +49,13 @@ families = {}
 for model in found:
     families.setdefault(family(model), []).append(model)
 
-print("""# Parity with Hugging Face transformers
+print(f"""# Parity with Hugging Face transformers
 
 Tiny random models of every family, each row run alone by transformers 5.23.0 with eager attention, all rows in one batch of mixed lengths
 by heirloom. Written by
 
 ```
-tools/parity-table
+{command}
 ```
 
 - **f32**: largest absolute difference of every hook point and of the logits, divided by the larger of the tensor's largest value and 1.
@@ -58,8 +68,7 @@ tools/parity-table
 
 The fixtures were made by `tools/reference/make_model_fixtures.py` (Llama and Mistral) and `make_family_fixtures.py` (the others), which hold
 transformers' f32 against f64, and Llama, Mistral and one model each of Qwen 2 and 3, Gemma 2, GPT-NeoX and GPT-2 against TransformerLens 3.9.0. The
-tests are `crates/heirloom-model/tests/model/parity.rs` and `gradients.rs`. The figures are of one processor with AVX-512; on others the last digits
-differ.
+tests are `crates/heirloom-model/tests/model/parity.rs` and `gradients.rs`. The figures are of {figures_of}.
 
 ## Every model
 """)
@@ -77,7 +86,8 @@ for name, models in families.items():
     print(f"\n## `{name}`\n")
     hooks = dict.fromkeys(k for m in models for k in found[m] if not k.endswith((".weight", ".bias", "A_log", "dt_bias")) and k != "logits-bf16")
     table(["hook point", *models], [[f"`{hook}`", *(found[m].get(hook, "") for m in models)] for hook in sorted(hooks)])
-print("""
+if sys.argv[1] == "cpu":
+    print("""
 SmolLM2-135M-Instruct from its GGUF file (`tests/model/smollm2.rs`): last-token streams of all 30 blocks on 8 chat prompts within 2.5e-6
 of their norm, greedy replies to 8 prompts and 46 tokenizer cases equal, the reply to "What is the capital of France?" being
 504 3575 282 4649 314 7042 30 2.""")

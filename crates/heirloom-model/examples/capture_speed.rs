@@ -1,18 +1,23 @@
-//! Times the capture of the last token's residual stream after every block; the twin of
-//! `tools/bench/capture_transformers.py`.
+//! Times the capture of the residual stream after every block; the twin of `tools/bench/capture_transformers.py`.
 //!
-//! Usage: `capture_speed MODEL rows.json [--peer] [--tokens 2048] [--repeat 3] [--save FOLDER]`, with `{"rows": [[id, …], …]}` in the
-//! file and `RAYON_NUM_THREADS=2`. `--peer` runs candle-transformers' own Llama on the same rows instead: it has no
-//! hooks and no padding mask, so rows of equal length share a batch and only the last logits are computed.
-//! `--save` writes what was captured. Prints one JSON object.
+//! Usage: `capture_speed MODEL rows.json [--tokens 2048] [--repeat 3] [--device cuda] [--dtype bf16] [--means] [--last]
+//! [--adapters FOLDER] [--save FOLDER] [--peer]`, with `{"rows": [[id, …], …]}` in the file and, on the processor,
+//! `RAYON_NUM_THREADS=2`. It reads the last token, or with `--means` the mean over the second half of each row; with
+//! `--last` after the last block alone, which is what a pass costs without a capture. `--adapters` goes through the
+//! `checkpoint-N` in a folder, each read from disk and put on the resident model. `--save` writes what was captured.
+//! `--peer` runs candle-transformers' own Llama on the same rows instead: it has no hooks and no padding mask, so rows of
+//! equal length share a batch and only the last logits are computed. Prints one JSON object.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor, quantized::gguf_file};
 use candle_transformers::models::llama::{Cache, Config as PeerConfig, Llama};
-use heirloom_model::{CaptureOptions, CapturePlan, LoadOptions, Source, TokenRow};
+use heirloom_model::{
+    CaptureOptions, CapturePlan, CheckpointAt, LoadOptions, PeftAdapter, Series, Source, Student, TokenRow,
+    Walk, series,
+};
 use heirloom_record::Readout;
 
 #[global_allocator]
@@ -20,75 +25,152 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// What is timed.
+struct Options {
+    model: PathBuf,
+    rows: Vec<TokenRow>,
+    tokens: usize,
+    repeat: usize,
+    load: LoadOptions,
+    readout: Readout,
+    /// After the last block alone.
+    last: bool,
+    adapters: Option<PathBuf>,
+    save: Option<PathBuf>,
+    peer: bool,
+}
+
+impl Options {
+    fn read(arguments: &[String]) -> Result<Self> {
+        let has = |name: &str| arguments.iter().any(|argument| argument == name);
+        let value = |name: &str| -> Result<Option<&str>> {
+            let at = arguments.iter().position(|argument| argument == name);
+            Ok(at
+                .map(|at| arguments.get(at + 1).ok_or("a value is missing"))
+                .transpose()?
+                .map(String::as_str))
+        };
+        let [model, file, ..] = arguments else { return Err("usage: capture_speed MODEL rows.json".into()) };
+        let file: serde_json::Value = serde_json::from_slice(&std::fs::read(file)?)?;
+        let ids: Vec<Vec<u32>> = serde_json::from_value(file["rows"].clone())?;
+        let row = |(i, ids): (usize, Vec<u32>)| {
+            let response = Some(ids.len() / 2..ids.len());
+            TokenRow { response, ..TokenRow::from_ids(i.to_string(), ids) }
+        };
+        let mut load = LoadOptions::new("2026-01-15".parse()?);
+        load.device = value("--device")?.unwrap_or("cpu").parse()?;
+        load.dtype = value("--dtype")?.unwrap_or("f32").parse()?;
+        Ok(Self {
+            model: model.into(),
+            rows: ids.into_iter().enumerate().map(row).collect(),
+            tokens: value("--tokens")?.map_or(Ok(CaptureOptions::default().max_tokens), str::parse)?,
+            repeat: value("--repeat")?.map_or(Ok(1), str::parse)?,
+            load,
+            readout: if has("--means") { Readout::ResponseMean } else { Readout::LastPrompt },
+            last: has("--last"),
+            adapters: value("--adapters")?.map(Into::into),
+            save: value("--save")?.map(Into::into),
+            peer: has("--peer"),
+        })
+    }
+
+    /// One object for people and for `tools/bench/ratios.py`.
+    fn report(&self, resident: f64, passes: &[f64]) -> serde_json::Value {
+        let seconds = passes.iter().copied().fold(f64::INFINITY, f64::min);
+        let n: usize = self.rows.iter().map(|row| row.ids.len()).sum();
+        let what = match (self.peer, &self.readout, self.last) {
+            (true, ..) => "candle-transformers, last logits",
+            (_, Readout::ResponseMean, false) => "heirloom, response means of every block",
+            (_, _, true) => "heirloom, the last block alone",
+            _ => "heirloom, last token of every block",
+        };
+        serde_json::json!({
+            "model": self.model.file_name().map(|name| name.to_string_lossy()), "what": what,
+            "rows": self.rows.len(), "tokens": n, "seconds": seconds, "passes": passes,
+            "tokens_per_second": (n as f64 / seconds).round(), "resident_mb": resident, "peak_rss_mb": peak_mb(),
+            "threads": rayon::current_num_threads(), "tokens_per_batch": self.tokens,
+            "device": self.load.device.to_string(), "dtype": self.load.dtype.to_string(),
+        })
+    }
+}
+
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |name: &str, default: usize| -> Result<usize> {
-        let at = arguments.iter().position(|argument| argument == name);
-        at.map_or(Ok(default), |at| Ok(arguments.get(at + 1).ok_or("a number is missing")?.parse()?))
-    };
-    let [model, rows, ..] = &arguments[..] else { return Err("usage: capture_speed MODEL rows.json".into()) };
-    let rows: serde_json::Value = serde_json::from_slice(&std::fs::read(rows)?)?;
-    let rows: Vec<Vec<u32>> = serde_json::from_value(rows["rows"].clone())?;
-    let (tokens, repeat) =
-        (number("--tokens", CaptureOptions::default().max_tokens)?, number("--repeat", 1)?);
-    let peer = arguments.iter().any(|argument| argument == "--peer");
-    let save = arguments.iter().position(|argument| argument == "--save");
-    let save = save.map(|at| arguments.get(at + 1).ok_or("a folder is missing")).transpose()?;
-    let (resident, passes) = if peer {
-        time_peer(Path::new(model), &rows, tokens, repeat)?
-    } else {
-        time(Path::new(model), &rows, (tokens, repeat), save.map(Path::new))?
-    };
-    let seconds = passes.iter().copied().fold(f64::INFINITY, f64::min);
-    let n: usize = rows.iter().map(Vec::len).sum();
-    let what = if peer { "candle-transformers, last logits" } else { "heirloom, last token of every block" };
-    let report = serde_json::json!({
-        "model": Path::new(model).file_name().map(|name| name.to_string_lossy()), "what": what, "rows": rows.len(), "tokens": n, "seconds": seconds, "passes": passes,
-        "tokens_per_second": (n as f64 / seconds).round(), "resident_mb": resident, "peak_rss_mb": peak_mb(),
-        "threads": rayon::current_num_threads(), "tokens_per_batch": tokens, "dtype": "f32",
-    });
+    let options = Options::read(&std::env::args().skip(1).collect::<Vec<_>>())?;
+    let report = match &options.adapters {
+        _ if options.peer => time_peer(&options).map(|(resident, passes)| options.report(resident, &passes)),
+        Some(folder) => time_adapters(&options, folder),
+        None => time(&options).map(|(resident, passes)| options.report(resident, &passes)),
+    }?;
     println!("{report}");
     Ok(())
 }
 
-/// Resident memory after loading, and the seconds of each pass.
-fn time(
-    model: &Path,
-    rows: &[Vec<u32>],
-    (max_tokens, repeat): (usize, usize),
-    save: Option<&Path>,
-) -> Result<(f64, Vec<f64>)> {
-    let source = Source::open(model)?;
-    let plan = CapturePlan::new(source.config(), &["blocks.*.hook_resid_post"], Readout::LastPrompt)?;
-    let student = source.load(&LoadOptions::new("2026-01-15".parse()?))?;
-    student.sha256()?;
-    let rows: Vec<TokenRow> =
-        rows.iter().enumerate().map(|(i, ids)| TokenRow::from_ids(i.to_string(), ids.clone())).collect();
-    let run = |rows: &[TokenRow], save: Option<&Path>| -> Result<f64> {
-        let start = Instant::now();
-        let mut options = CaptureOptions { max_tokens, ..CaptureOptions::default() };
-        let captured = student.capture(rows, &plan, &mut options)?;
-        let seconds = start.elapsed().as_secs_f64();
-        save.map(|folder| captured.write(folder)).transpose()?;
-        Ok(seconds)
-    };
-    run(&rows[..1], None)?;
-    restart_peak();
-    let resident = peak_mb();
-    let passes = (0..repeat).map(|pass| run(&rows, save.filter(|_| pass == 0))).collect::<Result<_>>()?;
-    Ok((resident, passes))
+/// Captures all rows; returns the seconds.
+fn pass(student: &Student, options: &Options, rows: &[TokenRow], save: Option<&Path>) -> Result<f64> {
+    let last = format!("blocks.{}.hook_resid_post", student.config().n_layers - 1);
+    let hooks = if options.last { last.as_str() } else { "blocks.*.hook_resid_post" };
+    let plan = CapturePlan::new(student.config(), &[hooks], options.readout.clone())?;
+    let start = Instant::now();
+    let mut how = CaptureOptions { max_tokens: options.tokens, ..CaptureOptions::default() };
+    let captured = student.capture(rows, &plan, &mut how)?;
+    let seconds = start.elapsed().as_secs_f64();
+    save.map(|folder| captured.write(folder)).transpose()?;
+    Ok(seconds)
 }
 
-fn time_peer(model: &Path, rows: &[Vec<u32>], max_tokens: usize, repeat: usize) -> Result<(f64, Vec<f64>)> {
-    let (llama, config) = peer(model)?;
+/// Resident memory after loading, and the seconds of each pass.
+fn time(options: &Options) -> Result<(f64, Vec<f64>)> {
+    let student = Source::open(&options.model)?.load(&options.load)?;
+    student.sha256()?;
+    pass(&student, options, &options.rows[..1], None)?;
+    restart_peak();
+    let resident = peak_mb();
+    let save = |round| options.save.as_deref().filter(|_| round == 0);
+    let passes = (0..options.repeat).map(|round| pass(&student, options, &options.rows, save(round)));
+    Ok((resident, passes.collect::<Result<_>>()?))
+}
+
+/// Goes through adapters on one model: seconds in all but for reading the model, in forward passes, and in reading one
+/// adapter from disk.
+fn time_adapters(options: &Options, folder: &Path) -> Result<serde_json::Value> {
+    let found = series(&Series::Folder(folder.to_owned()), false)?;
+    let at = |(step, adapter): (usize, PathBuf)| CheckpointAt {
+        step,
+        model: options.model.clone(),
+        adapter: Some(adapter),
+    };
+    let (adapters, config) = (found.len(), Source::open(&options.model)?.config().clone());
+    let start = Instant::now();
+    PeftAdapter::read(&found[0].1, &config)?;
+    let reading = start.elapsed().as_secs_f64();
+    let mut walk = Walk::new(found.into_iter().map(at).collect(), options.load, false)?;
+    let (mut passes, mut begun) = (Vec::new(), None);
+    while let Some((_, student)) = walk.advance()? {
+        begun.get_or_insert_with(Instant::now);
+        passes.push(pass(student, options, &options.rows, None)?);
+    }
+    let (all, forward) =
+        (begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64()), passes.iter().sum::<f64>());
+    let mut report = options.report(0.0, &passes);
+    for (key, value) in
+        [("seconds_in_all", all), ("seconds_in_passes", forward), ("seconds_to_read_one", reading)]
+    {
+        report[key] = value.into();
+    }
+    report["adapters"] = adapters.into();
+    Ok(report)
+}
+
+fn time_peer(options: &Options) -> Result<(f64, Vec<f64>)> {
+    let (llama, config) = peer(&options.model)?;
     let mut by_length: BTreeMap<usize, Vec<&[u32]>> = BTreeMap::new();
-    for row in rows {
-        by_length.entry(row.len()).or_default().push(row);
+    for row in &options.rows {
+        by_length.entry(row.ids.len()).or_default().push(&row.ids);
     }
     let run = || -> Result<f64> {
         let start = Instant::now();
         for (length, rows) in &by_length {
-            for rows in rows.chunks((max_tokens / length).max(1)) {
+            for rows in rows.chunks((options.tokens / length).max(1)) {
                 let mut cache = Cache::new(false, DType::F32, &config, &Device::Cpu)?;
                 let ids = Tensor::from_vec(rows.concat(), (rows.len(), *length), &Device::Cpu)?;
                 llama.forward(&ids, 0, &mut cache)?;
@@ -98,11 +180,11 @@ fn time_peer(model: &Path, rows: &[Vec<u32>], max_tokens: usize, repeat: usize) 
     };
     restart_peak();
     let resident = peak_mb();
-    Ok((resident, (0..repeat).map(|_| run()).collect::<Result<_>>()?))
+    Ok((resident, (0..options.repeat).map(|_| run()).collect::<Result<_>>()?))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the peer holds theta in f32")]
 /// candle-transformers' Llama with the weights of a GGUF file, dequantized and with llama.cpp's row order undone.
+#[expect(clippy::cast_possible_truncation, reason = "the peer holds theta in f32")]
 fn peer(path: &Path) -> Result<(Llama, PeerConfig)> {
     let ours = Source::open(path)?;
     let c = ours.config();

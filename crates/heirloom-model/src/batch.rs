@@ -21,6 +21,10 @@ pub(crate) struct Batch {
     /// Cosine and sine for every rotary embedding of the model, `[t, d_rotary / 2]`.
     pub(crate) turns: Vec<(Tensor, Tensor)>,
     padded: OnceLock<Padded>,
+    /// Masks of blocks without a window, and of those with the one that a model has.
+    masks: [OnceLock<Tensor>; 2],
+    #[cfg(feature = "flash-attn")]
+    ends: OnceLock<Tensor>,
 }
 
 /// Where tokens go when every row is padded to the longest.
@@ -71,7 +75,15 @@ impl Batch {
             Ok((Tensor::from_vec(cos, shape, device)?, Tensor::from_vec(sin, shape, device)?))
         };
         let turns = angles.at(&positions).map(turn).collect::<Result<_>>()?;
-        Ok(Self { ids: Tensor::new(ids, device)?, segments, turns, padded: OnceLock::new() })
+        Ok(Self {
+            ids: Tensor::new(ids, device)?,
+            segments,
+            turns,
+            padded: OnceLock::new(),
+            masks: [OnceLock::new(), OnceLock::new()],
+            #[cfg(feature = "flash-attn")]
+            ends: OnceLock::new(),
+        })
     }
 
     /// Each token's place in its row. `[t]`
@@ -79,6 +91,18 @@ impl Batch {
         let of = |segment: &Segment| segment.k.len() - segment.q.len()..segment.k.len();
         let positions: Vec<u32> = self.segments.iter().flat_map(of).map(|position| position as u32).collect();
         Tensor::new(positions, self.ids.device())
+    }
+
+    /// 0, and where each row ends. `[b + 1]`
+    #[cfg(feature = "flash-attn")]
+    pub(crate) fn ends(&self) -> candle_core::Result<&Tensor> {
+        if let Some(ends) = self.ends.get() {
+            return Ok(ends);
+        }
+        let ends = self.segments.iter().map(|segment| segment.q.end as u32);
+        let ends: Vec<u32> = std::iter::once(0).chain(ends).collect();
+        let ends = Tensor::new(ends, self.ids.device())?;
+        Ok(self.ends.get_or_init(|| ends))
     }
 
     fn padded(&self) -> candle_core::Result<&Padded> {
@@ -129,8 +153,12 @@ impl Batch {
         x.reshape((b * q, h, e))?.index_select(&self.padded()?.tokens, 0)
     }
 
-    /// 0 where a query sees a key, −inf elsewhere. `[b, 1, q, k]`
+    /// 0 where a query sees a key, −inf elsewhere; all windows of a model are the same. `[b, 1, q, k]`
     pub(crate) fn mask(&self, window: Option<usize>, device: &Device) -> candle_core::Result<Tensor> {
+        let kept = &self.masks[usize::from(window.is_some())];
+        if let Some(mask) = kept.get() {
+            return Ok(mask.clone());
+        }
         let (b, q, k) = self.padded()?.shape;
         let mut mask = vec![f32::NEG_INFINITY; b * q * k];
         for (row, segment) in self.segments.iter().enumerate() {
@@ -138,7 +166,8 @@ impl Batch {
                 mask[(row * q + i) * k..][..k][segment.seen(i, window)].fill(0.0);
             }
         }
-        Tensor::from_vec(mask, (b, 1, q, k), device)
+        let mask = Tensor::from_vec(mask, (b, 1, q, k), device)?;
+        Ok(kept.get_or_init(|| mask).clone())
     }
 }
 

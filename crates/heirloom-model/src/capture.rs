@@ -443,7 +443,7 @@ mod tests {
         let options = crate::LoadOptions::new("2026-01-15".parse().unwrap());
         let student = crate::Source::open(&folder).unwrap().load(&options).unwrap();
         let rows: Vec<TokenRow> =
-            [4, 9, 2].map(|n| TokenRow::from_ids(n.to_string(), (0..n as u32).collect())).into();
+            [4_u32, 9, 2].map(|n| TokenRow::from_ids(n.to_string(), (0..n).collect())).into();
         for readout in [Readout::All, Readout::LastPrompt] {
             let hooks = ["hook_embed", "blocks.0.mlp.hook_post", "blocks.1.hook_resid_post"];
             let plan = CapturePlan::new(student.config(), &hooks, readout).unwrap();

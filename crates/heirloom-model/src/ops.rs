@@ -4,6 +4,8 @@
 //! Norms and softmax are computed in f32 whatever the dtype, as transformers does.
 
 mod delta;
+#[cfg(feature = "flash-attn")]
+mod flash;
 mod fused;
 mod norm;
 #[cfg(test)]
@@ -162,9 +164,9 @@ pub(crate) fn rotate(x: &Tensor, turn: &(Tensor, Tensor), late: bool) -> Result<
     Tensor::cat(&parts, 2)
 }
 
-/// Attention without a look at scores or pattern, where the fused kernel can do it.
+/// Attention without a look at scores or pattern, where a fused kernel can do it.
 ///
-/// Shapes: `q` `[t, h, e]`, `k` and `v` `[_, g, e]`, result `[t, h, e]`.
+/// Shapes: `q` `[t, h, e]`, `k` and `v` `[_, g, e]`, result `[t, h, e]`. On a device keys are those of the batch alone.
 pub(crate) fn fused_attention(
     q: &Tensor,
     k: &Tensor,
@@ -172,6 +174,10 @@ pub(crate) fn fused_attention(
     batch: &Batch,
     heads: Sizes,
 ) -> Result<Option<Tensor>> {
+    #[cfg(feature = "flash-attn")]
+    if let Some(z) = flash::attention(q, k, v, batch, heads)? {
+        return Ok(Some(z));
+    }
     if !fused(q) {
         return Ok(None);
     }

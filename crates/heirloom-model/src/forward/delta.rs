@@ -52,7 +52,7 @@ impl DeltaNet {
         let all = self.input.forward(x)?; // [t c+values+2h]
         let c = self.sizes.channels();
         let gate = all.narrow(1, c, values)?.contiguous()?.reshape((t, h, d_v))?;
-        let mixed = ops::convolve(&all.narrow(1, 0, c)?, &self.convolution, batch, earlier.as_mut())?; // [t c]
+        let mixed = ops::convolve(&all.narrow(1, 0, c)?, &self.convolution, batch, &mut earlier)?; // [t c]
         let mixed = ops::act(Activation::Silu, &mixed.to_dtype(x.dtype())?)?;
         let qkv = self.split(&mixed, hooks)?; // [t c]
 
@@ -64,7 +64,7 @@ impl DeltaNet {
         let decay = hooks.call(at(Site::DeltaDecay), rate.broadcast_mul(&speed)?)?; // [t h]
         let gates = Tensor::cat(&[decay, beta], 1)?; // [t 2h]
 
-        let out = ops::delta(&qkv, &gates, batch, self.sizes, earlier.as_mut())?; // [t values]
+        let out = ops::delta(&qkv, &gates, batch, self.sizes, &mut earlier)?; // [t values]
         let out = out.to_dtype(x.dtype())?.reshape((t, h, d_v))?;
         let out = hooks.call(at(Site::DeltaOut), out)?; // [t h e]
         let gate = hooks.call(at(Site::DeltaGate), gate)?; // [t h e]

@@ -1,5 +1,6 @@
 //! What a device computes, with candle's own operations, against the kernels: in f64 on the processor, in every family.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -74,7 +75,7 @@ fn in_pieces(model: &Model) -> Vec<f64> {
     let mut cache = model.cache(&room).unwrap();
     let angles = Angles::new(&model.rotary, 32);
     let more: Vec<[u32; 2]> = rows.iter().map(|row| [row[0], row[row.len() / 2]]).collect();
-    let none = Default::default();
+    let none = BTreeSet::default();
     let pass = |cache: &mut Cache, rows: Vec<&[u32]>| {
         let batch = Batch::next(&rows, cache, &angles, &model.device).unwrap();
         let mut see = |_: HookPoint, _: &Tensor| Ok(());
@@ -114,7 +115,7 @@ fn pieces_on_a_device_are_the_whole() {
         let whole = |row: &Vec<u32>| {
             let row = [row.as_slice(), &[row[0], row[row.len() / 2]]].concat();
             let batch = Batch::new(&[&row], &model.rotary, &model.device).unwrap();
-            let none = Default::default();
+            let none = BTreeSet::default();
             let mut see = |_: HookPoint, _: &Tensor| Ok(());
             let x = model.to_the_end(&batch, None, &mut Hooks::new(None, &none, true, &mut see)).unwrap();
             numbers(&model.logits(&x.narrow(0, row.len() - 1, 1).unwrap()).unwrap())

@@ -23,7 +23,7 @@ pub(crate) fn convolve(
     x: &Tensor,
     weight: &Tensor,
     batch: &Batch,
-    earlier: Option<&mut Earlier<'_>>,
+    earlier: &mut Option<Earlier<'_>>,
 ) -> crate::Result<Tensor> {
     let (x, weight) = (widen(x)?.contiguous()?, widen(weight)?.contiguous()?);
     let rows = match earlier {
@@ -74,7 +74,7 @@ pub(crate) fn delta(
     gates: &Tensor,
     batch: &Batch,
     sizes: DeltaSizes,
-    earlier: Option<&mut Earlier<'_>>,
+    earlier: &mut Option<Earlier<'_>>,
 ) -> crate::Result<Tensor> {
     let (qkv, gates) = (widen(qkv)?.contiguous()?, widen(gates)?.contiguous()?);
     let segments = Arc::clone(&batch.segments);

@@ -290,7 +290,7 @@ fn the_delta_rule_has_the_composed_gradients() {
             if i[0].dtype() == DType::F64 {
                 return plain(i);
             }
-            delta(&i[0], &i[1], &rows, sizes, None).map_err(candle_core::Error::wrap)
+            delta(&i[0], &i[1], &rows, sizes, &mut None).map_err(candle_core::Error::wrap)
         });
     }
 }
@@ -311,11 +311,11 @@ fn chunks_of_tokens_are_tokens_one_by_one() {
             .broadcast_mul(&Tensor::new(sign, &Device::Cpu).unwrap())
             .unwrap();
         check(&format!("chunks {lengths:?}"), &[qkv, gates], |i| {
-            delta(&i[0], &i[1], &rows, sizes, None).map_err(candle_core::Error::wrap)
+            delta(&i[0], &i[1], &rows, sizes, &mut None).map_err(candle_core::Error::wrap)
         });
         let inputs = [noise(&[t, 7], 5), noise(&[7, 4], 6)];
         check(&format!("convolution {lengths:?}"), &inputs, |i| {
-            convolve(&i[0], &i[1], &rows, None).map_err(candle_core::Error::wrap)
+            convolve(&i[0], &i[1], &rows, &mut None).map_err(candle_core::Error::wrap)
         });
     }
 }
@@ -330,6 +330,34 @@ fn chunks_hold_where_keys_repeat() {
     let gates = Tensor::new(&[[0.0_f32, 1.0]], &Device::Cpu).unwrap().broadcast_as((130, 2)).unwrap();
     let flat = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let chunked = super::delta::chunked::delta(&qkv, &gates, &rows, sizes, None).unwrap();
-    let scanned = delta(&qkv, &gates, &rows, sizes, None).unwrap();
+    let scanned = delta(&qkv, &gates, &rows, sizes, &mut None).unwrap();
     near("repeated keys", &flat(chunked), &flat(scanned));
+}
+
+#[test]
+fn convolution_has_the_composed_gradients() {
+    let lengths = [3, 9, 1];
+    for (width, taps) in [(1, 1), (5, 4), (17, 3)] {
+        let rows = batch(&lengths, 4);
+        let plain = |i: &[Tensor]| {
+            let mut start = 0;
+            let mut all = Vec::new();
+            for n in lengths {
+                let zeros = Tensor::zeros((taps - 1, width), i[0].dtype(), &Device::Cpu)?;
+                let x = Tensor::cat(&[zeros, i[0].narrow(0, start, n)?], 0)?;
+                let tap = |tap: usize| x.narrow(0, tap, n)?.broadcast_mul(&i[1].narrow(1, tap, 1)?.t()?);
+                let first = tap(0)?;
+                all.push((1..taps).try_fold(first, |sum, next| sum + tap(next)?)?);
+                start += n;
+            }
+            Tensor::cat(&all, 0)
+        };
+        let inputs = [noise(&[13, width], 1), noise(&[width, taps], 2)];
+        check(&format!("convolution {width} {taps}"), &inputs, |i| {
+            if i[0].dtype() == DType::F64 {
+                return plain(i);
+            }
+            convolve(&i[0], &i[1], &rows, &mut None).map_err(candle_core::Error::wrap)
+        });
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use heirloom_model::{Clock, LoadOptions, RowCache, Student, TokenRow};
+use heirloom_model::{Clock, Device, LoadOptions, RowCache, Student, TokenRow};
 use heirloom_record::HookPoint;
 use ndarray::ArrayD;
 
@@ -68,8 +68,10 @@ pub(crate) fn clock() -> Clock {
     "2026-01-15T09:30:00".parse().unwrap()
 }
 
+/// On the processor, or on the device that `HEIRLOOM_TEST_DEVICE` names, as `tools/parity-table` does.
 pub(crate) fn options() -> LoadOptions {
-    LoadOptions::new(clock())
+    let device = std::env::var("HEIRLOOM_TEST_DEVICE").map_or(Device::Cpu, |name| name.parse().unwrap());
+    LoadOptions { device, ..LoadOptions::new(clock()) }
 }
 
 pub(crate) fn student(name: &str) -> Student {
