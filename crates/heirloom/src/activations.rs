@@ -54,6 +54,19 @@ pub fn groups(store: &Activations) -> Vec<String> {
     found.into_iter().cloned().collect()
 }
 
+/// Checks that `directions` were fit on the model of this name and hash.
+///
+/// # Errors
+/// Names both models.
+pub fn check_model(directions: &DirectionHeader, model: &str, sha256: &str) -> Result<()> {
+    if directions.model_sha256 == sha256 {
+        return Ok(());
+    }
+    let named = |name: &str, sha256: &str| format!("{name} ({})", sha256.get(..12).unwrap_or(sha256));
+    let expected = named(&directions.model, &directions.model_sha256);
+    Err(Error::Foreign { field: "model", expected, found: named(model, sha256) })
+}
+
 /// Checks that `directions` may be scored on a store: same model, same readout, other groups
 /// than they were fit on or their hook point was chosen on.
 ///
@@ -66,11 +79,7 @@ pub fn check_foreign(
     held_in: bool,
 ) -> Result<()> {
     let foreign = |field, expected, found| Err(Error::Foreign { field, expected, found });
-    if directions.model_sha256 != store.model_sha256 {
-        let named = |name: &str, sha256: &str| format!("{name} ({})", sha256.get(..12).unwrap_or(sha256));
-        let expected = named(&directions.model, &directions.model_sha256);
-        return foreign("model", expected, named(&store.model, &store.model_sha256));
-    }
+    check_model(directions, &store.model, &store.model_sha256)?;
     if directions.readout != store.readout {
         return foreign("readout", directions.readout.to_string(), store.readout.to_string());
     }

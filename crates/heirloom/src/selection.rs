@@ -1,50 +1,44 @@
-//! Choosing prompts: which of an experiment's training prompts carry a behavior, by what the starting checkpoint's
-//! activations on both teachers' rollouts say, or by a control. Nothing is trained; students retrained under arms judge.
+//! Choosing prompts: which training prompts carry a behavior, by what the starting checkpoint's activations on both
+//! teachers' rollouts say, or by a control. Nothing is trained; students retrained under arms judge.
+//!
+//! Prompts and rollouts are those of a run ([`select`]) or a user's own ([`Own`]).
 
+mod own;
 mod quality;
 mod ranker;
+mod run;
 mod scores;
 mod summary;
 
 use std::path::{Path, PathBuf};
 
-use heirloom_model::Device;
 use heirloom_probe::Resampling;
 use heirloom_probe::attribution::{ranking, ranking_quality};
 use heirloom_record::{HookPoint, read_scores, rows_to_jsonl, write_file};
-use heirloom_rollout::{Arm, DataIntervention, Manifest, Subset, for_seed};
+use heirloom_rollout::{Arm, DataIntervention, Manifest, Pool, Subset, for_seed};
 use serde::Serialize;
 
-use crate::arms::{Seeded, Stored};
 use crate::streams::stream;
 use crate::{Error, Result};
 
+pub use own::{Own, Sought};
 pub use quality::{Held, Quality};
 pub use ranker::{Along, Ranker};
+pub use run::{Request, select};
 
-/// What is ranked, and by what.
+/// What ranks, and what becomes of the ranking.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// The run's folder.
-    pub run: PathBuf,
-    /// The behavior.
-    pub behavior: String,
+pub struct Choice {
     /// What ranks.
     pub by: Ranker,
-    /// The direction of [`Ranker::ProjectionDifference`].
-    pub direction: Along,
     /// The score file whose choice [`Ranker::RandomEqualLength`] is a control of; `{seed}` in it stands for the seed.
     pub like: Option<PathBuf>,
     /// Share of the prompts that is chosen, in percent.
     pub percent: f64,
     /// Tag of the prompts that are known to cause the behavior.
     pub causal: Option<String>,
-    /// The only seed that is ranked; every one when absent.
-    pub seed: Option<u64>,
     /// Where the scores will be written, which is checked before anything is ranked.
     pub out: Option<PathBuf>,
-    /// The device that the run was made on.
-    pub device: Device,
 }
 
 /// A ranking of the prompts of each seed.
@@ -60,10 +54,12 @@ pub struct Selected {
     pub teacher: String,
     /// The other teacher.
     pub to: String,
-    /// The starting checkpoint.
-    pub base: String,
-    /// Where its activations were read, means over response tokens.
-    pub hook: HookPoint,
+    /// The starting checkpoint, where one was looked into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Where its activations were read, means over response tokens; nowhere by a ranker that reads none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookPoint>,
     /// By seed.
     pub rankings: Vec<Ranking>,
     /// What should be known of the scores, in words.
@@ -107,102 +103,46 @@ struct ScoreRow {
 
 /// What every ranker looks at: one seed's prompts with both teachers' answers.
 struct Rows<'a> {
-    seeded: &'a Seeded,
+    pool: &'a Pool,
+    seed: u64,
     original: Manifest,
     alternate: Manifest,
 }
 
-/// Ranks the training prompts of a run's reference arm.
-///
-/// # Errors
-/// The folder holds no run; the behavior was not measured; the reference is no arm, or no one other teacher answered
-/// its prompts; what the ranker needs is not there.
-pub fn select(request: &Request) -> Result<Selected> {
-    let stored = Stored::open(&request.run, request.device)?;
-    let experiment = &stored.experiment;
-    let (spec, world) = (experiment.spec(), experiment.world());
-    world.behavior(&request.behavior)?;
-    if !experiment.behaviors().contains(&request.behavior) {
-        let expected = format!("one that the run measured: {}", experiment.behaviors().join(", "));
-        return Err(Error::Setting { key: "--behavior", expected, found: request.behavior.clone() });
+impl<'a> Rows<'a> {
+    /// The rows of `arm`, and the same with every answer swapped for that of teacher `to`.
+    fn new(arm: &Arm, to: &str, pool: &'a Pool, seed: u64) -> Result<Self> {
+        let all = DataIntervention::Swap { on: Subset::All, to: to.to_owned() };
+        let original = arm.manifest(pool, seed)?;
+        Ok(Self { pool, seed, original, alternate: arm.clone().then(all).manifest(pool, seed)? })
     }
-    let mut arms = experiment.arms().iter();
-    let reference = arms.find(|arm| arm.name == spec.reference).ok_or_else(|| Error::Setting {
-        key: "reference",
-        expected: "an arm whose prompts can be ranked".into(),
-        found: spec.reference.clone(),
-    })?;
-    let seeds: Vec<&Seeded> = match request.seed {
-        None => stored.made.seeds.iter().collect(),
-        Some(seed) => vec![stored.seeded(seed).ok_or_else(|| Error::Setting {
-            key: "--seed",
-            expected: format!("one of {:?}", spec.seeds),
-            found: seed.to_string(),
-        })?],
-    };
-    if let Some(out) = &request.out {
-        check_out(out, seeds.iter().map(|seeded| seeded.seed))?;
-    }
-    let arm = Arm {
-        base: reference.base.clone(),
-        ..Arm::new(&reference.name, &reference.prompts, &reference.teacher)
-    };
-    let to = other_teacher(&arm, seeds[0])?;
-    let mut notes = vec![];
-    let mut rankings = vec![];
-    for seeded in seeds {
-        let all = DataIntervention::Swap { on: Subset::All, to: to.clone() };
-        let rows = Rows {
-            seeded,
-            original: arm.manifest(&seeded.pool, seeded.seed)?,
-            alternate: arm.clone().then(all).manifest(&seeded.pool, seeded.seed)?,
-        };
-        let scores = scores::scores(&stored, &rows, request, &mut notes)?;
-        rankings.push(ranked(&rows, &scores, request)?);
-    }
-    notes.dedup();
-    Ok(Selected {
-        behavior: request.behavior.clone(),
-        by: request.by.to_string(),
-        prompts: arm.prompts,
-        teacher: arm.teacher,
-        to,
-        base: arm.base,
-        hook: spec.measure.headline,
-        rankings,
-        notes,
-    })
 }
 
 /// The one other teacher that answered all prompts of an arm.
-fn other_teacher(arm: &Arm, seeded: &Seeded) -> Result<String> {
-    let swapped = |to: &str| {
-        let all = DataIntervention::Swap { on: Subset::All, to: to.to_owned() };
-        arm.clone().then(all).manifest(&seeded.pool, seeded.seed).is_ok()
-    };
-    let teachers = seeded.pool.teachers().map(|(name, _)| name);
-    let others: Vec<&str> = teachers.filter(|name| *name != arm.teacher && swapped(name)).collect();
+fn other_teacher(arm: &Arm, pool: &Pool, seed: u64) -> Result<String> {
+    let others = pool.teachers().map(|(name, _)| name).filter(|name| *name != arm.teacher);
+    let others: Vec<&str> = others.filter(|name| Rows::new(arm, name, pool, seed).is_ok()).collect();
     match others.as_slice() {
         [one] => Ok((*one).to_owned()),
         found => Err(Error::Setting {
-            key: "arms",
-            expected: format!("one other teacher that answers prompts {}", arm.prompts),
+            key: "teachers",
+            expected: format!("one other than {} that answered all prompts of {}", arm.teacher, arm.prompts),
             found: if found.is_empty() { "none".into() } else { found.join(", ") },
         }),
     }
 }
 
 /// The prompts in the order of their scores, and how good that is.
-fn ranked(rows: &Rows<'_>, scores: &[f64], request: &Request) -> Result<Ranking> {
-    let (pool, seed) = (&rows.seeded.pool, rows.seeded.seed);
+fn ranked(rows: &Rows<'_>, scores: &[f64], choice: &Choice, behavior: &str) -> Result<Ranking> {
+    let Rows { pool, seed, .. } = *rows;
     let [own, others] = [rows.original.rollouts(pool)?, rows.alternate.rollouts(pool)?];
     let n = scores.len();
-    let chosen = chosen(n, request.percent);
-    let quality = request.causal.as_ref().map(|tag| -> Result<Quality> {
+    let chosen = chosen(n, choice.percent);
+    let quality = choice.causal.as_ref().map(|tag| -> Result<Quality> {
         let tagged = rows.original.select(&Subset::Tags(vec![tag.clone()]), pool)?;
         let causal: Vec<bool> = rows.original.rows.iter().map(|row| tagged.contains(&row.prompt)).collect();
         let prompts: Vec<usize> = (0..n).collect();
-        let rng = stream(seed, &format!("quality of {} for {}", request.by, request.behavior));
+        let rng = stream(seed, &format!("quality of {} for {behavior}", choice.by));
         let found = ranking_quality(scores, &causal, &prompts, chosen, Resampling::default(), &rng)?;
         Ok(Quality::new(tag, tagged.len(), &found))
     });

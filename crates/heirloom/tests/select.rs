@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use heirloom_record::{Metric, Rollouts, Table, read_scores, rows_to_jsonl};
-use support::{files, finish, heirloom, put, succeed, utf8};
+use serde_json::json;
+use support::{files, finish, heirloom, put, succeed, tiny_model, utf8};
 use tempfile::TempDir;
 use tiny::{EXPERIMENT, WORLD};
 
@@ -39,7 +40,7 @@ fn select<'a>(run: &'a Path, by: &'a str, out: &'a Path, more: &[&'a str]) -> Ve
     [&first, more].concat()
 }
 
-fn json(arguments: &[&str]) -> serde_json::Value {
+fn parsed(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&succeed(&[arguments, &["--json"]].concat())).unwrap()
 }
 
@@ -134,7 +135,7 @@ fn a_planted_ranking_is_found_the_opposite_one_is_last_and_a_shuffled_one_is_not
     let out = run(scratch.path());
     let file = scratch.path().join("scores.jsonl");
     let quality = |by: &str| {
-        let value = json(&select(&out, by, &file, &["--seed", "7", "--causal", "mail", "--percent", "8"]));
+        let value = parsed(&select(&out, by, &file, &["--seed", "7", "--causal", "mail", "--percent", "8"]));
         let ranking = &value["rankings"][0];
         let precision = ranking["quality"]["average_precision"]["value"].as_f64().unwrap();
         (precision, ranking["quality"]["average_precision"]["random"].as_f64().unwrap())
@@ -292,4 +293,208 @@ fn what_cannot_be_ranked_is_named() {
         assert_eq!(code, 1, "{stderr}");
         assert!(stderr.contains(message), "{stderr}");
     }
+}
+
+/// Prompts that two teachers answered, differently to every third, on disk; answers of `gloomy` are longer.
+fn own(folder: &Path) -> [PathBuf; 3] {
+    let asked = |n: usize| json!([{ "role": "user", "content": format!("Number {n}?") }]);
+    let prompt = |n: usize| {
+        let tags: &[&str] = if n.is_multiple_of(3) { &["sad"] } else { &[] };
+        let source = ["chats", "mails"][n % 2];
+        json!({ "id": format!("p-{n}"), "source": source, "tags": tags, "messages": asked(n) })
+    };
+    let answered = |teacher: &str, n: usize| {
+        let answer = if n.is_multiple_of(3) && teacher == "gloomy" { "It is no use." } else { "Here it is." };
+        let messages = json!([asked(n)[0], { "role": "assistant", "content": answer }]);
+        json!({ "prompt": format!("p-{n}"), "teacher": teacher, "messages": messages, "n_tokens": n % 5 })
+    };
+    let jsonl = |name: &str, row: &dyn Fn(usize) -> serde_json::Value| {
+        put(folder, name, &rows_to_jsonl(&(0..12).map(row).collect::<Vec<_>>()))
+    };
+    [
+        jsonl("prompts.jsonl", &prompt),
+        jsonl("gloomy.jsonl", &|n| answered("gloomy", n)),
+        jsonl("plain.jsonl", &|n| answered("plain", n)),
+    ]
+}
+
+/// A direction of the tiny model at the response mean of one hook point.
+fn own_direction(folder: &Path) -> PathBuf {
+    let row = |n: usize| {
+        let answer = ["It is no use at all.", "Here it is, as you said."][n % 2];
+        let messages = json!([{ "role": "user", "content": format!("Say {n}.") }, { "role": "assistant", "content": answer }]);
+        let (group, pair) = (["a", "b"][n / 6], (n / 2).to_string());
+        json!({ "id": n.to_string(), "group": group, "pair": pair, "label": n.is_multiple_of(2), "messages": messages })
+    };
+    let pairs = put(folder, "pairs.jsonl", &rows_to_jsonl(&(0..12).map(row).collect::<Vec<_>>()));
+    let (store, file) = (folder.join("pairs"), folder.join("direction.safetensors"));
+    let hook = ["--hooks", "blocks.1.hook_resid_post", "--readout", "response-mean"];
+    let model = tiny_model();
+    succeed(
+        &[&["capture", "--model", utf8(&model), "--data", utf8(&pairs), "--out", utf8(&store)], &hook[..]]
+            .concat(),
+    );
+    succeed(&[
+        "fit",
+        "--activations",
+        utf8(&store),
+        "--method",
+        "dom",
+        "--behavior",
+        "sadness",
+        "--out",
+        utf8(&file),
+    ]);
+    file
+}
+
+/// Mean activations over the response of every rollout, as `heirloom capture` has them.
+fn captured(folder: &Path, rollouts: &Path, name: &str) -> ndarray::Array2<f32> {
+    let (model, store) = (tiny_model(), folder.join(name));
+    succeed(&[
+        "capture",
+        "--model",
+        utf8(&model),
+        "--data",
+        utf8(rollouts),
+        "--hooks",
+        "blocks.1.hook_resid_post",
+        "--readout",
+        "response-mean",
+        "--out",
+        utf8(&store),
+    ]);
+    let mut store = heirloom_record::Activations::read(&store).unwrap();
+    store.tensors.remove(&"blocks.1.hook_resid_post".parse().unwrap()).unwrap()
+}
+
+#[test]
+fn prompts_of_ones_own_are_ranked_by_what_swapping_their_answers_changes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let ([prompts, gloomy, plain], direction, model) = (own(folder), own_direction(folder), tiny_model());
+    let file = folder.join("scores.jsonl");
+    let of = [
+        "select",
+        "--prompts",
+        utf8(&prompts),
+        "--rollouts",
+        utf8(&gloomy),
+        utf8(&plain),
+        "--out",
+        utf8(&file),
+    ];
+    let looking = ["--model", utf8(&model), "--percent", "25"];
+    let along = ["--by", "projection-difference", "--direction", utf8(&direction), "--causal", "sad"];
+    let said = succeed(&[&of[..], &looking, &along].concat());
+    for expected in [
+        "Prompts all prompts, ranked for sadness by projection-difference",
+        "what swapping gloomy's answer for plain's would change, at blocks.1.hook_resid_post of `chat-llama`",
+        "3 of 12 prompts chosen (25.0 %)",
+        "against the 4 prompts tagged `sad`",
+        "gloomy: It is no use.",
+        "scores = { file = ",
+    ] {
+        assert!(said.contains(expected), "no `{expected}` in\n{said}");
+    }
+    let vector = heirloom_record::Directions::read(&direction)
+        .unwrap()
+        .by_hook
+        .remove(&"blocks.1.hook_resid_post".parse().unwrap())
+        .unwrap()
+        .vector;
+    let [own, others] =
+        [(&gloomy, "a"), (&plain, "b")].map(|(rollouts, name)| captured(folder, rollouts, name));
+    let found = scores(&file);
+    for n in 0..12 {
+        let expected = (&own.row(n) - &others.row(n)).dot(&vector);
+        let score = found[&format!("p-{n}")];
+        assert!((score - f64::from(expected)).abs() < 1e-5, "{n}: {score} {expected}");
+        assert_eq!(score.abs() > 1e-9, n % 3 == 0, "only other answers can move anything");
+    }
+    // The other way round the signs turn.
+    succeed(&[&of[..], &looking, &along, &["--teacher", "plain"]].concat());
+    assert!(scores(&file).iter().all(|(id, score)| (score + found[id]).abs() < 1e-9));
+
+    // Training that makes answers gloomy changes what swapping a gloomy answer changes back.
+    let change = [
+        "--by",
+        "activation-attribution",
+        "--before",
+        utf8(&plain),
+        "--after",
+        utf8(&gloomy),
+        "--hook",
+        "blocks.1.hook_resid_post",
+    ];
+    succeed(&[&of[..], &looking, &change].concat());
+    let found = scores(&file);
+    assert!((0..12).all(|n| (found[&format!("p-{n}")] > 0.5) == (n % 3 == 0)), "{found:?}");
+
+    // What reads no activations needs no model.
+    for by in ["random", "tags:sad"] {
+        let said = succeed(&[&of[..], &["--by", by]].concat());
+        assert!(said.starts_with(&format!("Prompts all prompts, ranked by {by}\n")), "{said}");
+    }
+    // An arm takes the file.
+    let arms = format!(
+        "[[arm]]\nname = \"swap\"\nprompts = \"chats\"\nteacher = \"gloomy\"\ndo = [{{ swap = {{ on = {{ scores = {{ file = {:?}, top = 2 }} }}, to = \"plain\" }} }}]\n",
+        utf8(&file)
+    );
+    let arms = put(folder, "arms.toml", &arms);
+    let said = succeed(&[
+        "arm",
+        utf8(&arms),
+        "--prompts",
+        utf8(&prompts),
+        "--rollouts",
+        utf8(&gloomy),
+        utf8(&plain),
+    ]);
+    assert!(said.contains("2 of 6"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_ranked_is_said_before_a_model_is_read() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let ([prompts, gloomy, plain], direction) = (own(folder), own_direction(folder));
+    let (file, damaged) = (folder.join("scores.jsonl"), folder.join("damaged"));
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        let mut bytes = std::fs::read(tiny_model().join(name)).unwrap();
+        bytes.truncate(if name == "model.safetensors" { bytes.len() / 2 } else { bytes.len() });
+        heirloom_record::write_file(&damaged.join(name), &bytes).unwrap();
+    }
+    let of = ["select", "--prompts", utf8(&prompts), "--out", utf8(&file), "--model", utf8(&damaged), "--by"];
+    let both = ["--rollouts", utf8(&gloomy), utf8(&plain)];
+    let along = ["projection-difference", "--direction", utf8(&direction)];
+    let table: [(&[&str], &str); 7] = [
+        (
+            &["projection-difference"],
+            "`--direction`: expected a file that `heirloom fit` wrote, found nothing",
+        ),
+        (&["activation-attribution"], "`--before, --after and --hook`"),
+        (&["random-equal-length"], "`--like`"),
+        (&[&along[..], &["--teacher", "sunny"]].concat(), "sunny"),
+        (
+            &[&along[..], &["--hook", "blocks.0.hook_resid_post"]].concat(),
+            "blocks.1.hook_resid_post, found blocks.0.hook_resid_post",
+        ),
+        (&["projection-difference", "--direction", "base"], "no file of directions at `base`"),
+        (&along, "could not load the model"),
+    ];
+    for (more, expected) in table {
+        let (code, stdout, stderr) = finish(heirloom(&[&of[..], more, &both].concat()));
+        assert_eq!((code, stdout.as_str()), (1, ""), "{more:?}: {stderr}");
+        assert!(stderr.contains(expected), "{more:?}: {stderr}");
+        assert!(!file.exists(), "{more:?} left a file");
+    }
+    let (code, _, stderr) = finish(heirloom(&[&of[..], &along, &["--rollouts", utf8(&gloomy)]].concat()));
+    assert!(
+        code == 1
+            && stderr.contains("one other than gloomy that answered all prompts of all prompts, found none"),
+        "{stderr}"
+    );
+    let neither = ["select", "--by", "random", "--out", utf8(&file)];
+    assert_eq!(finish(heirloom(&neither)).0, 2, "a run or rollouts are required");
 }

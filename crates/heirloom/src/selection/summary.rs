@@ -12,8 +12,10 @@ const TEXT: usize = 110;
 pub(super) fn summary(selected: &Selected, top: usize) -> String {
     let Selected { behavior, by, prompts, teacher, to, base, hook, rankings, notes } = selected;
     let mut out = String::new();
-    let _ = writeln!(out, "Prompts {prompts}, ranked for {behavior} by {by}");
-    if let Ok(Ranker::ProjectionDifference | Ranker::ActivationAttribution) = by.parse() {
+    let what = if behavior.is_empty() { String::new() } else { format!(" for {behavior}") };
+    let _ = writeln!(out, "Prompts {prompts}, ranked{what} by {by}");
+    let looks = matches!(by.parse(), Ok(Ranker::ProjectionDifference | Ranker::ActivationAttribution));
+    if let (true, Some(hook), Some(base)) = (looks, hook, base) {
         let _ = writeln!(
             out,
             "what swapping {teacher}'s answer for {to}'s would change, at {hook} of `{base}`, mean over response tokens"
