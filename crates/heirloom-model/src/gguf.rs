@@ -174,6 +174,16 @@ impl Gguf {
         }
     }
 
+    /// A list of floats, empty when absent.
+    pub(crate) fn floats(&self, key: &str) -> Vec<f64> {
+        match self.metadata.get(key) {
+            Some(Value::List(values)) => {
+                values.iter().filter_map(|v| if let Value::Float(x) = v { Some(*x) } else { None }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The numbers of a vector in f32; nothing where there is no such tensor.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! GGUF files written here from a fixture: the same model from another container, and damaged ones.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
@@ -7,7 +8,7 @@ use candle_core::{Device, Tensor};
 use gguf_file::Value;
 use heirloom_model::{Source, Student};
 
-use crate::support::{fixture, gap, options, rows, scale, see_all, student, tensors};
+use crate::support::{fixture, gap, ids_of, json, options, rows, scale, see_all, student, tensors};
 
 /// llama.cpp's order of a query or key projection's rows.
 ///
@@ -160,9 +161,45 @@ fn what_was_read_from_gguf_is_saved_as_hugging_face_has_it() {
     }
 }
 
+#[test]
+fn words_as_sentencepiece_has_them() {
+    let folder = fixture("gguf-words");
+    let source = |name: &str| Source::open(&folder.join(format!("{name}.gguf"))).unwrap();
+    let words = ["llama", "gemma2", "phi3"].map(|name| (name, source(name).words().unwrap()));
+    let cases = json(&folder.join("cases.json"));
+    let mut held = BTreeMap::new();
+    for case in cases["cases"].as_array().unwrap() {
+        let (name, text) = (case["model"].as_str().unwrap(), case["text"].as_str().unwrap());
+        let (_, words) = words.iter().find(|(known, _)| *known == name).unwrap();
+        let (ids, offsets) = words.encode(text, true).unwrap();
+        assert_eq!(ids, ids_of(&case["ids"]), "{name} {text:?}");
+        assert!(offsets.iter().all(|bytes| text.get(bytes.clone()).is_some()), "{name} {text:?}");
+        let decoded = words.decode(&ids[1..], true).unwrap();
+        assert_eq!(decoded, case["decoded"].as_str().unwrap(), "{name} {text:?}");
+        // A rendered chat gets no beginning of its own.
+        assert_eq!(words.encode(text, false).unwrap().0, ids[1..], "{name} {text:?}");
+        *held.entry(name.to_owned()).or_insert(0) += 1;
+    }
+    assert_eq!(held, BTreeMap::from([("gemma2".into(), 20), ("llama".into(), 18), ("phi3".into(), 20)]));
+}
+
+#[test]
+fn words_without_scores_are_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let words = |from, to| {
+        let path = renamed(scratch.path(), "gguf-words/llama", from, to);
+        Source::open(&path).unwrap().words()
+    };
+    let Err(error) = words("tokenizer.ggml.scores", "tokenizer.ggml.scorez") else { panic!("read") };
+    let text = "`tokenizer.ggml.scores`: expected a number for each of 420 tokens, found 0";
+    assert!(error.to_string().ends_with(text), "{error}");
+    // Twin: without a word on the kind of tokenizer there is none, and rows of ids are read.
+    assert!(!words("tokenizer.ggml.model", "tokenizer.ggml.mode1").unwrap().has_tokenizer());
+}
+
 /// A tensor or a key by another name of the same length, in a file of llama.cpp.
 fn renamed(folder: &Path, name: &str, from: &str, to: &str) -> PathBuf {
-    let mut bytes = std::fs::read(fixture("gguf").join(format!("{name}.gguf"))).unwrap();
+    let mut bytes = std::fs::read(fixture(&format!("{name}.gguf"))).unwrap();
     let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
     bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
     let path = folder.join("renamed.gguf");
@@ -184,7 +221,7 @@ fn what_no_architecture_explains_is_refused() {
             "`qwen3.block_count`: expected a positive whole number",
         ),
     ] {
-        refused(&renamed(scratch.path(), name, from, to), text);
+        refused(&renamed(scratch.path(), &format!("gguf/{name}"), from, to), text);
     }
 }
 
