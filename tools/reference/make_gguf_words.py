@@ -30,13 +30,13 @@ The train to the harbour leaves at ten past nine; the market opens at eight. We 
 Remember the remainder: banana, bandana, cabana. A lamp, a lamb, a limb, a limp lamp. Over and over, under and under, on and on.
 """
 TEXTS = ["The gate was warm.", "Hello there", " leading, and trailing ", "two  spaces,   three    four", "banana bandana bananas\nbanana", "\n\n a\n  b\t c", "",
-         "1200 + 34 = 1234", "Ça coûte 5 €, n'est-ce pas?", "日本語 and 🙂🙃", "they're all there, aren't they?", "▁is a space", "a", "<unk>x", "     ",
+         "1200 + 34 = 1234", "Ça coûte 5 €, n'est-ce pas?", "日本語 and 🙂🙃", "they're all there, aren't they?", "▁is a space", "a", "     ",
          "waiting for the waiter while the water was rising", "\u00a0no-break", "caf\u00e9 cafe\u0301"]
 # By family: a space before a text, tokens that stand for turns and others of no text, texts with them.
 CASES = {
     "llama": (True, [], [], []),
     "gemma2": (False, ["<start_of_turn>", "<end_of_turn>"], ["▁▁", "▁▁▁"], ["<start_of_turn>user\nThe gate?<end_of_turn>\n<start_of_turn>model\n", "a<end_of_turn>  b"]),
-    "phi3": (True, ["<|user|>", "<|end|>"], [], ["<|user|>\n The gate?<|end|>\n<|user|>", "a  <|end|>  b"]),
+    "phi3": (True, ["<|user|>", "<|end|>", "<|endoftext|>"], [], ["<|user|>\n The gate?<|end|>\n<|user|>", "a  <|end|>  b<|endoftext|> c"]),
 }
 
 
@@ -54,13 +54,13 @@ def train(folder, prefix, marks, spaces):
 
 
 def encode(words, name, marks, text):
-    """By the library; of Phi 3 what stands between marks is a text of its own, and spaces behind a mark are not there."""
+    """By the library; of Phi 3 what stands between marks is a text of its own, and spaces behind most marks are not there."""
     if name != "phi3":
         return words.encode(text, add_bos=True)
     parts = re.split("(" + "|".join(map(re.escape, marks)) + ")", text)
     ids = [words.bos_id()]
     for before, part in zip([None, *parts], parts):
-        ids += [words.piece_to_id(part)] if part in marks else words.encode(part.lstrip() if before in marks else part)
+        ids += [words.piece_to_id(part)] if part in marks else words.encode(part.lstrip() if before in marks[:2] else part)
     return ids
 
 

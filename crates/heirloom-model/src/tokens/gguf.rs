@@ -20,10 +20,12 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 use crate::gguf::Gguf;
 use crate::{Error, Result};
 
-/// Kinds of tokens, as `tokenizer.ggml.token_type` numbers them: those of a text, of control and of a user's own.
+/// Kinds of tokens, as `tokenizer.ggml.token_type` numbers them: those of a text, the unknown one, those of control and of a
+/// user's own.
 ///
 /// Source: `TokenType` of llama.cpp's `gguf-py/gguf/constants.py`.
 const NORMAL: i64 = 1;
+const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USERS: i64 = 4;
 
@@ -50,9 +52,10 @@ pub(super) fn gguf_tokenizer(gguf: &Gguf) -> Result<Tokenizer> {
     };
     let fail = |source| Error::Tokenizer { path: gguf.path.clone(), source };
     // Cut out of a text before it is split.
-    for (kind, token) in kinds.iter().zip(&tokens).filter(|(kind, _)| matches!(**kind, CONTROL | USERS)) {
+    let whole = |kind: i64| matches!(kind, UNKNOWN | CONTROL | USERS);
+    for (kind, token) in kinds.iter().zip(&tokens).filter(|(kind, _)| whole(**kind)) {
         let keeps = ["<unk>", "<s>", "<|endoftext|>"].contains(token);
-        let added = AddedToken::from((*token).to_owned(), *kind == CONTROL).normalized(false);
+        let added = AddedToken::from((*token).to_owned(), *kind != USERS).normalized(false);
         tokenizer.add_tokens([added.rstrip(strips && !keeps)]).map_err(fail)?;
     }
     if gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(begins)

@@ -32,9 +32,9 @@ const REFUSED: [&str; 11] = [
     "rope.scaling.alpha",
 ];
 
-/// Keys on stretched frequencies that only some files may have.
+/// Keys of files whose frequencies are stretched by YaRN.
 const OF_YARN: [&str; 2] = ["rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow"];
-/// Which of llama.cpp and transformers would compute them otherwise, or nobody but llama.cpp computes.
+/// Keys of the same that llama.cpp computes otherwise than transformers does, or alone.
 const UNSETTLED: [&str; 4] = [
     "rope.scaling.attn_factor",
     "rope.scaling.yarn_attn_factor",
@@ -50,11 +50,11 @@ const UNSETTLED: [&str; 4] = [
 /// Source: `set_gguf_parameters` of llama.cpp's `conversion/*.py`, inverted; `load_arch_hparams` of its `src/models/*.cpp`.
 pub(in crate::weights) fn gguf_config(gguf: &Gguf) -> Result<Config> {
     let found = gguf.text("general.architecture").unwrap_or_default();
-    let Some((architecture, _)) = KNOWN.into_iter().find(|(known, _)| *known == found) else {
+    let Some((architecture, model_type)) = KNOWN.into_iter().find(|(known, _)| *known == found) else {
         let known = KNOWN.into_iter().map(|(known, _)| known).collect();
         return Err(Error::UnknownFamily { found: found.into(), known });
     };
-    let metadata = Metadata { gguf, architecture };
+    let metadata = Metadata { gguf, architecture, model_type };
     metadata.refuse()?;
     let config = Config::from_json(&metadata.json()?.into())?;
     metadata.check(&config)?;
@@ -65,6 +65,7 @@ pub(in crate::weights) fn gguf_config(gguf: &Gguf) -> Result<Config> {
 struct Metadata<'a> {
     gguf: &'a Gguf,
     architecture: &'static str,
+    model_type: &'static str,
 }
 
 impl Metadata<'_> {
@@ -111,9 +112,10 @@ impl Metadata<'_> {
     fn refuse(&self) -> Result<()> {
         let phi = self.is("phi3");
         let unsettled = UNSETTLED.into_iter().filter(|name| !(phi && *name == "rope.scaling.attn_factor"));
-        let window =
-            if matches!(self.architecture, "qwen2" | "qwen3") { "attention.sliding_window" } else { "" };
-        for name in REFUSED.into_iter().chain(unsettled).chain([window]).filter(|name| !name.is_empty()) {
+        // Which blocks have a window is in no file of Qwen's.
+        let windows =
+            ["attention.sliding_window"].into_iter().filter(|_| self.model_type.starts_with("qwen"));
+        for name in REFUSED.into_iter().chain(unsettled).chain(windows) {
             let key = self.key(name);
             match self.gguf.metadata.get(&key) {
                 None | Some(gguf::Value::Int(0)) => {}
@@ -145,17 +147,16 @@ impl Metadata<'_> {
 
     /// What all architectures say alike.
     fn sizes(&self) -> Result<Map<String, Value>> {
-        let (_, kind) = KNOWN[KNOWN.iter().position(|(known, _)| self.is(known)).unwrap_or_default()];
         let (d_model, n_heads) = (self.size("embedding_length")?, self.size("attention.head_count")?);
         let has = |tensor: &str| self.gguf.tensors.contains_key(tensor);
         let mut keys = json!({
-            "model_type": kind,
+            "model_type": self.model_type,
             "hidden_size": d_model,
             "num_attention_heads": n_heads,
             "num_key_value_heads": self.optional("attention.head_count_kv")?.unwrap_or(n_heads),
             "head_dim": self.d_head()?,
             "intermediate_size": self.size("feed_forward_length")?,
-            "num_hidden_layers": self.size("block_count")?,
+            "num_hidden_layers": self.n_layers()?,
             "vocab_size": self.d_vocab()?,
             "max_position_embeddings": self.size("context_length")?,
             "rms_norm_eps": self.needed("attention.layer_norm_rms_epsilon")?,
@@ -169,6 +170,14 @@ impl Metadata<'_> {
             keys["mlp_bias"] = true.into();
         }
         Ok(keys.as_object().cloned().unwrap_or_default())
+    }
+
+    /// Blocks, each of which has a tensor: more of them would be asked memory for before one is missed.
+    fn n_layers(&self) -> Result<usize> {
+        let (name, tensors) = ("block_count", self.gguf.tensors.len());
+        let n = self.size(name)?;
+        let wrong = || self.gguf.wrong(&self.key(name), &format!("at most the {tensors} tensors, found {n}"));
+        if n <= tensors { Ok(n) } else { Err(wrong()) }
     }
 
     fn d_head(&self) -> Result<usize> {
@@ -215,7 +224,7 @@ impl Metadata<'_> {
     }
 
     fn gemma(&self) -> Result<Value> {
-        let (n_layers, two) = (self.size("block_count")?, self.is("gemma2"));
+        let (n_layers, two) = (self.n_layers()?, self.is("gemma2"));
         let d_head = self.d_head()?;
         let wide = self.size("embedding_length")? / self.size("attention.head_count")?;
         let window = match self.unless_zero("attention.sliding_window")? {
@@ -272,7 +281,7 @@ impl Metadata<'_> {
 
     /// Which blocks have a window: those that a list says, or all but every `every`-th.
     fn kinds(&self, window: Option<usize>, every: usize) -> Result<Vec<&'static str>> {
-        let (n_layers, name) = (self.size("block_count")?, "attention.sliding_window_pattern");
+        let (n_layers, name) = (self.n_layers()?, "attention.sliding_window_pattern");
         let wrong = || {
             self.gguf.wrong(&self.key(name), &format!("a number, or a flag for each of {n_layers} blocks"))
         };
