@@ -7,6 +7,7 @@
 //! Source: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,18 @@ pub(crate) enum Value {
     Text(String),
     /// A list of one type.
     List(Vec<Value>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(value) => value.fmt(f),
+            Self::Float(value) => value.fmt(f),
+            Self::Bool(value) => value.fmt(f),
+            Self::Text(value) => value.fmt(f),
+            Self::List(values) => write!(f, "a list of {}", values.len()),
+        }
+    }
 }
 
 /// Where one tensor lies.
@@ -159,6 +172,31 @@ impl Gguf {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// A list of floats, empty when absent.
+    pub(crate) fn floats(&self, key: &str) -> Vec<f64> {
+        match self.metadata.get(key) {
+            Some(Value::List(values)) => {
+                values.iter().filter_map(|v| if let Value::Float(x) = v { Some(*x) } else { None }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The numbers of a vector in f32; nothing where there is no such tensor.
+    ///
+    /// # Errors
+    /// It is of another type, or the file cannot be read.
+    pub(crate) fn numbers(&self, tensor: &str) -> Result<Option<Vec<f64>>> {
+        let Some(info) = self.tensors.get(tensor) else { return Ok(None) };
+        if info.dtype != GgmlDType::F32 {
+            let (path, found) = (self.path.clone(), format!("{:?}", info.dtype));
+            return Err(Error::TensorType { path, tensor: tensor.into(), found });
+        }
+        let mut file = File::open(&self.path).map_err(Error::io(&self.path))?;
+        let bytes = read_at(&mut file, &self.path, info.offset, info.n_bytes)?;
+        Ok(Some(bytes.as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect()))
     }
 
     pub(crate) fn wrong(&self, key: &str, expected: &str) -> Error {

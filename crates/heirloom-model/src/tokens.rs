@@ -1,5 +1,7 @@
 //! Tokens: text to ids and back, and what of a row is read.
 
+mod gguf;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
@@ -7,20 +9,14 @@ use std::path::{Path, PathBuf};
 
 use heirloom_record::{DataRow, Input, Readout};
 use serde_json::{Map, Value};
-use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::pre_tokenizers::{
-    PreTokenizerWrapper,
-    byte_level::ByteLevel,
-    digits::Digits,
-    sequence::Sequence,
-    split::{Split, SplitPattern},
-};
-use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::Tokenizer;
 
 use crate::chat::{ChatTemplate, Clock};
 use crate::gguf::Gguf;
 use crate::{Error, Result, RowError};
+
+pub(crate) use gguf::gguf_special;
+use gguf::gguf_tokenizer;
 
 /// A row of data as the model reads it: tokens, and which of them are prompt, response and named spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -328,89 +324,6 @@ pub(crate) fn covered(offsets: &[Range<usize>], bytes: &Range<usize>) -> Range<u
     let start = offsets.iter().position(|token| token.end > bytes.start).unwrap_or(offsets.len());
     let end = offsets.iter().rposition(|token| token.start < bytes.end && token.end > token.start);
     start..end.map_or(start, |end| (end + 1).max(start))
-}
-
-/// Builds the tokenizer that GGUF metadata describe.
-///
-/// Source: `LLAMA_VOCAB_PRE_TYPE` of llama.cpp's `llama-vocab.cpp`, and the tokenizer.json files of the models named.
-fn gguf_tokenizer(gguf: &Gguf) -> Result<Tokenizer> {
-    let kind = gguf.text("tokenizer.ggml.model").unwrap_or_default();
-    if kind != "gpt2" {
-        return Err(gguf.wrong("tokenizer.ggml.model", &format!("`gpt2` (byte-level BPE), found `{kind}`")));
-    }
-    let fail = |source| Error::Tokenizer { path: gguf.path.clone(), source };
-    let tokens = gguf.texts("tokenizer.ggml.tokens")?;
-    let vocab: Vocab = tokens.iter().zip(0..).map(|(token, id)| ((*token).to_owned(), id)).collect();
-    let merges = gguf.texts("tokenizer.ggml.merges")?.into_iter().map(|merge| {
-        let pair = merge.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
-        pair.ok_or_else(|| gguf.wrong("tokenizer.ggml.merges", "pairs separated by a space"))
-    });
-    let merges = merges.collect::<Result<_>>()?;
-    let pre = gguf.text("tokenizer.ggml.pre").unwrap_or("default");
-    let pre_tokenizer = pre_tokenizer(pre).ok_or_else(|| {
-        gguf.wrong(
-            "tokenizer.ggml.pre",
-            &format!("one of `smollm`, `gpt-2`, `llama-bpe`, `qwen2`, found `{pre}`"),
-        )
-    })?;
-    let bpe = BPE::builder()
-        .vocab_and_merges(vocab, merges)
-        .ignore_merges(pre == "llama-bpe")
-        .build()
-        .map_err(fail)?;
-    let mut tokenizer = Tokenizer::new(bpe);
-    tokenizer.with_pre_tokenizer(Some(pre_tokenizer.map_err(fail)?));
-    tokenizer.with_decoder(Some(ByteLevel::new(false, false, false)));
-    // Types 3 (control) and 4 (user-defined) are cut out of a text before it is split.
-    let added = gguf.ints("tokenizer.ggml.token_type").into_iter().zip(&tokens);
-    for (kind, token) in added.filter(|(kind, _)| matches!(kind, 3 | 4)) {
-        let token = AddedToken::from((*token).to_owned(), kind == 3).normalized(false);
-        tokenizer.add_tokens([token]).map_err(fail)?;
-    }
-    if gguf.flag("tokenizer.ggml.add_bos_token") == Some(true)
-        && let Some((token, id)) = gguf_special(gguf, "bos")?
-    {
-        let template = TemplateProcessing::builder()
-            .try_single(format!("{token} $A"))
-            .map_err(|problem| fail(problem.into()))?
-            .special_tokens(vec![(token, id)])
-            .build()
-            .map_err(|source| fail(source.into()))?;
-        tokenizer.with_post_processor(Some(template));
-    }
-    Ok(tokenizer)
-}
-
-/// The pre-tokenizer llama.cpp knows by this name.
-fn pre_tokenizer(pre: &str) -> Option<tokenizers::Result<PreTokenizerWrapper>> {
-    const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-    const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-    let bytes = |regex| ByteLevel::new(false, true, regex);
-    let split = |pattern: &str| {
-        let pattern = SplitPattern::Regex(pattern.into());
-        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
-        Ok(Sequence::new(vec![split.into(), bytes(false).into()]).into())
-    };
-    Some(match pre {
-        // Digits one by one, then byte-level without a prefix space; candle's reader adds the space.
-        "smollm" => Ok(Sequence::new(vec![Digits::new(true).into(), bytes(true).into()]).into()),
-        "default" | "gpt-2" => Ok(bytes(true).into()),
-        "llama-bpe" => split(LLAMA3),
-        "qwen2" => split(QWEN2),
-        _ => return None,
-    })
-}
-
-/// The text and id of a special token of GGUF metadata: `bos`, `eos`, `unknown`, `padding`.
-pub(crate) fn gguf_special(gguf: &Gguf, name: &str) -> Result<Option<(String, u32)>> {
-    let key = format!("tokenizer.ggml.{name}_token_id");
-    let Some(id) = gguf.int(&key) else { return Ok(None) };
-    let tokens = gguf.texts("tokenizer.ggml.tokens")?;
-    let token = usize::try_from(id).ok().and_then(|index| tokens.get(index));
-    match (token, u32::try_from(id)) {
-        (Some(token), Ok(id)) => Ok(Some(((*token).to_owned(), id))),
-        _ => Err(gguf.wrong(&key, &format!("below the vocabulary's {}, found {id}", tokens.len()))),
-    }
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use safetensors::Dtype as StDtype;
 
 use crate::gguf::{self, Gguf};
 use crate::layout::{Inside, Names, Slot};
-use crate::{Config, Error, Family, Result, Wrapper};
+use crate::{Config, Error, Family, Result, RopeScaling, Wrapper};
 
 mod llama_cpp;
 
-use llama_cpp::{gguf_config, gguf_name, unpermute};
+use llama_cpp::{LlamaCpp, ROPE, gguf_config};
 
 /// Buffers that old checkpoints carry and that are computed, not learned.
 const COMPUTED: [&str; 7] = [
@@ -121,11 +121,14 @@ impl Files {
                 }
             }
             Self::Gguf(gguf) => {
-                checkpoint.gguf_heads = Some((config.n_heads, config.n_kv_heads));
+                checkpoint.llama_cpp = Some(LlamaCpp::of(config));
                 checkpoint.files.push(gguf.path.clone());
+                // Read with the configuration.
+                let stretched = matches!(config.rope.scaling, RopeScaling::Long { .. });
                 checkpoint.entries = gguf
                     .tensors
                     .iter()
+                    .filter(|(name, _)| !(stretched && ROPE.contains(&name.as_str())))
                     .map(|(name, info)| {
                         (
                             name.clone(),
@@ -166,8 +169,8 @@ pub(crate) struct Checkpoint {
     path: PathBuf,
     files: Vec<PathBuf>,
     entries: BTreeMap<String, Entry>,
-    /// Query and key heads, when names and row order are llama.cpp's.
-    gguf_heads: Option<(usize, usize)>,
+    /// When names, the order of rows and norms are llama.cpp's.
+    llama_cpp: Option<LlamaCpp>,
     /// Where the text part stands, when the files are of a model of more.
     inside: Option<&'static Inside>,
     /// How many tensors were passed over of each part that is not read.
@@ -187,7 +190,7 @@ impl Checkpoint {
             path: path.to_owned(),
             files: Vec::new(),
             entries: BTreeMap::new(),
-            gguf_heads: None,
+            llama_cpp: None,
             inside: None,
             not_read: BTreeMap::new(),
         }
@@ -210,10 +213,10 @@ impl Checkpoint {
 
     /// What the files call a tensor whose name has `prefix` before it.
     fn stored(&self, prefix: &str, name: &str) -> String {
-        match self.inside {
-            _ if self.gguf_heads.is_some() => gguf_name(name),
-            Some(inside) => format!("{prefix}{}", inside.name(name)),
-            None => format!("{prefix}{name}"),
+        match (self.llama_cpp, self.inside) {
+            (Some(file), _) => file.name(name),
+            (None, Some(inside)) => format!("{prefix}{}", inside.name(name)),
+            (None, None) => format!("{prefix}{name}"),
         }
     }
 
@@ -269,13 +272,8 @@ impl Checkpoint {
             let value = values[start + index];
             return Err(Error::WeightNotFinite { path, tensor: stored, index, value });
         }
-        if let Some((n_heads, n_kv_heads)) = self.gguf_heads {
-            let width = shape.get(1).copied().unwrap_or(1);
-            if name.contains("q_proj") {
-                unpermute(&mut values[start..], n_heads, width);
-            } else if name.contains("k_proj") {
-                unpermute(&mut values[start..], n_kv_heads, width);
-            }
+        if let Some(file) = self.llama_cpp {
+            file.restore(name, &mut values[start..], shape.get(1).copied().unwrap_or(1));
         }
         Ok(())
     }

@@ -170,6 +170,24 @@ pub enum Error {
         /// Which of its answers.
         sample: usize,
     },
+    /// A folder holds rollouts that are still being drawn, or whose drawing was killed.
+    #[error("`{}` holds rollouts that are not all drawn", path.display())]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder holds other rollouts than those to be gone on with.
+    #[error("`{}` holds other rollouts: their `{key}` is {found}, not {expected}", path.display())]
+    OtherRollouts {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        key: String,
+        /// What it is here.
+        expected: String,
+        /// What it is in the folder.
+        found: String,
+    },
     /// A score is not a finite number.
     #[error("`{}` line {line}: score `{score}` of prompt `{prompt}` is not a finite number", path.display())]
     Score {
@@ -425,6 +443,10 @@ impl Error {
             }
             Self::RepeatedSample { .. } => {
                 Some("number a teacher's answers to one prompt from 0, or leave `sample` out".into())
+            }
+            Self::Unfinished { .. } => Some("the command that began them goes on where it stopped".into()),
+            Self::OtherRollouts { .. } => {
+                Some("choose another `--out`, or go on with what they were begun with".into())
             }
             Self::MissingShard { .. } | Self::ForeignShard { .. } => {
                 Some("copy the whole folder again, or capture again".into())

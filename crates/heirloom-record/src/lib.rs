@@ -18,6 +18,7 @@ mod rollout;
 mod run;
 mod score;
 mod table;
+mod unfinished;
 mod write;
 
 pub use activations::{ActivationHeader, ActivationRow, Activations, BatchPlan, StoreSummary};
@@ -35,4 +36,5 @@ pub use rollout::{
 pub use run::{RunFolder, RunRecord};
 pub use score::read_scores;
 pub use table::{Case, CausalCheck, Dose, Histogram, Metric, Row, Table, Turn};
+pub use unfinished::UnfinishedRollouts;
 pub use write::{NewFolder, write_file};

@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::data::{id_text, refuse_typos};
-use crate::{DataRow, Error, Message, Result, header, read_jsonl, rows_to_jsonl, sha256_hex, write_file};
+use crate::{
+    DataRow, Error, Message, Result, UnfinishedRollouts, header, read_jsonl, rows_to_jsonl, sha256_hex,
+    write_file,
+};
 
 const KIND: &str = "rollouts";
 const FORMAT: u32 = 1;
 const SAMPLING: &str = "rollouts.json";
-const ROWS: &str = "rollouts.jsonl";
+pub(crate) const ROWS: &str = "rollouts.jsonl";
 
 /// A prompt that students are trained or tried on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,10 +310,13 @@ impl Rollouts {
     /// # Errors
     /// Names the file and the line: bad JSON, a key one typo away from a known one, no messages, a last message
     /// of somebody else, `n_tokens` that are not the number of `ids`, an id used twice, two answers that are the
-    /// same sample, no rows; or `rollouts.json` of another version.
+    /// same sample, no rows; or `rollouts.json` of another version; or not all of them are drawn.
     pub fn read(path: &Path) -> Result<Self> {
         if !path.is_dir() {
             return Ok(Self { sampling: None, rows: read_rollouts(path)? });
+        }
+        if UnfinishedRollouts::stand_at(path) {
+            return Err(Error::Unfinished { path: path.into() });
         }
         let settings = path.join(SAMPLING);
         let sampling = settings.exists().then(|| header::read_json(&settings, KIND, FORMAT)).transpose()?;

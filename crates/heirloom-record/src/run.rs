@@ -36,6 +36,14 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Whether `path` may be this run's: its own, or a folder with nothing of value in it.
+    ///
+    /// # Errors
+    /// The folder holds another experiment's run, or files that are no run.
+    pub fn may_open(path: &Path, record: &RunRecord) -> Result<()> {
+        check(path, record)
+    }
+
     /// Opens the run at `path`, or starts one in a new or empty folder.
     ///
     /// A start may be killed at any moment: what it leaves, which is the lock and partial files, can be started
@@ -62,6 +70,16 @@ impl RunFolder {
     pub fn read(path: &Path) -> Result<Self> {
         let _: RunRecord = header::read_json(&path.join(RECORD), KIND, FORMAT)?;
         Ok(Self { path: path.to_owned(), lock: None })
+    }
+
+    /// Ends a run whose outcome stands in its folder: removes `stage`, the lock and the record, in this order, so that
+    /// who is killed in between leaves a run that can be opened and ended again.
+    ///
+    /// # Errors
+    /// One of them cannot be removed.
+    pub fn end(self, stage: &str) -> Result<()> {
+        let marks = [stage, LOCK, RECORD].map(|name| self.path.join(name));
+        marks.iter().filter(|path| path.exists()).try_for_each(|path| remove(path))
     }
 
     /// Whether the artifact at `path`, which is not there, may be made.

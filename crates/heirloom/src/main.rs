@@ -25,7 +25,7 @@ enum Verb {
     Quickstart(verbs::quickstart::Args),
     /// Run an experiment or a benchmark, from its file to its figures; resumes where it stopped
     Run(verbs::run::Args),
-    /// Let a model answer prompts, and store the answers with everything they were drawn with
+    /// Let a model answer prompts, and store the answers with everything they were drawn with; resumes where it stopped
     Rollout(verbs::rollout::Args),
     /// Say what arms change, in which rows they differ, and write an arm's rows for a trainer
     Arm(verbs::arm::Args),

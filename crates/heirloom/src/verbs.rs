@@ -29,7 +29,7 @@ use anyhow::Context as _;
 use heirloom::prelude::*;
 use heirloom::series::HUB;
 use heirloom_model::{Clock, PeftAdapter};
-use heirloom_record::{Message, Prompt, Rollout, Rollouts};
+use heirloom_record::{Message, Prompt, Rollout, Rollouts, UnfinishedRollouts};
 use heirloom_rollout::Behavior;
 
 use crate::terminal::{print, tell};
@@ -119,7 +119,7 @@ fn read_data(path: &Path) -> anyhow::Result<Vec<DataRow>> {
         "data",
         "data is a JSONL file with `messages`, `text` or `input_ids` in every row, a folder of rollouts, or a behavior's folder",
     )?;
-    if path.join("rollouts.jsonl").is_file() {
+    if path.join("rollouts.jsonl").is_file() || UnfinishedRollouts::stand_at(path) {
         return Ok(read_rollouts(path)?.rows.iter().map(Rollout::row).collect());
     }
     if path.is_dir() {

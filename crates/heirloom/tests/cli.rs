@@ -524,6 +524,60 @@ fn fit_replaces_directions_and_nothing_else() {
 }
 
 #[test]
+fn scores_are_written_as_a_table_that_figures_draw_from() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = capture(scratch.path(), &rows());
+    let file = scratch.path().join("dom.safetensors");
+    fit_on_a(&store, &file);
+    let (out, none) = (scratch.path().join("scores"), scratch.path().join("none"));
+    let score = |out: &Path| {
+        let own = ["score", "--direction", utf8(&file), "--activations", utf8(&store), "--groups", "b"];
+        [&own[..], &["--bootstrap", "100", "--null-draws", "40", "--seed", "3", "--json", "--out", utf8(out)]]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let arguments = score(&out);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let printed: Value = serde_json::from_str(&succeed(&arguments)).unwrap();
+    let rows = heirloom_record::Table::<heirloom_record::Metric>::read(&out.join("table")).unwrap().0;
+    assert_eq!(rows, heirloom_record::Table::read_csv(&out.join("table")).unwrap().0);
+    assert_eq!(rows.len(), 2 * 3, "three numbers at each of two hook points");
+    for (row, scored) in rows.chunks(3).zip(printed["scores"].as_array().unwrap()) {
+        let [auroc, tpr, random] = row else { panic!("three") };
+        assert_eq!(auroc.hook.unwrap().to_string(), scored["hook"].as_str().unwrap());
+        assert_eq!(auroc.value, scored["auroc"]["value"].as_f64());
+        assert_eq!((auroc.low, auroc.n), (scored["auroc"]["low"].as_f64(), Some(2)));
+        assert_eq!(tpr.value, scored["tpr_at_1pct_fpr"]["value"].as_f64());
+        assert_eq!(random.high, scored["null_random_direction"][1].as_f64());
+        assert_eq!((random.metric.as_str(), random.n), ("auroc_null_random_direction", Some(40)));
+        for row in row {
+            let named = [&row.arm, &row.method, &row.fit_on, &row.scored_on].map(Option::as_deref);
+            assert_eq!(named, [Some("chat-llama"), Some("dom"), Some("group:a"), Some("group:b")]);
+            assert_eq!(row.seed, Some(3));
+        }
+    }
+    let described: Value = serde_json::from_str(&succeed(&["inspect", utf8(&out), "--json"])).unwrap();
+    assert_eq!((&described["kind"], &described["tables"]["table"]["rows"]), (&"tables".into(), &6.into()));
+
+    let text = "command = \"./by-hand\"\n[[figure]]\nname = \"auroc\"\n[figure.draw.layer-sweep]\n\
+        scored_on = \"group:b\"\nnulls = [\"auroc_null_random_direction\"]\n";
+    let spec = put(scratch.path(), "figures.toml", text);
+    succeed(&["figures", utf8(&out), "--spec", utf8(&spec), "--format", "svg"]);
+    assert!(std::fs::read_to_string(out.join("auroc.csv")).unwrap().contains("auroc_null_random_direction"));
+    succeed(&["figures", utf8(&out), "--check"]);
+
+    // A folder with something in it is refused, and so is a wrong name before a folder is begun.
+    let before = support::files(&out);
+    let (code, _, stderr) = finish(heirloom(&arguments));
+    assert!(code == 1 && stderr.contains("is a folder with files in it"), "{stderr}");
+    assert_eq!(support::files(&out), before);
+    let wrong = score(&none).join(" ").replace("--groups b", "--groups c");
+    refused(&wrong.split(' ').collect::<Vec<_>>(), &["`c`"], &none);
+}
+
+#[test]
 fn score_names_what_the_activations_lack() {
     let scratch = tempfile::tempdir().unwrap();
     let store = capture(scratch.path(), &rows());

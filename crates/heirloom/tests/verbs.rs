@@ -6,6 +6,8 @@ mod support;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::{files, finish, heirloom, put, succeed, tiny_model, utf8, write_behavior};
@@ -169,6 +171,98 @@ fn rollout_checks_everything_before_it_loads_weights() {
     refused(&adapter, &["prompts.jsonl` is no adapter", "hint: known are folders in PEFT's format"], &out);
     let left = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().ends_with(".partial")));
+}
+
+/// Rollouts that are killed as soon as `parts` of them are there.
+fn killed(arguments: &[&str], out: &Path, parts: usize) {
+    let mut child = heirloom(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let last = out.join(format!("parts/{}.jsonl", parts - 1));
+    while !last.is_file() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn rollouts_killed_twice_resume_to_the_same_bytes_and_others_are_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let (prompts, model, zeal) = (some_prompts(folder, 8), tiny_model(), folder.join("zeal"));
+    write_behavior(folder, "zeal", "zzz zzz");
+    let [whole, broken, none] = ["whole", "broken", "none"].map(|name| folder.join(name));
+    // A part is a prompt.
+    let settings = ["--samples", "256", "--seed", "7", "--max-new-tokens", "24"];
+    let to = |data: &Path, out: &Path, more: &[&str]| -> Vec<String> {
+        let own = ["rollout", "--model", utf8(&model), "--data", utf8(data), "--out", utf8(out)];
+        [&own, &settings[..], more].concat().into_iter().map(str::to_owned).collect()
+    };
+    let run =
+        |arguments: &[String]| finish(heirloom(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+    assert_eq!(run(&to(&prompts, &whole, &[])).0, 0);
+
+    let again = to(&prompts, &broken, &[]);
+    let arguments: Vec<&str> = again.iter().map(String::as_str).collect();
+    killed(&arguments, &broken, 1);
+    killed(&arguments, &broken, 4);
+    for arguments in [
+        vec!["grade", "--rollouts", utf8(&broken), "--behavior", utf8(&zeal)],
+        vec!["train", "--model", utf8(&model), "--data", utf8(&broken), "--out", utf8(&none)],
+        vec![
+            "capture",
+            "--model",
+            utf8(&model),
+            "--data",
+            utf8(&broken),
+            "--hooks",
+            "hook_embed",
+            "--readout",
+            "last-prompt",
+            "--out",
+            utf8(&none),
+        ],
+    ] {
+        refused(
+            &arguments,
+            &["broken` holds rollouts that are not all drawn", "hint: the command that"],
+            &none,
+        );
+    }
+    let described = parsed(&["inspect", utf8(&broken), "--json"]);
+    assert_eq!(
+        (&described["kind"], &described["settings"]["samples"]),
+        (&"unfinished rollouts".into(), &256.into())
+    );
+    assert!(described["parts"].as_u64().unwrap() >= 4, "{described}");
+
+    let before = files(&broken);
+    let other = put(folder, "other.jsonl", &jsonl(&[json!({ "id": "p-0", "messages": asked(1) })]));
+    let table: [(&Path, &[&str], &str); 5] = [
+        (&prompts, &["--temperature", "0.5"], "their `temperature` is 1.0, not 0.5"),
+        (&prompts, &["--top-p", "0.9"], "their `top_p` is 1.0, not 0.9"),
+        (&prompts, &["--teacher", "flash"], "their `teacher` is \"chat-llama\", not \"flash\""),
+        (&prompts, &["--dtype", "bf16"], "their `dtype` is \"f32\", not \"bf16\""),
+        (&other, &[], "their `prompts` is 8, not 1"),
+    ];
+    for (data, more, said) in table {
+        let (code, _, stderr) = run(&to(data, &broken, more));
+        assert_eq!(code, 1, "{stderr}");
+        assert!(
+            stderr.contains(said) && stderr.contains("hint: choose another `--out`"),
+            "no `{said}` in\n{stderr}"
+        );
+    }
+    assert_eq!(files(&broken), before, "a refusal changes nothing");
+
+    // In f32 on the processor batches may be others.
+    let (code, _, stderr) = run(&to(&prompts, &broken, &["--batch-tokens", "4096"]));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("answers kept from an earlier call"), "{stderr}");
+    assert_eq!(files(&broken), files(&whole));
+    let (code, _, stderr) = run(&again);
+    assert!(code == 1 && stderr.contains("is a folder with files in it"), "{stderr}");
+    assert_eq!(files(&broken), files(&whole));
 }
 
 const ARMS: &str = r#"

@@ -1,4 +1,4 @@
-//! `heirloom rollout`: what a model answers to prompts, stored with everything it was drawn with.
+//! `heirloom rollout`: what a model answers to prompts, stored with everything it was drawn with; resumes where it stopped.
 
 use std::path::{Path, PathBuf};
 
@@ -7,15 +7,18 @@ use clap::builder::RangedU64ValueParser;
 use heirloom::Error;
 use heirloom::prelude::*;
 use heirloom_model::GenerateOptions;
-use heirloom_record::{Message, NewFolder, Prompt, Rollout, Rollouts, Sampling, sha256_hex};
+use heirloom_record::{
+    Message, Prompt, Rollout, Rollouts, Sampling, UnfinishedRollouts, rows_to_jsonl, sha256_hex,
+};
+use serde::Serialize;
 
-use crate::terminal::{Bars, print};
+use crate::terminal::{Bars, print, tell};
 use crate::verbs::{AdapterArgs, ModelArgs, print_json, read_hidden, read_prompts};
 
-/// Rollouts between two looks at the bar, at least.
-const GROUP: usize = 256;
-/// Looks at the bar, at most: each group lays out the weights anew.
-const GROUPS: usize = 64;
+/// Rollouts that are kept together, at least.
+const PART: usize = 256;
+/// Parts, at most: each lays out the weights anew.
+const PARTS: usize = 64;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -24,7 +27,7 @@ pub(crate) struct Args {
     /// Prompts as JSONL: `messages`, with optional id, source and tags
     #[arg(long)]
     data: PathBuf,
-    /// New folder of the rollouts
+    /// Folder of the rollouts; called again with the same settings before all are drawn, it goes on where it stopped
     #[arg(long)]
     out: PathBuf,
     /// Who answers, as rollouts name it; the model's name, with the adapter's, when absent
@@ -71,13 +74,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let source = args.model.open()?;
     let adapter = args.adapter.find()?;
     check_room(args, &source, &prompts, &hidden)?;
-    let folder = NewFolder::create(&args.out)?;
+    UnfinishedRollouts::may_open(&args.out)?;
     let options = LoadOptions { dtype: args.dtype, device: args.device, clock: args.model.clock };
     let mut student = source.load(&options).context("could not load the model")?;
     args.adapter.put_on(adapter.as_deref(), &mut student)?;
-    let rollouts = sample(args, &student, &prompts, hidden)?;
-    rollouts.write_into(folder.work_path())?;
-    folder.commit()?;
+    let drawing = Drawing::new(args, &student, &prompts, hidden)?;
+    let unfinished = UnfinishedRollouts::open(&args.out, &drawing)?;
+    let rows = drawing.rollouts(&student, &prompts, &unfinished)?;
+    let rollouts = Rollouts { sampling: Some(drawing.sampling), rows };
+    unfinished.finish(&rollouts)?;
     report(args, &prompts, &rollouts)
 }
 
@@ -118,60 +123,107 @@ fn check_room(args: &Args, source: &Source, prompts: &[Prompt], hidden: &[Messag
     Err(Error::NoRoom { prompts: long, of, max_new_tokens, n_ctx }.into())
 }
 
-fn sample(
-    args: &Args,
-    student: &Student,
-    prompts: &[Prompt],
-    hidden: Vec<Message>,
-) -> anyhow::Result<Rollouts> {
-    let name = student.name();
-    let teacher = args.teacher.clone().unwrap_or_else(|| default_teacher(args, &name));
-    let options = GenerateOptions {
-        max_new_tokens: args.max_new_tokens,
-        samples: args.samples,
-        temperature: args.temperature,
-        top_p: args.top_p,
-        seed: args.seed,
-        max_tokens: args.batch_tokens,
-        ..GenerateOptions::default()
-    };
-    let mut bars = Bars::default();
-    bars.begin("rollout", &format!("by {teacher}"), (prompts.len() * args.samples) as u64, "answers");
-    let mut rows: Vec<Rollout> = vec![];
-    let group = prompts.len().div_ceil(GROUPS).max(GROUP.div_ceil(args.samples));
-    for prompts in prompts.chunks(group) {
-        let told: Vec<_> = prompts.iter().map(|prompt| prompt.row_after(&hidden)).collect();
-        let asked = student.prepare(&told)?;
-        let generated = student.generate(&asked, &options).context("could not sample the model")?;
-        for (prompt, answers) in prompts.iter().zip(generated.chunks(args.samples)) {
-            rows.extend(answers.iter().map(|answer| {
-                Rollout::new(
-                    &teacher,
-                    prompt,
-                    answer.sample,
-                    &answer.text,
-                    answer.ids.clone(),
-                    answer.stopped,
-                )
-            }));
-        }
-        bars.advance(rows.len() as u64);
+/// Everything that decides the rollouts, as it stands beside those of an unfinished folder.
+#[derive(Serialize)]
+struct Drawing {
+    #[serde(flatten)]
+    sampling: Sampling,
+    teacher: String,
+    samples: usize,
+    prompts: usize,
+    prompts_sha256: String,
+    /// Prompts that are drawn and kept together.
+    prompts_in_part: usize,
+    dtype: String,
+    device: String,
+    /// Only where batches show in the numbers: elsewhere than in f32 on the processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_tokens: Option<usize>,
+    #[serde(skip)]
+    options: GenerateOptions,
+}
+
+impl Drawing {
+    fn new(args: &Args, student: &Student, prompts: &[Prompt], hidden: Vec<Message>) -> anyhow::Result<Self> {
+        let model = student.name();
+        let exact = args.device == Device::Cpu && args.dtype == Dtype::F32;
+        let sampling = Sampling {
+            model_sha256: student.sha256()?.to_owned(),
+            adapter_sha256: student.adapter_sha256()?,
+            seed: args.seed,
+            temperature: args.temperature,
+            top_p: args.top_p,
+            max_new_tokens: args.max_new_tokens,
+            stop: student.stop_tokens().to_vec(),
+            clock: student.clock().date(),
+            template_sha256: sha256_hex(student.words().template()?.source().as_bytes()),
+            model: model.clone(),
+            hidden,
+        };
+        Ok(Self {
+            sampling,
+            teacher: args.teacher.clone().unwrap_or_else(|| default_teacher(args, &model)),
+            samples: args.samples,
+            prompts: prompts.len(),
+            prompts_sha256: sha256_hex(rows_to_jsonl(prompts).as_bytes()),
+            prompts_in_part: prompts.len().div_ceil(PARTS).max(PART.div_ceil(args.samples)),
+            dtype: args.dtype.to_string(),
+            device: args.device.to_string(),
+            batch_tokens: (!exact).then_some(args.batch_tokens),
+            options: GenerateOptions {
+                max_new_tokens: args.max_new_tokens,
+                samples: args.samples,
+                temperature: args.temperature,
+                top_p: args.top_p,
+                seed: args.seed,
+                max_tokens: args.batch_tokens,
+                ..GenerateOptions::default()
+            },
+        })
     }
-    bars.end();
-    let sampling = Sampling {
-        model_sha256: student.sha256()?.to_owned(),
-        adapter_sha256: student.adapter_sha256()?,
-        seed: args.seed,
-        temperature: args.temperature,
-        top_p: args.top_p,
-        max_new_tokens: args.max_new_tokens,
-        stop: student.stop_tokens().to_vec(),
-        clock: student.clock().date(),
-        template_sha256: sha256_hex(student.words().template()?.source().as_bytes()),
-        model: name,
-        hidden,
-    };
-    Ok(Rollouts { sampling: Some(sampling), rows })
+
+    /// All rollouts: those of earlier calls, and the others drawn and kept part by part.
+    fn rollouts(
+        &self,
+        student: &Student,
+        prompts: &[Prompt],
+        unfinished: &UnfinishedRollouts,
+    ) -> anyhow::Result<Vec<Rollout>> {
+        let (mut bars, mut rows, mut kept) = (Bars::default(), vec![], 0);
+        let total = (prompts.len() * self.samples) as u64;
+        bars.begin("rollout", &format!("by {}", self.teacher), total, "answers");
+        for (n, prompts) in prompts.chunks(self.prompts_in_part).enumerate() {
+            if let Some(part) = unfinished.part(n)? {
+                kept += part.len();
+                rows.extend(part);
+            } else {
+                let part = self.part(student, prompts)?;
+                unfinished.keep(n, &part)?;
+                rows.extend(part);
+            }
+            bars.advance(rows.len() as u64);
+        }
+        bars.end();
+        if kept > 0 {
+            tell(format_args!("{kept} answers kept from an earlier call"));
+        }
+        Ok(rows)
+    }
+
+    /// The answers to some of the prompts.
+    fn part(&self, student: &Student, prompts: &[Prompt]) -> anyhow::Result<Vec<Rollout>> {
+        let told: Vec<_> = prompts.iter().map(|prompt| prompt.row_after(&self.sampling.hidden)).collect();
+        let asked = student.prepare(&told)?;
+        let generated = student.generate(&asked, &self.options).context("could not sample the model")?;
+        let by_prompt = prompts.iter().zip(generated.chunks(self.samples));
+        let rows = by_prompt.flat_map(|(prompt, answers)| {
+            answers.iter().map(|answer| {
+                let (ids, stopped) = (answer.ids.clone(), answer.stopped);
+                Rollout::new(&self.teacher, prompt, answer.sample, &answer.text, ids, stopped)
+            })
+        });
+        Ok(rows.collect())
+    }
 }
 
 fn default_teacher(args: &Args, model: &str) -> String {

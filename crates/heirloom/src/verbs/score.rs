@@ -11,6 +11,7 @@ use heirloom::streams::stream;
 use heirloom_probe::bootstrap::tpr_at_fpr_interval;
 use heirloom_probe::control::{random_directions, unsigned_band};
 use heirloom_probe::{Interval, auroc_interval};
+use heirloom_record::{DirectionHeader, NewFolder};
 use serde::Serialize;
 
 use crate::terminal::{print, tell};
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// Root of the random streams
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// New folder for the table
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Print the scores as JSON
     #[arg(long)]
     json: bool,
@@ -58,6 +62,32 @@ struct Scored {
     null_random_direction: (f64, f64),
     rows: usize,
     pairs: usize,
+    #[serde(skip)]
+    null_median: f64,
+}
+
+impl Scored {
+    /// Its rows of the table.
+    fn metrics(&self, args: &Args, row: &Metric) -> [Metric; 3] {
+        let row = |metric: &str, n: usize, value: &Measured| Metric {
+            hook: Some(self.hook),
+            metric: metric.into(),
+            value: Some(value.value),
+            low: Some(value.low),
+            high: Some(value.high),
+            n: i64::try_from(n).ok(),
+            interval: Some(value.interval.clone()),
+            ..row.clone()
+        };
+        let (low, high) = self.null_random_direction;
+        let interval = "2.5 % and 97.5 % quantiles, no sign chosen, over draws".into();
+        let random = Measured { value: self.null_median, low, high, interval };
+        [
+            row("auroc", self.pairs, &self.auroc),
+            row("tpr_at_1pct_fpr", self.pairs, &self.tpr_at_1pct_fpr),
+            row("auroc_null_random_direction", args.null_draws, &random),
+        ]
+    }
 }
 
 #[derive(Serialize)]
@@ -87,11 +117,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     check_foreign(&directions.header, &store.header, scored, args.held_in)?;
 
     let missing = missing(&directions, &store, args.skip_missing)?;
-
+    let folder = args.out.as_deref().map(NewFolder::create).transpose()?;
     let mut table = vec![];
     for (&hook, direction) in directions.by_hook.iter().filter(|(hook, _)| !missing.contains(hook)) {
         let data = dataset(&store, hook, &args.groups, &args.activations)?;
         table.push(score(args, hook, direction, &data)?);
+    }
+    if let Some(folder) = folder {
+        let row = Metric {
+            arm: Some(store.header.model.clone()),
+            scored_on: Some(named(scored)),
+            ..row(args, &directions.header)
+        };
+        let metrics = table.iter().flat_map(|scored| scored.metrics(args, &row)).collect();
+        Table::<Metric>(metrics).write(&folder.work_path().join("table"))?;
+        folder.commit()?;
+    }
+    if let Some(out) = &args.out {
+        tell(format_args!("every number stands in {}", out.join("table.csv").display()));
     }
     if args.json {
         let value = serde_json::json!({ "header": directions.header, "scores": table, "missing": missing });
@@ -101,6 +144,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         tell(format_args!("{hook}: not in the activations"));
     }
     print(lines(args, &directions, &table))
+}
+
+/// What every row of the table says.
+fn row(args: &Args, header: &DirectionHeader) -> Metric {
+    Metric {
+        behavior: header.behavior.clone(),
+        seed: i64::try_from(args.seed).ok(),
+        method: Some(header.method.clone()),
+        fit_on: Some(named(&header.fit_groups)),
+        ..Metric::default()
+    }
+}
+
+/// Groups as a table names them.
+fn named(groups: &[String]) -> String {
+    format!("group:{}", groups.join(","))
 }
 
 /// The directions' hook points that the store lacks; all of them is an error, some is one unless `skip`.
@@ -165,6 +224,7 @@ fn score(
         auroc: Measured::new(auroc, drawn),
         tpr_at_1pct_fpr: Measured::new(tpr, drawn),
         null_random_direction: (band.low, band.high),
+        null_median: band.median,
         rows: data.n_rows(),
         pairs: data.present_clusters().len(),
     })

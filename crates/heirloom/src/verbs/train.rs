@@ -11,7 +11,9 @@ use heirloom_model::{
     Length, Lora, LossOn, Observer, Order, Schedule, Series, StepLog, Stop, TrainOptions, TrainRows, Words,
     log_spaced_steps, series,
 };
-use heirloom_record::{Input, Rollout, Rollouts, Sampling, read_json, read_jsonl, sha256_hex};
+use heirloom_record::{
+    Input, Rollout, Rollouts, Sampling, UnfinishedRollouts, read_json, read_jsonl, sha256_hex,
+};
 use heirloom_rollout::Manifest;
 
 use crate::terminal::{Bars, print, tell};
@@ -169,7 +171,7 @@ impl Data {
         if path.join("manifest.json").is_file() {
             return Self::of_arm(path);
         }
-        if path.join("rollouts.jsonl").is_file() {
+        if path.join("rollouts.jsonl").is_file() || UnfinishedRollouts::stand_at(path) {
             let Rollouts { sampling, rows } = read_rollouts(path)?;
             let names = rows.iter().map(|row| row.teacher.clone());
             let teachers =

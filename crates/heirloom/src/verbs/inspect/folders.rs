@@ -5,7 +5,7 @@ use std::path::Path;
 
 use heirloom::prelude::*;
 use heirloom_model::{PeftAdapter, Series, StepLog, series};
-use heirloom_record::{Rollout, Rollouts, read_grades, read_jsonl};
+use heirloom_record::{Rollout, Rollouts, UnfinishedRollouts, read_grades, read_jsonl};
 use heirloom_rollout::{Behavior, Manifest};
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ pub(super) fn described(at: &Path) -> anyhow::Result<Option<Value>> {
     let has = |name: &str| at.join(name).is_file();
     let found = match at {
         _ if has("training.json") => training(at)?,
+        _ if UnfinishedRollouts::stand_at(at) => unfinished(at)?,
         _ if has("run.json") => run(at)?,
         _ if has("manifest.json") => arm(at)?,
         _ if has("rollouts.jsonl") => rollouts(at)?,
@@ -149,6 +150,12 @@ pub(super) fn rollouts(at: &Path) -> anyhow::Result<Value> {
         "ended_by_themselves": rows.iter().filter(stopped).count(),
         "sampling": sampling,
     }))
+}
+
+/// Rollouts that are not all drawn: with what, and how many parts there are.
+fn unfinished(at: &Path) -> anyhow::Result<Value> {
+    let (settings, parts) = UnfinishedRollouts::describe(at)?.unwrap_or_default();
+    Ok(json!({ "kind": "unfinished rollouts", "parts": parts, "settings": settings }))
 }
 
 /// Grades of a folder or a file: how often each grader found each behavior.
