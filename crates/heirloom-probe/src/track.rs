@@ -5,6 +5,7 @@
 mod band;
 mod emergence;
 mod lead;
+mod shuffled;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ use crate::rate::{Estimate, Observation, difference};
 pub use band::{Controls, Shift, mean_projection, mean_shift_band, projection_band, shift_band};
 pub use emergence::{Crossing, Emergence, MedianStep, emergence};
 pub use lead::{HalfRises, Lag, Lead, Undefined, lead};
+pub use shuffled::{ShuffledLabels, exchanged_labels, refit_auroc, refit_band};
 
 /// One quantity of one arm at its checkpoints; the first of them, in practice the base, is what the others are held against.
 #[derive(Debug, Clone, PartialEq)]

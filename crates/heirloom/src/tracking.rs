@@ -12,14 +12,16 @@ use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{Estimate, Observation, difference, mean};
 use heirloom_probe::score::Reference;
 use heirloom_probe::subspace::cosine;
-use heirloom_probe::track::{Controls, Emergence, Track, emergence, mean_shift_band};
+use heirloom_probe::track::{
+    Controls, Emergence, Shift, ShuffledLabels, Track, emergence, mean_shift_band, refit_auroc, refit_band,
+};
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
 use heirloom_record::{DataRow, Directions, HookPoint, Metric};
 use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
 use crate::arms::moved;
-use crate::rows::{banded, count, estimated};
+use crate::rows::{banded, count, estimated, quantiles};
 use crate::scenarios::number_of;
 use crate::series::SeriesRows;
 use crate::streams::stream;
@@ -33,7 +35,7 @@ pub struct Tracking<'a> {
     pub directions: &'a Directions,
     /// Most tokens in a batch, the same at every checkpoint.
     pub max_tokens: usize,
-    /// Random directions, and as many random differences, beside every checkpoint.
+    /// Random directions, and as many random differences and shuffles of the reference's labels, beside every checkpoint.
     pub null_draws: usize,
     /// For every interval.
     pub resampling: Resampling,
@@ -78,17 +80,36 @@ struct Units {
     reference: Reference,
     /// Random directions, and random differences.
     controls: [Controls; 2],
+    /// Nothing where the reference's labels cannot be exchanged.
+    shuffled: Option<ShuffledLabels>,
 }
 
 #[derive(Clone, Debug)]
 struct Reading {
     units: Arc<Units>,
     projections: Vec<f64>,
-    /// Mean projections along random directions and along random differences.
-    controls: [Vec<f64>; 2],
+    /// Mean projections along the controls of each family; of shuffled labels none where they cannot be exchanged.
+    controls: [Vec<f64>; 3],
     auroc: heirloom_probe::Interval,
-    cosine: f64,
+    refit: Refit,
 }
+
+/// A direction fit on the checkpoint itself.
+#[derive(Clone, Debug)]
+struct Refit {
+    /// On rows that it was not fit on; none where there are too few.
+    auroc: Option<f64>,
+    auroc_of_shuffled: Option<NullBand>,
+    /// With the direction that is tracked.
+    cosine: f64,
+    /// Between the directions of labels shuffled alike here and at the first checkpoint.
+    cosine_of_shuffled: Option<NullBand>,
+    /// Pairs or scenarios it was fit on.
+    clusters: usize,
+}
+
+/// The families of controls of a shift, as the table calls them.
+const FAMILIES: [&str; 3] = ["shift_random_direction", "shift_random_difference", "shift_shuffled_labels"];
 
 /// Every number of a tracking, and what a stranger should read first.
 #[derive(Clone, Debug)]
@@ -144,11 +165,15 @@ impl Tracking<'_> {
             Some(first) => Arc::clone(&first.units),
             None => Arc::new(self.units(known, &on_reference)?),
         };
-        let Units { reference, controls: [random, differences] } = &*units;
-        let refit = fit(Method::DifferenceOfMeans, known, &FitOptions::default())?;
+        let Units { reference, controls: [random, differences], shuffled } = &*units;
+        let of_shuffled = shuffled.as_ref().map(|shuffled| shuffled.controls().means(seen.view()));
         Ok(Reading {
             projections: reference.units(&project(seen.view())?),
-            controls: [random.means(seen.view())?, differences.means(seen.view())?],
+            controls: [
+                random.means(seen.view())?,
+                differences.means(seen.view())?,
+                of_shuffled.transpose()?.unwrap_or_default(),
+            ],
             auroc: auroc_interval(
                 &on_reference,
                 known.labels(),
@@ -156,8 +181,26 @@ impl Tracking<'_> {
                 self.resampling,
                 &self.rng("auroc"),
             )?,
-            cosine: cosine(refit.direction.view(), vector.view())?,
+            refit: self.refit(known, vector, shuffled.as_ref())?,
             units,
+        })
+    }
+
+    fn refit(
+        &self,
+        known: &Dataset,
+        vector: &Array1<f64>,
+        shuffled: Option<&ShuffledLabels>,
+    ) -> Result<Refit> {
+        let refit = fit(Method::DifferenceOfMeans, known, &FitOptions::default())?;
+        let rng = self.rng("refits");
+        let turned = shuffled.map(|shuffled| NullBand::new(shuffled.cosines(known)?)).transpose()?;
+        Ok(Refit {
+            auroc: refit_auroc(known, &rng)?,
+            auroc_of_shuffled: refit_band(known, self.null_draws, &rng)?,
+            cosine: cosine(refit.direction.view(), vector.view())?,
+            cosine_of_shuffled: turned,
+            clusters: refit.report.clusters,
         })
     }
 
@@ -168,6 +211,7 @@ impl Tracking<'_> {
         Ok(Units {
             reference: Reference::of(on_reference, known.labels())?,
             controls: [Controls::new(known, random)?, Controls::new(known, differences)?],
+            shuffled: ShuffledLabels::new(known, self.null_draws, &self.rng("shuffled labels"))?,
         })
     }
 
@@ -196,8 +240,16 @@ impl Tracking<'_> {
             }
             let _ = writeln!(
                 summary,
-                "\n{hook}\n  {:>8}{:>24}{:>9}{:>18}{:>18}{:>10}{:>8}",
-                "step", "projection", "shift*", "random*", "differences*", "AUROC", "cosine"
+                "\n{hook}\n  {:>8}{:>24}{:>9}{:>18}{:>18}{:>18}{:>10}{:>8}{:>8}",
+                "step",
+                "projection",
+                "shift*",
+                "random*",
+                "differences*",
+                "labels*",
+                "AUROC",
+                "refit",
+                "cosine"
             );
             let track = Track::new(steps.into_iter().collect())?;
             let found = emergence(&track, self.resampling, &stream(self.seed, "track emergence"))?;
@@ -215,9 +267,10 @@ impl Tracking<'_> {
                 let looked = runs.iter().flatten().find(|one| one.step == *step);
                 let Some(reading) = looked.map(|one| &one.by_hook[hook]) else { continue };
                 let bands = control_shifts(runs, *hook, *step)?;
-                metrics.push(banded(row("shift_random_direction"), &bands[0]));
-                metrics.push(banded(row("shift_random_difference"), &bands[1]));
-                beyond.push((*step, side_beyond(&shift, &bands)));
+                for (name, band) in FAMILIES.iter().zip(&bands) {
+                    metrics.extend(band.iter().map(|band| banded(row(name), band)));
+                }
+                beyond.push((*step, side_beyond(&shift, bands[..2].iter().flatten())));
                 let auroc = &reading.auroc;
                 metrics.push(Metric {
                     value: Some(auroc.value),
@@ -227,17 +280,18 @@ impl Tracking<'_> {
                     interval: Some(auroc.describe("pairs")),
                     ..row("auroc")
                 });
-                metrics.push(Metric { value: Some(reading.cosine), ..row("cosine_to_refit") });
-                let band = |band: &NullBand| format!("[{}, {}]", number(band.low), number(band.high));
+                metrics.extend(reading.refit.metrics(row));
+                let [random, differences, labels] = bands.map(|band| {
+                    band.map_or("–".into(), |band| format!("[{}, {}]", number(band.low), number(band.high)))
+                });
                 let _ = writeln!(
                     summary,
-                    "  {step:>8}{:>24}{:>9}{:>18}{:>18}{:>10}{:>8}",
+                    "  {step:>8}{:>24}{:>9}{random:>18}{differences:>18}{labels:>18}{:>10}{:>8}{:>8}",
                     brackets(projection.value, projection.low, projection.high),
                     number(shift.value),
-                    band(&bands[0]),
-                    band(&bands[1]),
                     number(auroc.value),
-                    number(reading.cosine)
+                    reading.refit.auroc.map_or("–".into(), number),
+                    number(reading.refit.cosine)
                 );
             }
             let beyond = lasting(&beyond);
@@ -253,16 +307,17 @@ impl Tracking<'_> {
         let _ = writeln!(
             summary,
             "\nOf {compared} shifts, over {} hook points, about {} exclude 0 by chance where nothing moves; what training moves \
-             anyway, controls show: a shift is beyond them where it lies outside the middle 95 % of both families.",
+             anyway, controls show: a shift is beyond them where it lies outside the middle 95 % of random directions and of differences.",
             self.directions.by_hook.len(),
             number(compared as f64 * (1.0 - self.resampling.level))
         );
         metrics.extend(self.answers(runs, &mut summary)?);
         summary.push_str(
             "\nprojection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval\n\
-             * how far it has moved from the first checkpoint; random, differences: 2.5 % to 97.5 % of how far as many random directions and \
-             differences of activations have, each in units of its own and the mean over seeds\n\
-             AUROC: the direction on the reference rows, in sample where it was fit on them; cosine: with a direction fit on this checkpoint; both of the first seed\n",
+             * how far it has moved from the first checkpoint; random, differences, labels: 2.5 % to 97.5 % of how far as many random directions, \
+             differences of activations and directions fit on exchanged labels have, each in units of its own and the mean over seeds\n\
+             AUROC: the direction on the reference rows, in sample where it was fit on them; refit: directions fit on this checkpoint, on pairs that they \
+             were not fit on; cosine: with a direction fit on this checkpoint; all of the first seed\n",
         );
         Ok(Tracked { metrics, summary })
     }
@@ -372,10 +427,10 @@ fn clusters(rows: &[TokenRow]) -> (Vec<usize>, &'static str) {
     (found, unit)
 }
 
-/// The side on which a shift lies outside both ranges of controls and its interval excludes zero.
-fn side_beyond(shift: &Estimate, bands: &[NullBand; 2]) -> Option<f64> {
-    let above = shift.low > 0.0 && bands.iter().all(|band| shift.value > band.high);
-    let below = shift.high < 0.0 && bands.iter().all(|band| shift.value < band.low);
+/// The side on which a shift lies outside all ranges of controls and its interval excludes zero.
+fn side_beyond<'a>(shift: &Estimate, mut bands: impl Iterator<Item = &'a NullBand> + Clone) -> Option<f64> {
+    let above = shift.low > 0.0 && bands.clone().all(|band| shift.value > band.high);
+    let below = shift.high < 0.0 && bands.all(|band| shift.value < band.low);
     match (above, below) {
         (true, _) => Some(1.0),
         (_, true) => Some(-1.0),
@@ -389,16 +444,44 @@ fn lasting(sides: &[(usize, Option<f64>)]) -> Option<usize> {
     sides.iter().rev().take_while(|(_, side)| *side == Some(last)).last().map(|(step, _)| *step)
 }
 
-/// How far the controls of both families have moved at a step from each run's first checkpoint, each the mean over runs.
-fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<[NullBand; 2]> {
-    let band = |family: usize| {
-        let moved = runs.iter().filter_map(|run| {
-            let there = run.iter().find(|one| one.step == step)?;
-            Some((&run[0].by_hook[&hook].controls[family][..], &there.by_hook[&hook].controls[family][..]))
+impl Refit {
+    /// What it is, beside what shuffled labels give.
+    fn metrics(&self, row: impl Fn(&str) -> Metric) -> Vec<Metric> {
+        let fitted = |metric: &str| Metric {
+            method: Some("dom".into()),
+            fit_on: Some("checkpoint".into()),
+            ..row(metric)
+        };
+        let band = |metric: &str, band: &NullBand| {
+            quantiles(fitted(metric), band, "2.5 % to 97.5 % of shuffled labels")
+        };
+        let auroc = self.auroc.map(|auroc| Metric {
+            value: Some(auroc),
+            n: count(self.clusters),
+            ..fitted("auroc_refit")
         });
-        mean_shift_band(moved)
+        let mut rows: Vec<Metric> = auroc.into_iter().collect();
+        rows.extend(self.auroc_of_shuffled.iter().map(|one| band("auroc_refit_shuffled_labels", one)));
+        rows.push(Metric { value: Some(self.cosine), ..row("cosine_to_refit") });
+        rows.extend(self.cosine_of_shuffled.iter().map(|one| band("cosine_to_refit_shuffled_labels", one)));
+        rows
+    }
+}
+
+/// How far the controls of each family have moved at a step from each run's first checkpoint, each the mean over runs.
+fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<[Option<NullBand>; 3]> {
+    let band = |family: usize| {
+        let moved: Vec<Shift<'_>> = runs
+            .iter()
+            .filter_map(|run| {
+                let there = run.iter().find(|one| one.step == step)?;
+                let [from, to] = [&run[0], there].map(|one| &one.by_hook[&hook].controls[family][..]);
+                Some((from, to)).filter(|_| !from.is_empty())
+            })
+            .collect();
+        if moved.is_empty() { Ok(None) } else { mean_shift_band(moved).map(Some) }
     };
-    Ok([band(0)?, band(1)?])
+    Ok([band(0)?, band(1)?, band(2)?])
 }
 
 /// Of every pair of answers to one prompt: mean log-probability per token of those that show the behavior, less that of

@@ -91,7 +91,22 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
         let interval = projections[0].interval.as_ref().unwrap();
         assert!(interval.contains("bootstrap of 8 pairs alone"), "{interval}");
         assert!((of("cosine_to_refit")[0].value.unwrap() - 1.0).abs() < 1e-5);
-        assert_eq!(of("shift_random_direction").len(), 10);
+        for null in ["shift_random_direction", "shift_random_difference", "shift_shuffled_labels"] {
+            let bands = of(null);
+            assert!(bands.len() == 10 && bands.iter().all(|row| row.n == Some(64)), "{null}: {bands:?}");
+            assert!(
+                bands.iter().all(|row| row.low <= row.value && row.value <= row.high),
+                "{null}: {bands:?}"
+            );
+        }
+        // Answers that say one thing or the other are told apart by directions that have not seen them, and no shuffled labels are.
+        let (refits, shuffled) = (of("auroc_refit"), of("auroc_refit_shuffled_labels"));
+        assert_eq!((refits.len(), shuffled.len(), refits[0].n), (10, 10, Some(8)));
+        for (refit, null) in refits.iter().zip(shuffled) {
+            assert!(refit.value > null.high && null.low < Some(0.5), "{refit:?} {null:?}");
+        }
+        let kept = of("cosine_to_refit_shuffled_labels");
+        assert!(kept.len() == 10 && (kept[0].low.unwrap() - 1.0).abs() < 1e-9, "{kept:?}");
         // Eight pairs of answers, at every checkpoint.
         let odds = of("answer_margin");
         assert_eq!(odds.iter().map(|row| row.n.unwrap()).collect::<Vec<_>>(), [8; 5]);

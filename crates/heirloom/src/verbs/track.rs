@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Accept a series in which steps are missing
     #[arg(long)]
     allow_gaps: bool,
-    /// Random directions, and as many random differences of activations, beside every checkpoint
+    /// Random directions, and as many random differences of activations and shuffles of labels, beside every checkpoint
     #[arg(long, default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(2..))]
     null_draws: usize,
     /// Replicates of the bootstrap, at least 100
