@@ -1,6 +1,8 @@
 //! A fixed direction across checkpoints: projections with intervals and null bands, when they leave the first checkpoint's,
 //! and how far a direction that is fit anew has turned.
 
+mod figures;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -118,6 +120,8 @@ pub struct Tracked {
     pub metrics: Vec<Metric>,
     /// A few lines for each hook point.
     pub summary: String,
+    /// What `n` of projections counts, a plural.
+    unit: &'static str,
 }
 
 impl Tracking<'_> {
@@ -319,7 +323,7 @@ impl Tracking<'_> {
              AUROC: the direction on the reference rows, in sample where it was fit on them; refit: directions fit on this checkpoint, on pairs that they \
              were not fit on; cosine: with a direction fit on this checkpoint; all of the first seed\n",
         );
-        Ok(Tracked { metrics, summary })
+        Ok(Tracked { metrics, summary, unit })
     }
 
     /// How much more likely every checkpoint finds the answers that show the behavior; nothing without pairs of answers.
@@ -462,7 +466,8 @@ impl Refit {
         });
         let mut rows: Vec<Metric> = auroc.into_iter().collect();
         rows.extend(self.auroc_of_shuffled.iter().map(|one| band("auroc_refit_shuffled_labels", one)));
-        rows.push(Metric { value: Some(self.cosine), ..row("cosine_to_refit") });
+        let cosine = Metric { value: Some(self.cosine), n: count(self.clusters), ..row("cosine_to_refit") };
+        rows.push(cosine);
         rows.extend(self.cosine_of_shuffled.iter().map(|one| band("cosine_to_refit_shuffled_labels", one)));
         rows
     }

@@ -127,6 +127,43 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
 }
 
 #[test]
+fn a_tracking_draws_figures_that_are_drawn_again_and_checked() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (data, direction, student) = trained(scratch.path(), "1e-2");
+    for arm in [&[][..], &["--arm", "gloomy"]] {
+        let out = scratch.path().join(format!("out-{}", arm.len()));
+        let (code, said, stderr) =
+            run(&track(&data, &direction, &student, &[arm, &["--out", utf8(&out)]].concat()));
+        assert!(code == 0 && said.contains("emergence.svg"), "{stderr} {said}");
+        for figure in ["emergence", "shift-by-layer"] {
+            for end in ["svg", "pdf", "png", "csv", "json", "txt", "tex"] {
+                assert!(out.join(format!("{figure}.{end}")).is_file(), "{figure}.{end}");
+            }
+        }
+        let caption = std::fs::read_to_string(out.join("emergence.txt")).unwrap();
+        for said in [
+            "n = 8 pairs",
+            "Gray, shuffled labels: 2.5 % to 97.5 %",
+            "Beyond random controls, too: ",
+            "One of 2 hook points",
+        ] {
+            assert!(caption.contains(said), "`{said}` in {caption}");
+        }
+        let before = std::fs::read(out.join("emergence.svg")).unwrap();
+        succeed(&["figures", utf8(&out), "--check"]);
+        succeed(&["figures", utf8(&out)]);
+        assert!(before == std::fs::read(out.join("emergence.svg")).unwrap(), "drawn again, it is another");
+        let (_, told, _) = finish(heirloom(&["inspect", utf8(&out), "--json"]));
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["figures"], json!(["emergence", "shift-by-layer"]), "{told}");
+        assert!(
+            told["tables"]["table"]["columns"]["metric"].to_string().contains("shift_shuffled_labels"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn two_trackings_give_the_same_table() {
     let scratch = tempfile::tempdir().unwrap();
     let (data, direction, student) = trained(scratch.path(), "1e-2");
