@@ -9,13 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use heirloom_model::{CaptureOptions, CapturePlan, Student, TokenRow};
+use heirloom_probe::clusters::joined;
 use heirloom_probe::control::{NullBand, random_differences_within, random_directions};
 use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{Estimate, Observation, difference, mean};
 use heirloom_probe::score::Reference;
 use heirloom_probe::subspace::cosine;
 use heirloom_probe::track::{
-    Controls, Emergence, Shift, ShuffledLabels, Track, emergence, mean_shift_band, refit_auroc, refit_band,
+    Controls, Emergence, Shift, Shifted, ShuffledLabels, Track, beyond_controls, emergence, mean_shift_band,
+    refit_auroc, refit_band,
 };
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
 use heirloom_record::{DataRow, Directions, HookPoint, Metric};
@@ -258,7 +260,7 @@ impl Tracking<'_> {
             let track = Track::new(steps.into_iter().collect())?;
             let found = emergence(&track, self.resampling, &stream(self.seed, "track emergence"))?;
             let started = &track.checkpoints()[0].1;
-            let mut beyond: Vec<(usize, Option<f64>)> = vec![];
+            let mut shifts: Vec<Shifted> = vec![];
             for (step, observed) in track.checkpoints() {
                 let projection = mean(observed, self.resampling, &stream(self.seed, "track projection"))?;
                 let shift =
@@ -274,7 +276,7 @@ impl Tracking<'_> {
                 for (name, band) in FAMILIES.iter().zip(&bands) {
                     metrics.extend(band.iter().map(|band| banded(row(name), band)));
                 }
-                beyond.push((*step, side_beyond(&shift, bands[..2].iter().flatten())));
+                shifts.push((*step, shift, bands[..2].iter().flatten().cloned().collect()));
                 let auroc = &reading.auroc;
                 metrics.push(Metric {
                     value: Some(auroc.value),
@@ -298,7 +300,7 @@ impl Tracking<'_> {
                     number(reading.refit.cosine)
                 );
             }
-            let beyond = lasting(&beyond);
+            let beyond = beyond_controls(&shifts);
             metrics.extend(self.emerged(*hook, &found, beyond));
             compared += found.differences.len();
             let _ = writeln!(
@@ -399,26 +401,8 @@ fn clusters(rows: &[TokenRow]) -> (Vec<usize>, &'static str) {
         number_of(&format!("{:?}", &row.ids[..asked]))
     };
     let asked: Vec<usize> = rows.iter().map(asked).collect();
-    let mut found = asked.clone();
-    loop {
-        let (mut by_pair, mut by_asked) = (BTreeMap::new(), BTreeMap::new());
-        for ((row, asked), cluster) in rows.iter().zip(&asked).zip(&found) {
-            let least = |seen: &mut usize| *seen = (*seen).min(*cluster);
-            by_asked.entry(*asked).and_modify(least).or_insert(*cluster);
-            if let Some(pair) = &row.pair {
-                by_pair.entry(pair).and_modify(least).or_insert(*cluster);
-            }
-        }
-        let joined = rows.iter().zip(&asked).map(|(row, asked)| {
-            let pair = row.pair.as_ref().map_or(usize::MAX, |pair| by_pair[pair]);
-            pair.min(by_asked[asked])
-        });
-        let joined: Vec<usize> = joined.collect();
-        if joined == found {
-            break;
-        }
-        found = joined;
-    }
+    let pairs: Vec<Option<&String>> = rows.iter().map(|row| row.pair.as_ref()).collect();
+    let found = joined(&asked, &pairs);
     let distinct = found.iter().collect::<BTreeSet<_>>().len();
     // A pair is two sides of one thing; answers to one prompt, which rollouts have as their pair, are none.
     let side = |row: &TokenRow| row.label.and(row.pair.clone());
@@ -429,23 +413,6 @@ fn clusters(rows: &[TokenRow]) -> (Vec<usize>, &'static str) {
         _ => "scenarios",
     };
     (found, unit)
-}
-
-/// The side on which a shift lies outside all ranges of controls and its interval excludes zero.
-fn side_beyond<'a>(shift: &Estimate, mut bands: impl Iterator<Item = &'a NullBand> + Clone) -> Option<f64> {
-    let above = shift.low > 0.0 && bands.clone().all(|band| shift.value > band.high);
-    let below = shift.high < 0.0 && bands.all(|band| shift.value < band.low);
-    match (above, below) {
-        (true, _) => Some(1.0),
-        (_, true) => Some(-1.0),
-        _ => None,
-    }
-}
-
-/// The first step from which on all have a side, the same one.
-fn lasting(sides: &[(usize, Option<f64>)]) -> Option<usize> {
-    let last = sides.last()?.1?;
-    sides.iter().rev().take_while(|(_, side)| *side == Some(last)).last().map(|(step, _)| *step)
 }
 
 impl Refit {

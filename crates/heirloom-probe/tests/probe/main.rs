@@ -14,6 +14,7 @@ mod origin;
 mod parity;
 mod rate;
 mod refits;
+mod seeds;
 mod shuffled;
 mod subspace;
 mod track;
