@@ -2,6 +2,7 @@
 
 mod attribution;
 mod bad_input;
+mod beyond;
 mod causal;
 mod controls;
 mod coverage;
