@@ -230,114 +230,68 @@ impl Tracking<'_> {
     /// # Errors
     /// Seeds with other checkpoints, fewer than two checkpoints.
     pub fn tracks(&self, runs: &[Vec<Looked>]) -> Result<Tracked> {
-        let (mut metrics, mut summary, mut compared) = (vec![], String::new(), 0);
         let unit = runs.iter().flatten().next().map_or("rows", |one| one.unit);
         let header = &self.directions.header;
-        let _ = writeln!(summary, "{}: {}", header.behavior, header.towards);
+        let mut tracked = Tracked { metrics: vec![], summary: String::new(), unit };
+        let _ = writeln!(tracked.summary, "{}: {}", header.behavior, header.towards);
+        let mut compared = 0;
         for hook in self.directions.by_hook.keys() {
-            let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
-            for (run, seen) in runs.iter().enumerate() {
-                for one in seen {
-                    let values = one.clusters.iter().zip(&one.by_hook[hook].projections);
-                    let observed =
-                        values.map(|(cluster, value)| Observation { run, cluster: *cluster, value: *value });
-                    steps.entry(one.step).or_default().extend(observed);
-                }
-            }
-            let _ = writeln!(
-                summary,
-                "\n{hook}\n  {:>8}{:>24}{:>9}{:>18}{:>18}{:>18}{:>10}{:>8}{:>8}",
-                "step",
-                "projection",
-                "shift*",
-                "random*",
-                "differences*",
-                "labels*",
-                "AUROC",
-                "refit",
-                "cosine"
-            );
-            let track = Track::new(steps.into_iter().collect())?;
-            let found = emergence(&track, self.resampling, &stream(self.seed, "track emergence"))?;
-            let started = &track.checkpoints()[0].1;
-            let mut shifts: Vec<Shifted> = vec![];
-            for (step, observed) in track.checkpoints() {
-                let projection = mean(observed, self.resampling, &stream(self.seed, "track projection"))?;
-                let shift =
-                    difference(observed, started, self.resampling, &stream(self.seed, "track shift"))?;
-                let row = self.row(*hook, *step);
-                for (metric, one) in [("projection", &projection), ("shift", &shift)] {
-                    metrics.push(Metric { n: count(one.clusters), ..estimated(row(metric), one, unit) });
-                }
-                // Fits are those of the first seed that has the step.
-                let looked = runs.iter().flatten().find(|one| one.step == *step);
-                let Some(reading) = looked.map(|one| &one.by_hook[hook]) else { continue };
-                let bands = control_shifts(runs, *hook, *step)?;
-                for (name, band) in FAMILIES.iter().zip(&bands) {
-                    metrics.extend(band.iter().map(|band| banded(row(name), band)));
-                }
-                shifts.push((*step, shift, bands[..2].iter().flatten().cloned().collect()));
-                let auroc = &reading.auroc;
-                metrics.push(Metric {
-                    value: Some(auroc.value),
-                    low: Some(auroc.low),
-                    high: Some(auroc.high),
-                    n: i64::try_from(auroc.n).ok(),
-                    interval: Some(auroc.describe("pairs")),
-                    ..row("auroc")
-                });
-                metrics.extend(reading.refit.metrics(row));
-                let [random, differences, labels] = bands.map(|band| {
-                    band.map_or("–".into(), |band| format!("[{}, {}]", number(band.low), number(band.high)))
-                });
-                let _ = writeln!(
-                    summary,
-                    "  {step:>8}{:>24}{:>9}{random:>18}{differences:>18}{labels:>18}{:>10}{:>8}{:>8}",
-                    brackets(projection.value, projection.low, projection.high),
-                    number(shift.value),
-                    number(auroc.value),
-                    reading.refit.auroc.map_or("–".into(), number),
-                    number(reading.refit.cosine)
-                );
-            }
-            let beyond = beyond_controls(&shifts);
-            metrics.extend(self.emerged(*hook, &found, beyond));
-            compared += found.differences.len();
-            let _ = writeln!(
-                summary,
-                "  outside the interval of zero: {}; beyond controls, too: {}",
-                moved(&found),
-                beyond.map_or("never".into(), |step| format!("from {step}"))
-            );
+            compared += self.track(*hook, runs, &mut tracked)?;
         }
         let _ = writeln!(
-            summary,
+            tracked.summary,
             "\nOf {compared} shifts, over {} hook points, about {} exclude 0 by chance where nothing moves; what training moves \
              anyway, controls show: a shift is beyond them where it lies outside the middle 95 % of random directions and of differences.",
             self.directions.by_hook.len(),
             number(compared as f64 * (1.0 - self.resampling.level))
         );
-        metrics.extend(self.answers(runs, &mut summary)?);
-        summary.push_str(
-            "\nprojection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval\n\
-             * how far it has moved from the first checkpoint; random, differences, labels: 2.5 % to 97.5 % of how far as many random directions, \
-             differences of activations and directions fit on exchanged labels have, each in units of its own and the mean over seeds\n\
-             AUROC: the direction on the reference rows, in sample where it was fit on them; refit: directions fit on this checkpoint, on pairs that they \
-             were not fit on; cosine: with a direction fit on this checkpoint; all of the first seed\n",
+        tracked.metrics.extend(self.answers(runs, &mut tracked.summary)?);
+        tracked.summary.push_str(LEGEND);
+        Ok(tracked)
+    }
+
+    /// One hook point's rows and lines; the number of its shifts.
+    fn track(&self, hook: HookPoint, runs: &[Vec<Looked>], tracked: &mut Tracked) -> Result<usize> {
+        let observed = observations(runs, |one| {
+            let values = one.clusters.iter().zip(&one.by_hook[&hook].projections);
+            values.map(|(cluster, value)| (*cluster, *value)).collect()
+        });
+        let track = Track::new(observed.into_iter().collect())?;
+        let found = emergence(&track, self.resampling, &self.rng("emergence"))?;
+        let started = &track.checkpoints()[0].1;
+        let _ = writeln!(
+            tracked.summary,
+            "\n{hook}\n  {:>8}{:>24}{:>9}{:>18}{:>18}{:>18}{:>10}{:>8}{:>8}",
+            "step", "projection", "shift*", "random*", "differences*", "labels*", "AUROC", "refit", "cosine"
         );
-        Ok(Tracked { metrics, summary, unit })
+        let mut shifts: Vec<Shifted> = vec![];
+        for (step, observed) in track.checkpoints() {
+            let projection = mean(observed, self.resampling, &self.rng("projection"))?;
+            let shift = difference(observed, started, self.resampling, &self.rng("shift"))?;
+            let bands = control_shifts(runs, hook, *step)?;
+            // Fits are those of the first seed that has the step.
+            let looked = runs.iter().flatten().find(|one| one.step == *step);
+            let Some(reading) = looked.map(|one| &one.by_hook[&hook]) else { continue };
+            let point = Point { projection, shift, bands, reading };
+            tracked.metrics.extend(point.metrics(self.row(hook, *step), tracked.unit));
+            let _ = writeln!(tracked.summary, "  {step:>8}{}", point.line());
+            let [random, differences, _] = point.bands;
+            shifts.push((*step, shift, random.into_iter().chain(differences).collect()));
+        }
+        let beyond = beyond_controls(&shifts);
+        tracked.metrics.extend(self.emerged(hook, &found, beyond));
+        let _ = writeln!(
+            tracked.summary,
+            "  outside the interval of zero: {}; beyond controls, too: {}",
+            moved(&found),
+            beyond.map_or("never".into(), |step| format!("from {step}"))
+        );
+        Ok(found.differences.len())
     }
 
     /// How much more likely every checkpoint finds the answers that show the behavior; nothing without pairs of answers.
     fn answers(&self, runs: &[Vec<Looked>], summary: &mut String) -> Result<Vec<Metric>> {
-        let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
-        for (run, seen) in runs.iter().enumerate() {
-            for one in seen {
-                let margins = one.margins.iter().enumerate();
-                let observed = margins.map(|(cluster, value)| Observation { run, cluster, value: *value });
-                steps.entry(one.step).or_default().extend(observed);
-            }
-        }
+        let mut steps = observations(runs, |one| one.margins.iter().copied().enumerate().collect());
         steps.retain(|_, observed| !observed.is_empty());
         let Some(started) = steps.values().next().cloned() else { return Ok(vec![]) };
         summary.push_str(
@@ -391,6 +345,82 @@ impl Tracking<'_> {
         };
         steps.into_iter().map(row).collect()
     }
+}
+
+/// What stands below a summary.
+const LEGEND: &str = "
+projection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval
+* how far it has moved from the first checkpoint; random, differences, labels: 2.5 % to 97.5 % of how far as many random directions, \
+differences of activations and directions fit on exchanged labels have, each in units of its own and the mean over seeds
+AUROC: the direction on the reference rows, in sample where it was fit on them; refit: directions fit on this checkpoint, on pairs that they \
+were not fit on; cosine: with a direction fit on this checkpoint; all of the first seed
+";
+
+/// One hook point of one checkpoint, over seeds.
+struct Point<'a> {
+    projection: Estimate,
+    /// From the first checkpoint.
+    shift: Estimate,
+    /// How far each family of controls has moved.
+    bands: [Option<NullBand>; 3],
+    reading: &'a Reading,
+}
+
+impl Point<'_> {
+    fn metrics(&self, row: impl Fn(&str) -> Metric, unit: &str) -> Vec<Metric> {
+        let over_seeds = |(metric, one): (&str, &Estimate)| Metric {
+            n: count(one.clusters),
+            ..estimated(row(metric), one, unit)
+        };
+        let mut rows: Vec<Metric> =
+            [("projection", &self.projection), ("shift", &self.shift)].map(over_seeds).into();
+        for (name, band) in FAMILIES.iter().zip(&self.bands) {
+            rows.extend(band.iter().map(|band| banded(row(name), band)));
+        }
+        let auroc = &self.reading.auroc;
+        rows.push(Metric {
+            value: Some(auroc.value),
+            low: Some(auroc.low),
+            high: Some(auroc.high),
+            n: count(auroc.n),
+            interval: Some(auroc.describe("pairs")),
+            ..row("auroc")
+        });
+        rows.extend(self.reading.refit.metrics(row));
+        rows
+    }
+
+    /// The same in one line.
+    fn line(&self) -> String {
+        let Self { projection, shift, bands, reading: Reading { auroc, refit, .. } } = self;
+        let mut out = format!(
+            "{:>24}{:>9}",
+            brackets(projection.value, projection.low, projection.high),
+            number(shift.value)
+        );
+        for band in bands {
+            let ends = |band: &NullBand| format!("[{}, {}]", number(band.low), number(band.high));
+            let _ = write!(out, "{:>18}", band.as_ref().map_or("–".into(), ends));
+        }
+        let refitted = refit.auroc.map_or("–".into(), number);
+        let _ = write!(out, "{:>10}{refitted:>8}{:>8}", number(auroc.value), number(refit.cosine));
+        out
+    }
+}
+
+/// What is seen at each step: clusters and their values, one list of checkpoints for each seed.
+fn observations(
+    runs: &[Vec<Looked>],
+    of: impl Fn(&Looked) -> Vec<(usize, f64)>,
+) -> BTreeMap<usize, Vec<Observation>> {
+    let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
+    for (run, seen) in runs.iter().enumerate() {
+        for one in seen {
+            let observed = of(one).into_iter().map(|(cluster, value)| Observation { run, cluster, value });
+            steps.entry(one.step).or_default().extend(observed);
+        }
+    }
+    steps
 }
 
 /// Each row's cluster, and what clusters are in the plural. Rows of one pair are one cluster, and so are rows that ask the same, by
