@@ -7,7 +7,7 @@
 //! direction could never leave its own null. Here exactly half of the labels are exchanged and the mean difference cancels out ([`exchanged_labels`]),
 //! as in [`crate::refits`]: what is left are directions that a fit on these rows finds when there is nothing to find. They know the axes along
 //! which the rows vary, which isotropic directions do not. Where labels say nothing, the direction itself lies outside the middle 95 % of 64 of them in
-//! 7–9 % of simulations, of 8 pairs in 10–11 %: exactly alike draws would in 7.9 % (`tests/probe/shuffled.rs`).
+//! 7–10 % of simulations, of 8 pairs in 10–11 %: exactly alike draws would in 7.9 % (`tests/probe/shuffled.rs`).
 //!
 //! An *AUROC of a refit* is a function of labels that are used twice, to fit and to score. Its null is that function under
 //! [`shuffled_labels`]: a permutation test, exact where labels mean nothing, whatever rows and folds there are.
