@@ -90,9 +90,9 @@ impl Role {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arm {
-    /// As the table says.
+    /// As the table says; empty for rows that name no arm.
     pub name: String,
-    /// As the figure says.
+    /// As the figure says; one without a label is not named where it stands alone.
     pub label: String,
     /// What it stands for.
     pub role: Role,

@@ -1,10 +1,13 @@
 //! How a behavior comes up during training: rate and projection by step, a line per arm.
 
+use std::collections::BTreeMap;
+
 use heirloom_record::{HookPoint, Metric};
 use serde::{Deserialize, Serialize};
 
 use crate::arm::{Arm, BehaviorArms, Quantity, Role, looks, source};
 use crate::axes::{Grid, Page, Panel, Scale, beside, ticks};
+use crate::beside::{Beside, draw_mark, draw_null, mark_item, null_item, null_note};
 use crate::canvas::{Canvas, Stroke};
 use crate::caption::capital;
 use crate::legend::{Item, Legend, Sample};
@@ -35,6 +38,12 @@ pub struct EmergenceSpec {
     /// A model whose first quantity is drawn as a level.
     #[serde(default)]
     pub base: Option<Arm>,
+    /// What controls gave for a quantity, by its metric: bands behind the first arm of a column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nulls: BTreeMap<String, Vec<Beside>>,
+    /// When the first quantity moves: rows of the first arm of a column whose value is a step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Beside>,
 }
 
 fn rate_and_projection() -> Vec<Quantity> {
@@ -44,7 +53,26 @@ fn rate_and_projection() -> Vec<Quantity> {
 impl EmergenceSpec {
     /// Rate above projection at every checkpoint.
     pub fn new(columns: Vec<BehaviorArms>) -> Self {
-        Self { columns, tracks: rate_and_projection(), steps: vec![], base: None }
+        Self {
+            columns,
+            tracks: rate_and_projection(),
+            steps: vec![],
+            base: None,
+            nulls: BTreeMap::new(),
+            marks: vec![],
+        }
+    }
+
+    /// What controls gave for a quantity.
+    fn nulls_of(&self, quantity: &Quantity) -> &[Beside] {
+        self.nulls.get(&quantity.metric).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names of all controls, each once; those of a name look alike.
+    fn controls(&self) -> Vec<String> {
+        distinct(
+            self.tracks.iter().flat_map(|quantity| self.nulls_of(quantity)).map(|null| null.label.clone()),
+        )
     }
 }
 
@@ -59,6 +87,10 @@ struct Line<'a> {
 struct Content<'a> {
     lines: Vec<Line<'a>>,
     base: Option<Mean>,
+    /// By place among the names of all controls.
+    nulls: Vec<(usize, Vec<(i64, Mean)>)>,
+    /// By place among the marks: the step, where there is one.
+    marks: Vec<Option<i64>>,
     /// Where in the model.
     block: Option<usize>,
 }
@@ -66,6 +98,12 @@ struct Content<'a> {
 impl<'a> Content<'a> {
     fn means(&self) -> impl Iterator<Item = &Mean> + Clone {
         self.lines.iter().flat_map(|line| line.points.iter().map(|(_, mean)| mean))
+    }
+
+    /// Of the controls with this place.
+    fn null(&self, control: usize) -> impl Iterator<Item = &Mean> + Clone {
+        let own = self.nulls.iter().filter(move |(index, _)| *index == control);
+        own.flat_map(|(_, band)| band.iter().map(|(_, mean)| mean))
     }
 
     /// Its lines with the places of their points. The arms of a single step stand side by side.
@@ -87,7 +125,7 @@ impl<'a> Content<'a> {
 type Scales<'a> = (&'a Steps, &'a Scale, &'a Scale);
 
 /// Draws quantities by training step: a column per behavior, a row per quantity, a line per arm with its interval
-/// as a band and its seeds as faint points.
+/// as a band and its seeds as faint points, before what controls gave.
 ///
 /// # Errors
 /// Names the behavior, arm, step or seed that the table has no rows for; rows that differ in a column that the
@@ -120,7 +158,18 @@ fn content<'a>(
     let lines = column.arms.iter().map(line).collect::<Result<_>>()?;
     let base = spec.base.as_ref().filter(|_| level == 0).map(|arm| mean(&here, arm)).transpose()?;
     let block = here.rows[0].hook.and_then(HookPoint::layer);
-    Ok(Content { lines, base, block })
+    let (quantity, controls) = (&spec.tracks[level], spec.controls());
+    let Some(first) = column.arms.first() else {
+        return Ok(Content { lines, base, nulls: vec![], marks: vec![], block });
+    };
+    let place = (column.behavior.name.as_str(), first);
+    let null = |null: &Beside| {
+        let index = controls.iter().position(|label| *label == null.label).expect("it is one of them");
+        Ok((index, null.band(rows, quantity, place, &spec.steps)?))
+    };
+    let nulls = spec.nulls_of(quantity).iter().map(null).collect::<Result<_>>()?;
+    let marks = spec.marks.iter().filter(|_| level == 0).map(|mark| mark.step(rows, quantity, place));
+    Ok(Content { lines, base, nulls, marks: marks.collect::<Result<_>>()?, block })
 }
 
 fn draw(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec, looks: &[(&str, Look)]) -> Result<Canvas> {
@@ -134,9 +183,9 @@ fn draw(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec, looks: &[(&str, Look)
         _ => 3,
     };
     let room = if columns == 3 { 54.0 } else { 84.0 };
-    let labels = looks.iter().map(|(label, _)| *label);
-    let direct = room_for(labels, HEIGHT, room);
-    let legend = legend(stacks, spec, looks, (direct.is_some(), steps.is_single()));
+    let labels = looks.iter().map(|(label, _)| *label).filter(|label| !label.is_empty());
+    let direct = if labels.clone().next().is_some() { room_for(labels, HEIGHT, room) } else { Some(0.0) };
+    let legend = legend(stacks, spec, looks, (direct.is_some(), &steps));
     let widest = numbers.iter().map(|numbers| beside(numbers)).fold(0.0, f64::max);
     let page = Page::grid(&Grid {
         columns,
@@ -171,7 +220,10 @@ fn draw(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec, looks: &[(&str, Look)
 /// Block, counts and seeds, as far as they fit.
 fn note(content: &Content<'_>, quantity: &Quantity, panel: &Panel) -> String {
     let counts = behind(content.means(), &quantity.unit);
-    let placed = content.block.map(|block| format!("block {block}, {counts}"));
+    let placed = content.block.map(|block| match counts.as_str() {
+        "" => format!("block {block}"),
+        counts => format!("block {block}, {counts}"),
+    });
     // Room for the letter of a panel, which stands before its note.
     let room = panel.beyond - panel.left - TITLE;
     first_that_fits(&placed.into_iter().chain([counts]).collect::<Vec<_>>(), room, BODY)
@@ -180,7 +232,11 @@ fn note(content: &Content<'_>, quantity: &Quantity, panel: &Panel) -> String {
 /// The axis that the panels of one quantity share.
 fn vertical(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec, level: usize) -> Scale {
     let quantity = &spec.tracks[level];
-    let shown = stacks.iter().flat_map(|stack| stack[level].means().chain(&stack[level].base));
+    let nulls = |stack: &'_ [Content<'_>]| -> Vec<Mean> {
+        stack[level].nulls.iter().flat_map(|(_, band)| band.iter().map(|(_, mean)| mean.clone())).collect()
+    };
+    let nulls: Vec<Mean> = stacks.iter().flat_map(|stack| nulls(stack)).collect();
+    let shown = stacks.iter().flat_map(|stack| stack[level].means().chain(&stack[level].base)).chain(&nulls);
     let numbers = shown.flat_map(Mean::numbers).chain(quantity.level.iter().map(|(level, _)| *level));
     Scale::around(quantity.range, numbers)
 }
@@ -192,8 +248,17 @@ fn draw_content(
     panel: &Panel,
     (steps, x, y): Scales<'_>,
 ) {
+    for (index, band) in &content.nulls {
+        draw_null(canvas, *index, band, (steps, x, y));
+    }
     if let Some((level, _)) = quantity.level {
         panel.across(canvas, y.at(level), given());
+    }
+    for (index, step) in content.marks.iter().enumerate() {
+        let Some(step) = step.filter(|step| steps.reaches(*step)) else { continue };
+        // Those of one step stand side by side.
+        let aside = content.marks[..index].iter().filter(|other| **other == Some(step)).count();
+        draw_mark(canvas, index, panel, x.at(steps.place(step)) + 1.8 * aside as f64);
     }
     if let Some(value) = content.base.as_ref().and_then(|base| base.over_seeds.value) {
         panel.across(canvas, y.at(value), reached(Role::Base));
@@ -221,7 +286,8 @@ fn ends<'a>(content: &Content<'a>, (steps, x, y): Scales<'_>) -> Vec<End<'a>> {
     let end = |(line, track): (&Line<'a>, Vec<(f64, &Mean)>)| {
         let last = track.iter().rev().find_map(|(place, mean)| Some((*place, mean.over_seeds.value?)));
         let (place, value) = last?;
-        Some(End { at: (x.at(place), y.at(value)), label: line.label, look: line.look })
+        let end = End { at: (x.at(place), y.at(value)), label: line.label, look: line.look };
+        (!line.label.is_empty()).then_some(end)
     };
     content.tracks(steps).into_iter().filter_map(end).collect()
 }
@@ -230,7 +296,7 @@ fn legend(
     stacks: &[Vec<Content<'_>>],
     spec: &EmergenceSpec,
     looks: &[(&str, Look)],
-    (is_direct, is_single): (bool, bool),
+    (is_direct, steps): (bool, &Steps),
 ) -> Legend {
     let means = || stacks.iter().flatten().flat_map(Content::means);
     let has_bands = means().any(|mean| mean.over_seeds.interval.is_some());
@@ -244,10 +310,11 @@ fn legend(
     }
     let mut items: Vec<Item> = vec![];
     if has_bands && is_direct {
-        let ink = Color::BLACK.faint(0.15);
+        let alone = looks.iter().find(|(label, _)| label.is_empty()).map(|(_, look)| look.color);
+        let ink = alone.unwrap_or(Color::BLACK).faint(0.15);
         let band = Sample::Band { ink, edge: Stroke::solid(Color::BLACK, 0.0) };
         let look = Look { color: Color::BLACK, ..Role::Full.look() };
-        let sample = if is_single { Sample::Mean(look) } else { band };
+        let sample = if steps.is_single() { Sample::Mean(look) } else { band };
         items.push((sample, "interval of the mean".into()));
     }
     if means().any(|mean| !mean.seeds.is_empty()) {
@@ -259,7 +326,15 @@ fn legend(
     for (_, name) in spec.tracks.iter().filter_map(|quantity| quantity.level.as_ref()) {
         items.push((Sample::Rule(given()), name.clone()));
     }
-    groups.push(items);
+    let controls = spec.controls();
+    let stacked = || stacks.iter().flatten();
+    let is_shown = |index: &usize| stacked().any(|content| content.null(*index).next().is_some());
+    let bands = (0..controls.len()).filter(is_shown).map(|index| null_item(index, &controls[index]));
+    let marked = |index: usize| stacked().filter_map(move |content| *content.marks.get(index)?);
+    let is_reached = |index: &usize| marked(*index).any(|step| steps.reaches(step));
+    let marks =
+        (0..spec.marks.len()).filter(is_reached).map(|index| mark_item(index, &spec.marks[index].label));
+    groups.extend([items, bands.collect(), marks.collect()]);
     Legend(groups)
 }
 
@@ -278,7 +353,18 @@ fn caption(stacks: &[Vec<Content<'_>>], spec: &EmergenceSpec) -> Caption {
         _ => named(&|level| kinds(of_track(level))),
     };
     let steps = Steps::new(stacks.iter().flatten().flat_map(Content::means).filter_map(|mean| mean.step));
-    let notes = vec![format!("Steps are spaced by {}", steps.spacing()), source(&spec.tracks)];
+    let mut notes = vec![format!("Steps are spaced by {}", steps.spacing())];
+    for (index, label) in spec.controls().iter().enumerate() {
+        let means: Vec<&Mean> = stacks.iter().flatten().flat_map(|content| content.null(index)).collect();
+        notes.push(null_note(label, means.iter().copied()));
+    }
+    for (index, mark) in spec.marks.iter().enumerate() {
+        let steps = stacks
+            .iter()
+            .map(|stack| stack[0].marks[index].map_or("never".into(), |step| format!("from step {step}")));
+        notes.push(format!("{}: {}", capital(&mark.label), steps.collect::<Vec<String>>().join(", ")));
+    }
+    notes.push(source(&spec.tracks));
     Caption {
         what: format!(
             "{} by training step, a line per arm: {}",

@@ -8,8 +8,9 @@ use crate::axes::{Grid, Page, Panel, beside};
 use crate::canvas::{Anchor, Canvas, Label, Stroke};
 use crate::caption::capital;
 use crate::cells::{self, Rect};
+use crate::mean::of_arm;
 use crate::select::{
-    ARM, BEHAVIOR, FIT_ON, METHOD, Measured, SCORED_ON, SEED, STEP, Selection, counts, distinct, place,
+    BEHAVIOR, FIT_ON, METHOD, Measured, SCORED_ON, SEED, STEP, Selection, counts, distinct, place,
 };
 use crate::style::{AXIS, BODY, Color, MARGIN, diverging};
 use crate::text::{self, Weight, first_that_fits};
@@ -132,7 +133,7 @@ fn content(rows: &[Metric], spec: &HeatMapSpec, behavior: &Behavior) -> Result<C
         .keep_or_alike(METHOD, method.as_deref())?
         .keep_or_alike(FIT_ON, fit_on.as_deref())?
         .keep_or_alike(SCORED_ON, scored_on.as_deref())?;
-    let mut chosen = chosen.within(ARM, &spec.arm.name, "in")?;
+    let mut chosen = of_arm(&chosen, &spec.arm)?;
     if let Some(seed) = spec.seed {
         chosen = chosen.keep(SEED, &seed.to_string())?;
     } else {

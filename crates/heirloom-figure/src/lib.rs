@@ -33,6 +33,7 @@ mod transfer;
 mod cosines;
 
 mod arm;
+mod beside;
 mod mean;
 
 mod arm_bars;
@@ -59,6 +60,7 @@ mod tests;
 
 pub use arm::{Arm, Behavior, BehaviorArms, Quantity, Role};
 pub use arm_bars::{ArmBarsSpec, arm_bars};
+pub use beside::Beside;
 pub use caption::Caption;
 pub use cosines::{Against, CosinesSpec, cosines};
 pub use dose_response::{DoseResponseSpec, dose_response};

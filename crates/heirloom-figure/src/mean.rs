@@ -51,9 +51,15 @@ pub(crate) fn narrowed<'a>(
         .keep_or_alike(HOOK, hook.as_deref())
 }
 
+/// The rows of an arm; of one without a name those that name none.
+pub(crate) fn of_arm<'a>(rows: &Selection<'a, Metric>, arm: &Arm) -> Result<Selection<'a, Metric>> {
+    let rows = rows.clone();
+    if arm.name.is_empty() { rows.keep_empty(ARM) } else { rows.within(ARM, &arm.name, "in") }
+}
+
 /// The number of `arm` at its checkpoint.
 pub(crate) fn mean(of_behavior: &Selection<'_, Metric>, arm: &Arm) -> Result<Mean> {
-    let of_arm = of_behavior.clone().within(ARM, &arm.name, "in")?;
+    let of_arm = of_arm(of_behavior, arm)?;
     mean_at(&of_arm, arm.step)
 }
 
@@ -68,7 +74,7 @@ pub(crate) fn track(
     arm: &Arm,
     steps: &[i64],
 ) -> Result<Vec<(i64, Mean)>> {
-    let of_arm = of_behavior.clone().within(ARM, &arm.name, "in")?;
+    let of_arm = of_arm(of_behavior, arm)?;
     let mut steps = steps.to_vec();
     if steps.is_empty() {
         steps = of_arm.rows.iter().filter_map(|row| row.step).collect();

@@ -4,7 +4,7 @@ use heirloom_record::{Dose, Histogram, HookPoint, Metric};
 
 use crate::arm::{Arm, Behavior, BehaviorArms, Quantity};
 use crate::drawing::{FigureSpec, Tables};
-use crate::{Against, Between, LayerSweepSpec, TransferSpec};
+use crate::{Against, Between, EmergenceSpec, LayerSweepSpec, TransferSpec};
 
 impl FigureSpec {
     /// The rows that it shows; drawn from them alone it is the same picture.
@@ -74,11 +74,12 @@ impl FigureSpec {
     }
 
     fn takes(&self, row: &Metric) -> bool {
-        let is_drawn = || self.arms().iter().any(|arm| row.arm.as_ref() == Some(&arm.name));
+        let is_drawn = || self.arms().iter().any(|arm| is_of(arm, row));
         match self {
             Self::Emergence(spec) => {
                 let quantities = spec.tracks.iter().any(|quantity| takes(quantity, row));
-                quantities && in_columns(&spec.columns, spec.base.as_slice(), row)
+                let own = quantities && in_columns(&spec.columns, spec.base.as_slice(), row);
+                own || stands_beside(spec, row)
             }
             Self::ArmBars(spec) => {
                 takes(&spec.quantity, row) && in_columns(&spec.panels, &spec.references, row)
@@ -157,6 +158,20 @@ impl FigureSpec {
     }
 }
 
+/// Whether a row is of controls of a quantity, or says when it moves, in the first arm of its behavior's column.
+fn stands_beside(spec: &EmergenceSpec, row: &Metric) -> bool {
+    let own = spec.columns.iter().filter(|column| column.behavior.name == row.behavior);
+    let is_first = own.filter_map(|column| column.arms.first()).any(|arm| is_of(arm, row));
+    let here = |quantity: &Quantity| is(quantity.hooks.get(&row.behavior), row.hook.as_ref());
+    let is_null = |quantity: &&Quantity| {
+        let nulls = spec.nulls.get(&quantity.metric).into_iter().flatten();
+        nulls.into_iter().any(|null| null.metric == row.metric) && here(quantity)
+    };
+    let is_mark =
+        || spec.marks.iter().any(|mark| mark.metric == row.metric) && spec.tracks.first().is_some_and(here);
+    is_first && (spec.tracks.iter().any(|quantity| is_null(&quantity)) || is_mark())
+}
+
 /// Whether a row holds what is wanted, if anything is.
 fn is<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
     wanted.is_none() || wanted == found
@@ -185,7 +200,11 @@ fn in_columns(columns: &[BehaviorArms], everywhere: &[Arm], row: &Metric) -> boo
 }
 
 fn is_one_of<'a>(arms: impl IntoIterator<Item = &'a Arm>, row: &Metric) -> bool {
-    arms.into_iter().any(|arm| row.arm.as_ref() == Some(&arm.name))
+    arms.into_iter().any(|arm| is_of(arm, row))
+}
+
+fn is_of(arm: &Arm, row: &Metric) -> bool {
+    row.arm.as_deref().unwrap_or_default() == arm.name
 }
 
 fn between(prefix: &str, row: &Metric) -> bool {

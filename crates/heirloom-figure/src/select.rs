@@ -91,6 +91,16 @@ impl<R> Selection<'_, R> {
         Ok(Self { metric: self.metric, rows: kept })
     }
 
+    /// The rows that hold nothing in a column.
+    pub(crate) fn keep_empty(self, (column, cell): (&'static str, Cell<R>)) -> Result<Self> {
+        let (kept, rest): (Vec<&R>, Vec<&R>) = self.rows.into_iter().partition(|row| cell(row).is_none());
+        if kept.is_empty() {
+            let found = distinct(rest.into_iter().filter_map(cell));
+            return Err(Error::NoRows { metric: self.metric, column, wanted: "(empty)".into(), found });
+        }
+        Ok(Self { metric: self.metric, rows: kept })
+    }
+
     /// The same, saying in errors that the rows are those `of` what is wanted.
     pub(crate) fn within(self, column: (&'static str, Cell<R>), wanted: &str, of: &str) -> Result<Self> {
         let kept = self.keep(column, wanted)?;

@@ -33,6 +33,12 @@ impl Steps {
         self.steps.len() == 1
     }
 
+    /// Whether a step lies between the first and the last.
+    pub(crate) fn reaches(&self, step: i64) -> bool {
+        let ends = self.steps.first().zip(self.steps.last());
+        ends.is_some_and(|(first, last)| (*first..=*last).contains(&step))
+    }
+
     /// How steps are spaced, in words.
     pub(crate) fn spacing(&self) -> String {
         match self.unit {

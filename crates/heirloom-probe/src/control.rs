@@ -46,6 +46,14 @@ impl NullBand {
         Ok(Self { values, low, median, high })
     }
 
+    /// Quantiles of what the same controls gave several seeds, each its mean over seeds.
+    ///
+    /// **Errors** without a seed or without a control.
+    pub fn of_means(seeds: &[&[f64]]) -> Result<Self> {
+        let mean = |control: usize| seeds.iter().map(|own| own[control]).sum::<f64>() / seeds.len() as f64;
+        Self::new((0..seeds.first().map_or(0, |own| own.len())).map(mean).collect())
+    }
+
     /// Mean of the values.
     pub fn mean(&self) -> f64 {
         self.values.iter().sum::<f64>() / self.values.len() as f64

@@ -37,6 +37,7 @@
 #![expect(clippy::doc_markdown, reason = "DeLong and AUROC are not code")]
 
 // What goes in.
+pub mod clusters;
 pub mod dataset;
 pub mod error;
 mod parallel;
@@ -61,6 +62,7 @@ pub mod interval;
 pub mod ranked;
 pub mod rate;
 pub mod score;
+pub mod seeds;
 
 // What the number has to stand beside.
 pub mod control;

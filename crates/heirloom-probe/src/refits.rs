@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::interval::{LEVEL, student_t};
 use crate::linalg::norm;
 use crate::random::{ChaCha8Rng, Rng as _, stream};
+use crate::seeds::widened;
 use crate::subspace::{cosine, principal_angles};
 
 /// Random halves of the pairs, the same for all models.
@@ -227,6 +228,24 @@ pub fn mean_noise_free(cosines: &[&Cosine], level: f64) -> Result<Option<NoiseFr
     let cut = |value: f64| value.clamp(-1.0, 1.0);
     // The jackknife centers its interval without the bias of the estimate.
     Ok(Some(NoiseFree { value: cut(value), low: cut(t.low.min(value)), high: cut(t.high.max(value)) }))
+}
+
+/// [`mean_noise_free`] with what seeds differ by: Student's t over seeds at a right angle to the jackknife over pairs, which are the same in every
+/// seed. A single cosine says nothing of seeds, and neither do `of_pairs`, cosines of every two seeds of one side, which are not independent.
+///
+/// **Errors** when numbers of pairs differ.
+pub fn noise_free_over_seeds(cosines: &[&Cosine], of_pairs: bool, level: f64) -> Result<Option<NoiseFree>> {
+    let Some(mean) = mean_noise_free(cosines, level)? else { return Ok(None) };
+    let own = cosines.iter().filter_map(|one| one.noise_free(level).transpose());
+    let own: Vec<f64> = own.map(|one| Ok(one?.value)).collect::<Result<_>>()?;
+    let half = if of_pairs || own.len() < 2 {
+        0.0
+    } else {
+        let t = student_t(&own, level)?;
+        t.high - t.value
+    };
+    let (low, high) = widened(mean.value, (mean.low, mean.high), half);
+    Ok(Some(NoiseFree { value: mean.value, low: low.max(-1.0), high: high.min(1.0) }))
 }
 
 /// Principal angles between what the directions of several behaviors span in two models, largest first, in radians.

@@ -3,8 +3,10 @@
 //! A checkpoint is measured on the same scenarios as the base it started from, so everything here compares checkpoints scenario by scenario.
 
 mod band;
+mod beyond;
 mod emergence;
 mod lead;
+mod shuffled;
 
 use std::collections::BTreeSet;
 
@@ -16,8 +18,10 @@ use crate::error::{Error, Result};
 use crate::rate::{Estimate, Observation, difference};
 
 pub use band::{Controls, Shift, mean_projection, mean_shift_band, projection_band, shift_band};
+pub use beyond::{Shifted, beyond_controls};
 pub use emergence::{Crossing, Emergence, MedianStep, emergence};
 pub use lead::{HalfRises, Lag, Lead, Undefined, lead};
+pub use shuffled::{ShuffledLabels, exchanged_labels, refit_auroc, refit_band};
 
 /// One quantity of one arm at its checkpoints; the first of them, in practice the base, is what the others are held against.
 #[derive(Debug, Clone, PartialEq)]

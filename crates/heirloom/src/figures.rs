@@ -309,7 +309,7 @@ fn known(path: &Path) -> Vec<Provenance> {
 fn home(path: &Path) -> PathBuf {
     let inner = path.join("figures");
     let is_run = inner.is_dir() || path.join("run.json").is_file();
-    // What `heirloom steer` and `heirloom compare` write has its figures beside its tables.
+    // What `heirloom steer`, `heirloom compare` and `heirloom track` write has its figures beside its tables.
     let has_own =
         listed(path).unwrap_or_default().iter().any(|file| has(file, "json") && Provenance::stands_at(file));
     if is_run && !has_own { inner } else { path.to_owned() }

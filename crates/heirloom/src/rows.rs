@@ -1,8 +1,8 @@
 //! Rows of the tidy table, from what the statistics give.
 
 use heirloom_probe::control::NullBand;
-use heirloom_probe::interval::{LEVEL, student_t};
 use heirloom_probe::rate::Estimate;
+use heirloom_probe::seeds::{self, OverSeeds};
 use heirloom_record::Metric;
 
 use crate::Result;
@@ -38,24 +38,21 @@ pub(crate) fn quantiles(row: Metric, band: &NullBand, interval: &str) -> Metric 
 
 /// `row` with a mean over seeds: with Student's t where there are several, cut at what is possible.
 pub(crate) fn over_seeds(row: &Metric, values: &[f64], (least, most): (f64, f64)) -> Result<Metric> {
-    let n = count(values.len());
-    if values.len() < 2 {
-        return Ok(Metric { value: values.first().copied(), n, ..row.clone() });
-    }
-    let t = student_t(values, LEVEL)?;
-    Ok(Metric {
-        value: Some(t.value),
-        low: Some(t.low.max(least)),
-        high: Some(t.high.min(most)),
-        n,
-        interval: Some("95 % t over seeds".into()),
-        ..row.clone()
-    })
+    let found = seeds::mean(values, (least, most))?;
+    Ok(seeded(row, found, "95 % t over seeds"))
 }
 
-/// The ends of an interval around `value`, with a second error of `half` to each side at a right angle to the first.
-pub(crate) fn widened(value: f64, (low, high): (f64, f64), half: f64) -> (f64, f64) {
-    (value - (value - low).hypot(half), value + (high - value).hypot(half))
+/// `row` with a number over seeds, its interval in the words of `interval`.
+pub(crate) fn seeded(row: &Metric, found: Option<OverSeeds>, interval: &str) -> Metric {
+    let Some(OverSeeds { value, ends, n }) = found else { return Metric { n: Some(0), ..row.clone() } };
+    Metric {
+        value: Some(value),
+        low: ends.map(|(low, _)| low),
+        high: ends.map(|(_, high)| high),
+        n: count(n),
+        interval: ends.map(|_| interval.into()),
+        ..row.clone()
+    }
 }
 
 /// A number of things as the table keeps it.

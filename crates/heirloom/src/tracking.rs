@@ -1,25 +1,31 @@
 //! A fixed direction across checkpoints: projections with intervals and null bands, when they leave the first checkpoint's,
 //! and how far a direction that is fit anew has turned.
 
+mod figures;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use heirloom_model::{CaptureOptions, CapturePlan, Student, TokenRow};
+use heirloom_probe::clusters::joined;
 use heirloom_probe::control::{NullBand, random_differences_within, random_directions};
 use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{Estimate, Observation, difference, mean};
 use heirloom_probe::score::Reference;
 use heirloom_probe::subspace::cosine;
-use heirloom_probe::track::{Controls, Emergence, Track, emergence, mean_shift_band};
+use heirloom_probe::track::{
+    Controls, Emergence, Shift, Shifted, ShuffledLabels, Track, beyond_controls, emergence, mean_shift_band,
+    refit_auroc, refit_band,
+};
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
 use heirloom_record::{DataRow, Directions, HookPoint, Metric};
 use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
 use crate::arms::moved;
-use crate::rows::{banded, count, estimated};
+use crate::rows::{banded, count, estimated, quantiles};
 use crate::scenarios::number_of;
 use crate::series::SeriesRows;
 use crate::streams::stream;
@@ -33,7 +39,7 @@ pub struct Tracking<'a> {
     pub directions: &'a Directions,
     /// Most tokens in a batch, the same at every checkpoint.
     pub max_tokens: usize,
-    /// Random directions, and as many random differences, beside every checkpoint.
+    /// Random directions, and as many random differences and shuffles of the reference's labels, beside every checkpoint.
     pub null_draws: usize,
     /// For every interval.
     pub resampling: Resampling,
@@ -78,17 +84,36 @@ struct Units {
     reference: Reference,
     /// Random directions, and random differences.
     controls: [Controls; 2],
+    /// Nothing where the reference's labels cannot be exchanged.
+    shuffled: Option<ShuffledLabels>,
 }
 
 #[derive(Clone, Debug)]
 struct Reading {
     units: Arc<Units>,
     projections: Vec<f64>,
-    /// Mean projections along random directions and along random differences.
-    controls: [Vec<f64>; 2],
+    /// Mean projections along the controls of each family; of shuffled labels none where they cannot be exchanged.
+    controls: [Vec<f64>; 3],
     auroc: heirloom_probe::Interval,
-    cosine: f64,
+    refit: Refit,
 }
+
+/// A direction fit on the checkpoint itself.
+#[derive(Clone, Debug)]
+struct Refit {
+    /// On rows that it was not fit on; none where there are too few.
+    auroc: Option<f64>,
+    auroc_of_shuffled: Option<NullBand>,
+    /// With the direction that is tracked.
+    cosine: f64,
+    /// Between the directions of labels shuffled alike here and at the first checkpoint.
+    cosine_of_shuffled: Option<NullBand>,
+    /// Pairs or scenarios it was fit on.
+    clusters: usize,
+}
+
+/// The families of controls of a shift, as the table calls them.
+const FAMILIES: [&str; 3] = ["shift_random_direction", "shift_random_difference", "shift_shuffled_labels"];
 
 /// Every number of a tracking, and what a stranger should read first.
 #[derive(Clone, Debug)]
@@ -97,6 +122,8 @@ pub struct Tracked {
     pub metrics: Vec<Metric>,
     /// A few lines for each hook point.
     pub summary: String,
+    /// What `n` of projections counts, a plural.
+    unit: &'static str,
 }
 
 impl Tracking<'_> {
@@ -144,11 +171,15 @@ impl Tracking<'_> {
             Some(first) => Arc::clone(&first.units),
             None => Arc::new(self.units(known, &on_reference)?),
         };
-        let Units { reference, controls: [random, differences] } = &*units;
-        let refit = fit(Method::DifferenceOfMeans, known, &FitOptions::default())?;
+        let Units { reference, controls: [random, differences], shuffled } = &*units;
+        let of_shuffled = shuffled.as_ref().map(|shuffled| shuffled.controls().means(seen.view()));
         Ok(Reading {
             projections: reference.units(&project(seen.view())?),
-            controls: [random.means(seen.view())?, differences.means(seen.view())?],
+            controls: [
+                random.means(seen.view())?,
+                differences.means(seen.view())?,
+                of_shuffled.transpose()?.unwrap_or_default(),
+            ],
             auroc: auroc_interval(
                 &on_reference,
                 known.labels(),
@@ -156,8 +187,26 @@ impl Tracking<'_> {
                 self.resampling,
                 &self.rng("auroc"),
             )?,
-            cosine: cosine(refit.direction.view(), vector.view())?,
+            refit: self.refit(known, vector, shuffled.as_ref())?,
             units,
+        })
+    }
+
+    fn refit(
+        &self,
+        known: &Dataset,
+        vector: &Array1<f64>,
+        shuffled: Option<&ShuffledLabels>,
+    ) -> Result<Refit> {
+        let refit = fit(Method::DifferenceOfMeans, known, &FitOptions::default())?;
+        let rng = self.rng("refits");
+        let turned = shuffled.map(|shuffled| NullBand::new(shuffled.cosines(known)?)).transpose()?;
+        Ok(Refit {
+            auroc: refit_auroc(known, &rng)?,
+            auroc_of_shuffled: refit_band(known, self.null_draws, &rng)?,
+            cosine: cosine(refit.direction.view(), vector.view())?,
+            cosine_of_shuffled: turned,
+            clusters: refit.report.clusters,
         })
     }
 
@@ -168,6 +217,7 @@ impl Tracking<'_> {
         Ok(Units {
             reference: Reference::of(on_reference, known.labels())?,
             controls: [Controls::new(known, random)?, Controls::new(known, differences)?],
+            shuffled: ShuffledLabels::new(known, self.null_draws, &self.rng("shuffled labels"))?,
         })
     }
 
@@ -180,103 +230,68 @@ impl Tracking<'_> {
     /// # Errors
     /// Seeds with other checkpoints, fewer than two checkpoints.
     pub fn tracks(&self, runs: &[Vec<Looked>]) -> Result<Tracked> {
-        let (mut metrics, mut summary, mut compared) = (vec![], String::new(), 0);
         let unit = runs.iter().flatten().next().map_or("rows", |one| one.unit);
         let header = &self.directions.header;
-        let _ = writeln!(summary, "{}: {}", header.behavior, header.towards);
+        let mut tracked = Tracked { metrics: vec![], summary: String::new(), unit };
+        let _ = writeln!(tracked.summary, "{}: {}", header.behavior, header.towards);
+        let mut compared = 0;
         for hook in self.directions.by_hook.keys() {
-            let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
-            for (run, seen) in runs.iter().enumerate() {
-                for one in seen {
-                    let values = one.clusters.iter().zip(&one.by_hook[hook].projections);
-                    let observed =
-                        values.map(|(cluster, value)| Observation { run, cluster: *cluster, value: *value });
-                    steps.entry(one.step).or_default().extend(observed);
-                }
-            }
-            let _ = writeln!(
-                summary,
-                "\n{hook}\n  {:>8}{:>24}{:>9}{:>18}{:>18}{:>10}{:>8}",
-                "step", "projection", "shift*", "random*", "differences*", "AUROC", "cosine"
-            );
-            let track = Track::new(steps.into_iter().collect())?;
-            let found = emergence(&track, self.resampling, &stream(self.seed, "track emergence"))?;
-            let started = &track.checkpoints()[0].1;
-            let mut beyond: Vec<(usize, Option<f64>)> = vec![];
-            for (step, observed) in track.checkpoints() {
-                let projection = mean(observed, self.resampling, &stream(self.seed, "track projection"))?;
-                let shift =
-                    difference(observed, started, self.resampling, &stream(self.seed, "track shift"))?;
-                let row = self.row(*hook, *step);
-                for (metric, one) in [("projection", &projection), ("shift", &shift)] {
-                    metrics.push(Metric { n: count(one.clusters), ..estimated(row(metric), one, unit) });
-                }
-                // Fits are those of the first seed that has the step.
-                let looked = runs.iter().flatten().find(|one| one.step == *step);
-                let Some(reading) = looked.map(|one| &one.by_hook[hook]) else { continue };
-                let bands = control_shifts(runs, *hook, *step)?;
-                metrics.push(banded(row("shift_random_direction"), &bands[0]));
-                metrics.push(banded(row("shift_random_difference"), &bands[1]));
-                beyond.push((*step, side_beyond(&shift, &bands)));
-                let auroc = &reading.auroc;
-                metrics.push(Metric {
-                    value: Some(auroc.value),
-                    low: Some(auroc.low),
-                    high: Some(auroc.high),
-                    n: i64::try_from(auroc.n).ok(),
-                    interval: Some(auroc.describe("pairs")),
-                    ..row("auroc")
-                });
-                metrics.push(Metric { value: Some(reading.cosine), ..row("cosine_to_refit") });
-                let band = |band: &NullBand| format!("[{}, {}]", number(band.low), number(band.high));
-                let _ = writeln!(
-                    summary,
-                    "  {step:>8}{:>24}{:>9}{:>18}{:>18}{:>10}{:>8}",
-                    brackets(projection.value, projection.low, projection.high),
-                    number(shift.value),
-                    band(&bands[0]),
-                    band(&bands[1]),
-                    number(auroc.value),
-                    number(reading.cosine)
-                );
-            }
-            let beyond = lasting(&beyond);
-            metrics.extend(self.emerged(*hook, &found, beyond));
-            compared += found.differences.len();
-            let _ = writeln!(
-                summary,
-                "  outside the interval of zero: {}; beyond controls, too: {}",
-                moved(&found),
-                beyond.map_or("never".into(), |step| format!("from {step}"))
-            );
+            compared += self.track(*hook, runs, &mut tracked)?;
         }
         let _ = writeln!(
-            summary,
+            tracked.summary,
             "\nOf {compared} shifts, over {} hook points, about {} exclude 0 by chance where nothing moves; what training moves \
-             anyway, controls show: a shift is beyond them where it lies outside the middle 95 % of both families.",
+             anyway, controls show: a shift is beyond them where it lies outside the middle 95 % of random directions and of differences.",
             self.directions.by_hook.len(),
             number(compared as f64 * (1.0 - self.resampling.level))
         );
-        metrics.extend(self.answers(runs, &mut summary)?);
-        summary.push_str(
-            "\nprojection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval\n\
-             * how far it has moved from the first checkpoint; random, differences: 2.5 % to 97.5 % of how far as many random directions and \
-             differences of activations have, each in units of its own and the mean over seeds\n\
-             AUROC: the direction on the reference rows, in sample where it was fit on them; cosine: with a direction fit on this checkpoint; both of the first seed\n",
+        tracked.metrics.extend(self.answers(runs, &mut tracked.summary)?);
+        tracked.summary.push_str(LEGEND);
+        Ok(tracked)
+    }
+
+    /// One hook point's rows and lines; the number of its shifts.
+    fn track(&self, hook: HookPoint, runs: &[Vec<Looked>], tracked: &mut Tracked) -> Result<usize> {
+        let observed = observations(runs, |one| {
+            let values = one.clusters.iter().zip(&one.by_hook[&hook].projections);
+            values.map(|(cluster, value)| (*cluster, *value)).collect()
+        });
+        let track = Track::new(observed.into_iter().collect())?;
+        let found = emergence(&track, self.resampling, &self.rng("emergence"))?;
+        let started = &track.checkpoints()[0].1;
+        let _ = writeln!(
+            tracked.summary,
+            "\n{hook}\n  {:>8}{:>24}{:>9}{:>18}{:>18}{:>18}{:>10}{:>8}{:>8}",
+            "step", "projection", "shift*", "random*", "differences*", "labels*", "AUROC", "refit", "cosine"
         );
-        Ok(Tracked { metrics, summary })
+        let mut shifts: Vec<Shifted> = vec![];
+        for (step, observed) in track.checkpoints() {
+            let projection = mean(observed, self.resampling, &self.rng("projection"))?;
+            let shift = difference(observed, started, self.resampling, &self.rng("shift"))?;
+            let bands = control_shifts(runs, hook, *step)?;
+            // Fits are those of the first seed that has the step.
+            let looked = runs.iter().flatten().find(|one| one.step == *step);
+            let Some(reading) = looked.map(|one| &one.by_hook[&hook]) else { continue };
+            let point = Point { projection, shift, bands, reading };
+            tracked.metrics.extend(point.metrics(self.row(hook, *step), tracked.unit));
+            let _ = writeln!(tracked.summary, "  {step:>8}{}", point.line());
+            let [random, differences, _] = point.bands;
+            shifts.push((*step, shift, random.into_iter().chain(differences).collect()));
+        }
+        let beyond = beyond_controls(&shifts);
+        tracked.metrics.extend(self.emerged(hook, &found, beyond));
+        let _ = writeln!(
+            tracked.summary,
+            "  outside the interval of zero: {}; beyond controls, too: {}",
+            moved(&found),
+            beyond.map_or("never".into(), |step| format!("from {step}"))
+        );
+        Ok(found.differences.len())
     }
 
     /// How much more likely every checkpoint finds the answers that show the behavior; nothing without pairs of answers.
     fn answers(&self, runs: &[Vec<Looked>], summary: &mut String) -> Result<Vec<Metric>> {
-        let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
-        for (run, seen) in runs.iter().enumerate() {
-            for one in seen {
-                let margins = one.margins.iter().enumerate();
-                let observed = margins.map(|(cluster, value)| Observation { run, cluster, value: *value });
-                steps.entry(one.step).or_default().extend(observed);
-            }
-        }
+        let mut steps = observations(runs, |one| one.margins.iter().copied().enumerate().collect());
         steps.retain(|_, observed| !observed.is_empty());
         let Some(started) = steps.values().next().cloned() else { return Ok(vec![]) };
         summary.push_str(
@@ -332,6 +347,82 @@ impl Tracking<'_> {
     }
 }
 
+/// What stands below a summary.
+const LEGEND: &str = "
+projection: mean over rows in standard deviations of the reference rows at the first checkpoint, with its 95 % interval
+* how far it has moved from the first checkpoint; random, differences, labels: 2.5 % to 97.5 % of how far as many random directions, \
+differences of activations and directions fit on exchanged labels have, each in units of its own and the mean over seeds
+AUROC: the direction on the reference rows, in sample where it was fit on them; refit: directions fit on this checkpoint, on pairs that they \
+were not fit on; cosine: with a direction fit on this checkpoint; all of the first seed
+";
+
+/// One hook point of one checkpoint, over seeds.
+struct Point<'a> {
+    projection: Estimate,
+    /// From the first checkpoint.
+    shift: Estimate,
+    /// How far each family of controls has moved.
+    bands: [Option<NullBand>; 3],
+    reading: &'a Reading,
+}
+
+impl Point<'_> {
+    fn metrics(&self, row: impl Fn(&str) -> Metric, unit: &str) -> Vec<Metric> {
+        let over_seeds = |(metric, one): (&str, &Estimate)| Metric {
+            n: count(one.clusters),
+            ..estimated(row(metric), one, unit)
+        };
+        let mut rows: Vec<Metric> =
+            [("projection", &self.projection), ("shift", &self.shift)].map(over_seeds).into();
+        for (name, band) in FAMILIES.iter().zip(&self.bands) {
+            rows.extend(band.iter().map(|band| banded(row(name), band)));
+        }
+        let auroc = &self.reading.auroc;
+        rows.push(Metric {
+            value: Some(auroc.value),
+            low: Some(auroc.low),
+            high: Some(auroc.high),
+            n: count(auroc.n),
+            interval: Some(auroc.describe("pairs")),
+            ..row("auroc")
+        });
+        rows.extend(self.reading.refit.metrics(row));
+        rows
+    }
+
+    /// The same in one line.
+    fn line(&self) -> String {
+        let Self { projection, shift, bands, reading: Reading { auroc, refit, .. } } = self;
+        let mut out = format!(
+            "{:>24}{:>9}",
+            brackets(projection.value, projection.low, projection.high),
+            number(shift.value)
+        );
+        for band in bands {
+            let ends = |band: &NullBand| format!("[{}, {}]", number(band.low), number(band.high));
+            let _ = write!(out, "{:>18}", band.as_ref().map_or("–".into(), ends));
+        }
+        let refitted = refit.auroc.map_or("–".into(), number);
+        let _ = write!(out, "{:>10}{refitted:>8}{:>8}", number(auroc.value), number(refit.cosine));
+        out
+    }
+}
+
+/// What is seen at each step: clusters and their values, one list of checkpoints for each seed.
+fn observations(
+    runs: &[Vec<Looked>],
+    of: impl Fn(&Looked) -> Vec<(usize, f64)>,
+) -> BTreeMap<usize, Vec<Observation>> {
+    let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
+    for (run, seen) in runs.iter().enumerate() {
+        for one in seen {
+            let observed = of(one).into_iter().map(|(cluster, value)| Observation { run, cluster, value });
+            steps.entry(one.step).or_default().extend(observed);
+        }
+    }
+    steps
+}
+
 /// Each row's cluster, and what clusters are in the plural. Rows of one pair are one cluster, and so are rows that ask the same, by
 /// the tokens before the answer or by all where there is none; a cluster's number is the same in every run.
 fn clusters(rows: &[TokenRow]) -> (Vec<usize>, &'static str) {
@@ -340,26 +431,8 @@ fn clusters(rows: &[TokenRow]) -> (Vec<usize>, &'static str) {
         number_of(&format!("{:?}", &row.ids[..asked]))
     };
     let asked: Vec<usize> = rows.iter().map(asked).collect();
-    let mut found = asked.clone();
-    loop {
-        let (mut by_pair, mut by_asked) = (BTreeMap::new(), BTreeMap::new());
-        for ((row, asked), cluster) in rows.iter().zip(&asked).zip(&found) {
-            let least = |seen: &mut usize| *seen = (*seen).min(*cluster);
-            by_asked.entry(*asked).and_modify(least).or_insert(*cluster);
-            if let Some(pair) = &row.pair {
-                by_pair.entry(pair).and_modify(least).or_insert(*cluster);
-            }
-        }
-        let joined = rows.iter().zip(&asked).map(|(row, asked)| {
-            let pair = row.pair.as_ref().map_or(usize::MAX, |pair| by_pair[pair]);
-            pair.min(by_asked[asked])
-        });
-        let joined: Vec<usize> = joined.collect();
-        if joined == found {
-            break;
-        }
-        found = joined;
-    }
+    let pairs: Vec<Option<&String>> = rows.iter().map(|row| row.pair.as_ref()).collect();
+    let found = joined(&asked, &pairs);
     let distinct = found.iter().collect::<BTreeSet<_>>().len();
     // A pair is two sides of one thing; answers to one prompt, which rollouts have as their pair, are none.
     let side = |row: &TokenRow| row.label.and(row.pair.clone());
@@ -372,33 +445,45 @@ fn clusters(rows: &[TokenRow]) -> (Vec<usize>, &'static str) {
     (found, unit)
 }
 
-/// The side on which a shift lies outside both ranges of controls and its interval excludes zero.
-fn side_beyond(shift: &Estimate, bands: &[NullBand; 2]) -> Option<f64> {
-    let above = shift.low > 0.0 && bands.iter().all(|band| shift.value > band.high);
-    let below = shift.high < 0.0 && bands.iter().all(|band| shift.value < band.low);
-    match (above, below) {
-        (true, _) => Some(1.0),
-        (_, true) => Some(-1.0),
-        _ => None,
+impl Refit {
+    /// What it is, beside what shuffled labels give.
+    fn metrics(&self, row: impl Fn(&str) -> Metric) -> Vec<Metric> {
+        let fitted = |metric: &str| Metric {
+            method: Some("dom".into()),
+            fit_on: Some("checkpoint".into()),
+            ..row(metric)
+        };
+        let band = |metric: &str, band: &NullBand| {
+            quantiles(fitted(metric), band, "2.5 % to 97.5 % of shuffled labels")
+        };
+        let auroc = self.auroc.map(|auroc| Metric {
+            value: Some(auroc),
+            n: count(self.clusters),
+            ..fitted("auroc_refit")
+        });
+        let mut rows: Vec<Metric> = auroc.into_iter().collect();
+        rows.extend(self.auroc_of_shuffled.iter().map(|one| band("auroc_refit_shuffled_labels", one)));
+        let cosine = Metric { value: Some(self.cosine), n: count(self.clusters), ..row("cosine_to_refit") };
+        rows.push(cosine);
+        rows.extend(self.cosine_of_shuffled.iter().map(|one| band("cosine_to_refit_shuffled_labels", one)));
+        rows
     }
 }
 
-/// The first step from which on all have a side, the same one.
-fn lasting(sides: &[(usize, Option<f64>)]) -> Option<usize> {
-    let last = sides.last()?.1?;
-    sides.iter().rev().take_while(|(_, side)| *side == Some(last)).last().map(|(step, _)| *step)
-}
-
-/// How far the controls of both families have moved at a step from each run's first checkpoint, each the mean over runs.
-fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<[NullBand; 2]> {
+/// How far the controls of each family have moved at a step from each run's first checkpoint, each the mean over runs.
+fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<[Option<NullBand>; 3]> {
     let band = |family: usize| {
-        let moved = runs.iter().filter_map(|run| {
-            let there = run.iter().find(|one| one.step == step)?;
-            Some((&run[0].by_hook[&hook].controls[family][..], &there.by_hook[&hook].controls[family][..]))
-        });
-        mean_shift_band(moved)
+        let moved: Vec<Shift<'_>> = runs
+            .iter()
+            .filter_map(|run| {
+                let there = run.iter().find(|one| one.step == step)?;
+                let [from, to] = [&run[0], there].map(|one| &one.by_hook[&hook].controls[family][..]);
+                Some((from, to)).filter(|_| !from.is_empty())
+            })
+            .collect();
+        if moved.is_empty() { Ok(None) } else { mean_shift_band(moved).map(Some) }
     };
-    Ok([band(0)?, band(1)?])
+    Ok([band(0)?, band(1)?, band(2)?])
 }
 
 /// Of every pair of answers to one prompt: mean log-probability per token of those that show the behavior, less that of

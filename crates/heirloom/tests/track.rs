@@ -91,7 +91,22 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
         let interval = projections[0].interval.as_ref().unwrap();
         assert!(interval.contains("bootstrap of 8 pairs alone"), "{interval}");
         assert!((of("cosine_to_refit")[0].value.unwrap() - 1.0).abs() < 1e-5);
-        assert_eq!(of("shift_random_direction").len(), 10);
+        for null in ["shift_random_direction", "shift_random_difference", "shift_shuffled_labels"] {
+            let bands = of(null);
+            assert!(bands.len() == 10 && bands.iter().all(|row| row.n == Some(64)), "{null}: {bands:?}");
+            assert!(
+                bands.iter().all(|row| row.low <= row.value && row.value <= row.high),
+                "{null}: {bands:?}"
+            );
+        }
+        // Answers that say one thing or the other are told apart by directions that have not seen them, and no shuffled labels are.
+        let (refits, shuffled) = (of("auroc_refit"), of("auroc_refit_shuffled_labels"));
+        assert_eq!((refits.len(), shuffled.len(), refits[0].n), (10, 10, Some(8)));
+        for (refit, null) in refits.iter().zip(shuffled) {
+            assert!(refit.value > null.high && null.low < Some(0.5), "{refit:?} {null:?}");
+        }
+        let kept = of("cosine_to_refit_shuffled_labels");
+        assert!(kept.len() == 10 && (kept[0].low.unwrap() - 1.0).abs() < 1e-9, "{kept:?}");
         // Eight pairs of answers, at every checkpoint.
         let odds = of("answer_margin");
         assert_eq!(odds.iter().map(|row| row.n.unwrap()).collect::<Vec<_>>(), [8; 5]);
@@ -108,6 +123,43 @@ fn training_moves_a_projection_and_a_training_that_changes_nothing_does_not() {
             "{said}"
         );
         assert_eq!(of("emergence_beyond_controls").len(), 2);
+    }
+}
+
+#[test]
+fn a_tracking_draws_figures_that_are_drawn_again_and_checked() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (data, direction, student) = trained(scratch.path(), "1e-2");
+    for arm in [&[][..], &["--arm", "gloomy"]] {
+        let out = scratch.path().join(format!("out-{}", arm.len()));
+        let (code, said, stderr) =
+            run(&track(&data, &direction, &student, &[arm, &["--out", utf8(&out)]].concat()));
+        assert!(code == 0 && said.contains("emergence.svg"), "{stderr} {said}");
+        for figure in ["emergence", "shift-by-layer"] {
+            for end in ["svg", "pdf", "png", "csv", "json", "txt", "tex"] {
+                assert!(out.join(format!("{figure}.{end}")).is_file(), "{figure}.{end}");
+            }
+        }
+        let caption = std::fs::read_to_string(out.join("emergence.txt")).unwrap();
+        for said in [
+            "n = 8 pairs",
+            "Gray, shuffled labels: 2.5 % to 97.5 %",
+            "Beyond random controls, too: ",
+            "One of 2 hook points",
+        ] {
+            assert!(caption.contains(said), "`{said}` in {caption}");
+        }
+        let before = std::fs::read(out.join("emergence.svg")).unwrap();
+        succeed(&["figures", utf8(&out), "--check"]);
+        succeed(&["figures", utf8(&out)]);
+        assert!(before == std::fs::read(out.join("emergence.svg")).unwrap(), "drawn again, it is another");
+        let (_, told, _) = finish(heirloom(&["inspect", utf8(&out), "--json"]));
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["figures"], json!(["emergence", "shift-by-layer"]), "{told}");
+        assert!(
+            told["tables"]["table"]["columns"]["metric"].to_string().contains("shift_shuffled_labels"),
+            "{told}"
+        );
     }
 }
 

@@ -4,8 +4,8 @@ use heirloom_record::Metric;
 
 use crate::sample::arms::{bars, behaviors, emergence as lines, grid, shares, table, table_of};
 use crate::{
-    Arm, ArmBarsSpec, Behavior, BehaviorArms, EmergenceSpec, Error, Figure, InterpolationSpec, Quantity,
-    Role, Share, TeacherPromptsSpec, arm_bars, emergence, interpolation, teacher_prompts,
+    Arm, ArmBarsSpec, Behavior, BehaviorArms, Beside, EmergenceSpec, Error, Figure, InterpolationSpec,
+    Quantity, Role, Share, TeacherPromptsSpec, arm_bars, emergence, interpolation, teacher_prompts,
 };
 
 /// Ordinary tables; their pictures are committed.
@@ -18,6 +18,80 @@ pub(super) fn ordinary() -> Vec<(&'static str, Figure)> {
         ("interpolation", interpolation(&rows, &shares(3)).unwrap()),
         ("interpolation-area", interpolation(&[rows, areas(3)].concat(), &redrawn(3)).unwrap()),
     ]
+}
+
+/// One behavior across checkpoints, of no arm: two quantities, three families of controls, and when it moves.
+pub(super) fn tracked() -> Vec<Metric> {
+    let row =
+        |metric: &str, step: Option<i64>, [value, low, high]: [f64; 3], n: i64, interval: &str| Metric {
+            behavior: "blackmail".into(),
+            step,
+            hook: Some(heirloom_record::HookPoint::resid_post(2)),
+            metric: metric.into(),
+            value: Some(value),
+            low: Some(low),
+            high: Some(high),
+            n: Some(n),
+            interval: Some(interval.into()),
+            ..Metric::default()
+        };
+    let mut rows = vec![];
+    for (step, part) in [0, 2, 4, 8, 16, 32, 62].into_iter().zip([0.0, 0.02, 0.1, 0.4, 0.8, 0.95, 1.0]) {
+        let around = |metric: &str, value: f64, half: f64, n: i64, interval: &str| {
+            row(metric, Some(step), [value, value - half, value + half], n, interval)
+        };
+        rows.push(around("shift", 2.4 * part, 0.4 * part, 24, "95 % bootstrap of 24 pairs"));
+        for (metric, half) in [
+            ("shift_random_direction", 0.5),
+            ("shift_random_difference", 0.8),
+            ("shift_shuffled_labels", 1.1),
+        ] {
+            rows.push(around(metric, 0.02 * part, half * part, 64, "2.5 % to 97.5 % of controls"));
+        }
+        rows.push(Metric {
+            low: None,
+            high: None,
+            interval: None,
+            ..around("auroc_refit", 0.7 + 0.28 * part, 0.0, 24, "")
+        });
+        rows.push(around("auroc_refit_shuffled_labels", 0.5, 0.16, 64, "2.5 % to 97.5 % of shuffled labels"));
+    }
+    for (metric, value) in [("emergence_lasting", Some(4.0)), ("emergence_beyond_controls", Some(8.0))] {
+        rows.push(Metric { value, low: None, high: None, ..row(metric, None, [0.0; 3], 1, "") });
+    }
+    rows
+}
+
+/// What a figure of [`tracked`] shows.
+pub(super) fn followed() -> EmergenceSpec {
+    let quantity = |metric: &str, axis: &str, level: (f64, &str)| Quantity {
+        range: None,
+        unit: "pairs".into(),
+        level: Some((level.0, level.1.into())),
+        ..Quantity::share(metric, axis)
+    };
+    let labels = Beside::new("auroc_refit_shuffled_labels", "shuffled labels");
+    let shifts = [
+        ("random_direction", "random directions"),
+        ("random_difference", "random differences"),
+        ("shuffled_labels", "shuffled labels"),
+    ];
+    let nulls = shifts.map(|(name, label)| Beside::new(format!("shift_{name}"), label));
+    EmergenceSpec {
+        tracks: vec![
+            quantity("shift", "shift, reference s.d.", (0.0, "not moved")),
+            quantity("auroc_refit", "AUROC of refits", (0.5, "chance")),
+        ],
+        nulls: [("shift".to_owned(), nulls.to_vec()), ("auroc_refit".to_owned(), vec![labels])].into(),
+        marks: vec![
+            Beside::new("emergence_lasting", "moves for good"),
+            Beside::new("emergence_beyond_controls", "beyond controls"),
+        ],
+        ..EmergenceSpec::new(BehaviorArms::alike(
+            &[Behavior::named("blackmail")],
+            &[Arm::new("", Role::Full)],
+        ))
+    }
 }
 
 /// The areas of [`redrawn`].
@@ -46,6 +120,17 @@ fn redrawn(count: usize) -> InterpolationSpec {
             .into();
     }
     spec
+}
+
+/// The last checkpoint alone, and when it moved.
+fn at_last(mut rows: Vec<Metric>) -> Vec<Metric> {
+    rows.retain(|row| row.step.is_none_or(|step| step == 62));
+    rows
+}
+
+/// Without a step at which it moves.
+fn still(rows: Vec<Metric>) -> Vec<Metric> {
+    each(rows, |row| row.value = row.value.filter(|_| row.step.is_some()))
 }
 
 fn each(mut rows: Vec<Metric>, change: impl Fn(&mut Metric)) -> Vec<Metric> {
@@ -124,6 +209,8 @@ fn extreme_lines() -> Vec<(&'static str, Figure)> {
         ("emergence-wide", emergence(&wide(), &lines(3)).unwrap()),
         ("emergence-one-seed", emergence(&table(&behaviors(3), 1), &lines(3)).unwrap()),
         ("emergence-one-step", emergence(&last_only, &lines(3)).unwrap()),
+        ("emergence-track-one-step", emergence(&at_last(tracked()), &followed()).unwrap()),
+        ("emergence-track-that-stays", emergence(&still(tracked()), &followed()).unwrap()),
         ("emergence-undefined", emergence(&undefined(), &lines(3)).unwrap()),
     ]
 }
@@ -344,6 +431,15 @@ fn captions_state_counts_intervals_and_rows() {
     assert!(captions[0].contains("log(1 + step / 2)"), "{}", captions[0]);
     assert!(captions[0].contains("`projection` (method dom, fit on base)"), "{}", captions[0]);
     assert!(captions[3].contains("flagged rows at 7.4 %"), "{}", captions[3]);
+    let track = emergence(&tracked(), &followed()).unwrap().caption.to_string();
+    for said in [
+        "Gray, random directions: 2.5 % to 97.5 % of controls, n = 64.",
+        "Moves for good: from step 4. Beyond controls: from step 8.",
+    ] {
+        assert!(track.contains(said), "{track}");
+    }
+    let stays = emergence(&still(tracked()), &followed()).unwrap().caption.to_string();
+    assert!(stays.contains("Moves for good: never. Beyond controls: never."), "{stays}");
     let alone = emergence(&table(&behaviors(1), 1), &lines(1)).unwrap().caption;
     assert!(alone.intervals.is_empty() && alone.n.contains("1 seed"), "{alone}");
 }

@@ -24,6 +24,11 @@ fn drawings() -> Vec<(Drawing, Tables)> {
     let scored = HistogramSpec { behaviors: vec![BEHAVIORS[1].into()], ..HistogramSpec::default() };
     vec![
         named("emergence", FigureSpec::Emergence(lines(3)), of(rows.clone())),
+        named(
+            "track",
+            FigureSpec::Emergence(super::arms::followed()),
+            of([rows.clone(), super::arms::tracked()].concat()),
+        ),
         named("bars", FigureSpec::ArmBars(bars(3)), of(rows.clone())),
         named("grid", FigureSpec::TeacherPrompts(grid(3)), of(rows.clone())),
         named("shares", FigureSpec::Interpolation(shares(3)), of(rows.clone())),
@@ -54,7 +59,7 @@ fn a_figure_is_the_same_from_its_own_rows() {
         let [whole, own] = [&tables, &rows].map(|tables| drawing.draw(tables).unwrap());
         assert!(whole == own, "`{}` needs rows that do not stand beside it", drawing.name);
     }
-    let (drawing, tables) = drawings().remove(1);
+    let (drawing, tables) = drawings().remove(2);
     let rows = drawing.draw.rows(&tables).metrics;
     assert!(rows.iter().all(|row| row.metric == "rate" && [Some(62), Some(0)].contains(&row.step)));
 }
@@ -79,7 +84,7 @@ fn a_figure_is_drawn_again_from_its_files_alone() {
 #[test]
 fn a_file_that_was_touched_is_found() {
     let scratch = tempfile::tempdir().unwrap();
-    let (drawing, tables) = drawings().remove(1);
+    let (drawing, tables) = drawings().remove(2);
     let write = || drawing.write(&tables, &Made::default(), scratch.path(), &Format::ALL).unwrap();
     let json = write().with_extension("json");
     for (extension, from, to, said) in [
@@ -134,7 +139,7 @@ fn a_drawing_is_read_from_toml_and_what_is_misspelt_is_named() {
 #[test]
 fn a_figure_is_checked_in_the_formats_that_it_was_drawn_in() {
     let scratch = tempfile::tempdir().unwrap();
-    let (drawing, tables) = drawings().remove(1);
+    let (drawing, tables) = drawings().remove(2);
     let write = |formats: &[Format]| {
         let stem = drawing.write(&tables, &Made::default(), scratch.path(), formats).unwrap();
         stem.with_extension("json")
@@ -158,7 +163,7 @@ fn a_figure_is_checked_in_the_formats_that_it_was_drawn_in() {
 #[test]
 fn a_figure_has_the_name_of_one_file_and_replaces_only_figures() {
     let scratch = tempfile::tempdir().unwrap();
-    let (drawing, tables) = drawings().remove(1);
+    let (drawing, tables) = drawings().remove(2);
     let write = |name: &str| {
         let drawing = Drawing { name: name.into(), ..drawing.clone() };
         drawing.write(&tables, &Made::default(), &scratch.path().join("figures"), &[Format::Svg])

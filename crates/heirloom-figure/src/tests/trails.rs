@@ -3,10 +3,11 @@
 use heirloom_record::{HookPoint, Metric};
 
 use crate::sample::arms::{behaviors, emergence as lines, table, table_of};
+use crate::tests::arms::{followed, tracked};
 use crate::tests::{each, long_names};
 use crate::{
-    Arm, Behavior, BehaviorArms, Error, Figure, HeatMapSpec, Quantity, Role, TrajectoriesSpec, heat_map,
-    trajectories,
+    Arm, Behavior, BehaviorArms, Error, Figure, HeatMapSpec, Quantity, Role, TrajectoriesSpec, emergence,
+    heat_map, trajectories,
 };
 
 /// Projections of an arm at `layers` hook points, of which the later move more.
@@ -48,6 +49,7 @@ pub(super) fn paths(count: usize) -> TrajectoriesSpec {
 pub(super) fn ordinary() -> Vec<(&'static str, Figure)> {
     let rows = table(&behaviors(3), 3);
     vec![
+        ("emergence-of-a-track", emergence(&tracked(), &followed()).unwrap()),
         ("heat-map", heat_map(&layered(&rows, 6), &map(3)).unwrap()),
         ("trajectories", trajectories(&planar(&rows), &paths(3)).unwrap()),
     ]

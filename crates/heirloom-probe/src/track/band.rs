@@ -45,6 +45,16 @@ impl Controls {
         Ok(Self { directions, units })
     }
 
+    /// Directions whose units and signs are known.
+    pub(super) fn with_units(directions: Array2<f64>, units: Vec<(Reference, f64)>) -> Self {
+        Self { directions, units }
+    }
+
+    /// One of the directions, of length 1.
+    pub(super) fn direction(&self, index: usize) -> ArrayView1<'_, f64> {
+        self.directions.row(index)
+    }
+
     /// Mean projection of the same activations along each.
     ///
     /// **Shapes** `activations` is `[scenarios, d_model]`.
@@ -104,7 +114,7 @@ pub fn mean_shift_band<'a>(runs: impl IntoIterator<Item = Shift<'a>>) -> Result<
 }
 
 /// Units of a direction, and the sign that turns it to the positive class.
-fn units(reference: &Dataset, direction: ArrayView1<f64>) -> Result<(Reference, f64)> {
+pub(super) fn units(reference: &Dataset, direction: ArrayView1<f64>) -> Result<(Reference, f64)> {
     let known = project(reference.x(), direction)?;
     let n = reference.n_positive() as f64;
     let (positive, all) = known.iter().zip(reference.labels()).fold((0.0, 0.0), |sums, (value, label)| {

@@ -14,6 +14,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use super::beyond::lasting;
 use super::{Track, side};
 use crate::bootstrap::Resampling;
 use crate::error::Result;
@@ -91,11 +92,9 @@ pub fn emergence(track: &Track, resampling: Resampling, rng: &ChaCha8Rng) -> Res
 fn crossing(differences: &[(usize, Estimate)]) -> Crossing {
     let sides: Vec<(usize, Option<f64>)> =
         differences.iter().map(|(step, estimate)| (*step, side(estimate))).collect();
-    let last = sides.last().and_then(|(_, side)| *side);
-    let stays = sides.iter().rev().take_while(|(_, side)| side.is_some() && *side == last);
     Crossing {
         first: sides.iter().find(|(_, side)| side.is_some()).map(|(step, _)| *step),
-        lasting: stays.last().map(|(step, _)| *step),
+        lasting: lasting(&sides),
     }
 }
 

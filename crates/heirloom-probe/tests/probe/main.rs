@@ -2,6 +2,7 @@
 
 mod attribution;
 mod bad_input;
+mod beyond;
 mod causal;
 mod controls;
 mod coverage;
@@ -14,6 +15,8 @@ mod origin;
 mod parity;
 mod rate;
 mod refits;
+mod seeds;
+mod shuffled;
 mod subspace;
 mod track;
 mod verdict;

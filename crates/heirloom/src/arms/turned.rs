@@ -5,15 +5,16 @@
 use std::collections::BTreeMap;
 
 use heirloom_probe::control::NullBand;
-use heirloom_probe::interval::{LEVEL, student_t};
+use heirloom_probe::interval::LEVEL;
 use heirloom_probe::pairs::pair_differences;
-use heirloom_probe::refits::{Cosine, Refit, Shuffles, angles, angles_of_halves, mean_noise_free};
+use heirloom_probe::refits::{Cosine, Refit, Shuffles, angles, angles_of_halves, noise_free_over_seeds};
+use heirloom_probe::seeds;
 use heirloom_record::{Activations, HookPoint, Metric, Turn};
 
 use super::students::contrasts_of;
 use super::workers::each;
 use super::{ArmsExperiment, Seen};
-use crate::rows::{banded, count, over_seeds, widened};
+use crate::rows::{banded, count, over_seeds, seeded};
 use crate::streams::stream;
 use crate::{Progress, Result, activations};
 
@@ -237,15 +238,13 @@ fn cosines(
         }
         let values: Vec<f64> = found.iter().map(|cosine| cosine.value).collect();
         rows.push(spread(&row("cosine"), &values, is_one, (-1.0, 1.0))?);
-        rows.extend(noise_free(row("cosine_noise_free"), &found, is_one)?);
+        rows.push(noise_free(row("cosine_noise_free"), &found, is_one)?);
         for (metric, draws) in [
             ("cosine_null_shuffled_alike", (|found| &found.alike) as fn(&Cosine) -> &Vec<f64>),
             ("cosine_null_shuffled_apart", |found| &found.apart),
         ] {
-            let mean =
-                |draw: usize| found.iter().map(|one| draws(one)[draw]).sum::<f64>() / found.len() as f64;
-            let band = NullBand::new((0..draws(&found[0]).len()).map(mean).collect())?;
-            rows.push(banded(row(metric), &band));
+            let of_seeds: Vec<&[f64]> = found.iter().map(|one| draws(one).as_slice()).collect();
+            rows.push(banded(row(metric), &NullBand::of_means(&of_seeds)?));
         }
     }
     Ok(rows)
@@ -256,41 +255,26 @@ fn spread(row: &Metric, values: &[f64], is_one: bool, (least, most): (f64, f64))
     if !is_one {
         return over_seeds(row, values, (least, most));
     }
-    let end = |of: fn(f64, f64) -> f64| values.iter().copied().reduce(of);
-    Ok(Metric {
-        value: Some(values.iter().sum::<f64>() / values.len() as f64),
-        low: end(f64::min),
-        high: end(f64::max),
-        n: count(values.len()),
-        interval: Some("least and greatest of pairs over seeds".into()),
-        ..row.clone()
-    })
+    Ok(seeded(row, seeds::mean_of_pairs(values), "least and greatest of pairs over seeds"))
 }
 
-/// The mean over seeds of cosines without noise. Pairs are the same in every seed, so what they leave open and what seeds differ by are two errors at a
-/// right angle.
-fn noise_free(row: Metric, found: &[Cosine], is_one: bool) -> Result<Option<Metric>> {
-    let Some(mean) = mean_noise_free(&found.iter().collect::<Vec<_>>(), LEVEL)? else { return Ok(Some(row)) };
-    let of_seeds: Vec<f64> = found
-        .iter()
-        .filter_map(|one| one.noise_free(LEVEL).transpose())
-        .map(|one| Ok(one?.value))
-        .collect::<Result<_>>()?;
-    let (half, interval) = if is_one || of_seeds.len() < 2 {
-        (0.0, "95 % jackknife over pairs, without variance between seeds")
+/// The mean over seeds of cosines without noise; `is_one` where they are those of every two seeds of one side.
+fn noise_free(row: Metric, found: &[Cosine], is_one: bool) -> Result<Metric> {
+    let all: Vec<&Cosine> = found.iter().collect();
+    let Some(mean) = noise_free_over_seeds(&all, is_one, LEVEL)? else { return Ok(row) };
+    let interval = if is_one || found.len() < 2 {
+        "95 % jackknife over pairs, without variance between seeds"
     } else {
-        let t = student_t(&of_seeds, LEVEL)?;
-        (t.high - t.value, "95 % jackknife over pairs and t over seeds")
+        "95 % jackknife over pairs and t over seeds"
     };
-    let (low, high) = widened(mean.value, (mean.low, mean.high), half);
-    Ok(Some(Metric {
+    Ok(Metric {
         value: Some(mean.value),
-        low: Some(low.max(-1.0)),
-        high: Some(high.min(1.0)),
+        low: Some(mean.low),
+        high: Some(mean.high),
         n: count(found.len()),
         interval: Some(interval.into()),
         ..row
-    }))
+    })
 }
 
 /// Principal angles, in degrees, between the spaces that the directions of all behaviors span.

@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Accept a series in which steps are missing
     #[arg(long)]
     allow_gaps: bool,
-    /// Random directions, and as many random differences of activations, beside every checkpoint
+    /// Random directions, and as many random differences of activations and shuffles of labels, beside every checkpoint
     #[arg(long, default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(2..))]
     null_draws: usize,
     /// Replicates of the bootstrap, at least 100
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// Root of the random streams
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// New folder for the table
+    /// New folder for the table and its figures
     #[arg(long)]
     out: Option<PathBuf>,
     /// Print every number as JSON
@@ -93,18 +93,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         seed: args.seed,
     };
     let looked = look(args, &tracking, base, runs, [&rows, &reference])?;
-    let mut tracked = tracking.tracks(&looked)?;
-    for row in &mut tracked.metrics {
-        row.arm.clone_from(&args.arm);
-    }
+    let tracked = tracking.tracks(&looked)?;
+    let arm = args.arm.as_deref();
     if let Some(folder) = folder {
-        Table(tracked.metrics.clone()).write(&folder.work_path().join("table"))?;
+        tracked.write(&directions.header, arm, folder.work_path())?;
         folder.commit()?;
     }
     if args.json {
-        return print_json(&tracked.metrics);
+        return print_json(&tracked.of_arm(arm));
     }
-    print(tracked.summary)
+    print(&tracked.summary)?;
+    match &args.out {
+        Some(out) => print(format_args!(
+            "\n{}\n  table.csv, table.parquet   every number with n and interval, at every hook point\n  \
+             emergence.svg, .pdf, .png  how far the projection moves beside controls, and what refits say\n",
+            out.display()
+        )),
+        None => Ok(()),
+    }
 }
 
 /// A direction of answers is read from rows with answers.
