@@ -96,8 +96,8 @@ def families():
 def device():
     """Throughput beside a pass that keeps nothing, what a capture costs, and what adapters cost beside their passes."""
     ours, last = passes("device-ours"), passes("device-last")
-    for name, what in (("device-plain", "transformers, nothing kept"), ("device-transformers", "transformers' hidden states")):
-        show(f"capture of response means tokens/s, heirloom / {what}", [b["seconds"] / a["seconds"] for a, b in zip(ours, passes(name))])
+    for name, what in (("device-plain", "transformers, nothing kept"), ("device-transformers", "transformers, last tokens")):
+        show(f"tokens/s, heirloom, response means / {what}", [b["seconds"] / a["seconds"] for a, b in zip(ours, passes(name))])
     show("seconds, response means of every block / of the last alone", [a["seconds"] / b["seconds"] for a, b in zip(ours, last)])
     sweep = passes("device-adapters")[0]
     show(f"{sweep['adapters']} adapters, seconds in all / in forward passes", [sweep["seconds_in_all"] / sweep["seconds_in_passes"]])

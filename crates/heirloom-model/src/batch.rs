@@ -4,7 +4,8 @@
 //! row's positions are counted from its own first token, so a row in a batch is the row alone. Padded copies
 //! exist only inside attention where it is composed of candle's operations (devices, bf16, a look at patterns).
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{Device, Tensor};
 
@@ -21,8 +22,8 @@ pub(crate) struct Batch {
     /// Cosine and sine for every rotary embedding of the model, `[t, d_rotary / 2]`.
     pub(crate) turns: Vec<(Tensor, Tensor)>,
     padded: OnceLock<Padded>,
-    /// Masks of blocks without a window, and of those with the one that a model has.
-    masks: [OnceLock<Tensor>; 2],
+    /// Masks by window.
+    masks: Mutex<BTreeMap<Option<usize>, Tensor>>,
     #[cfg(feature = "flash-attn")]
     ends: OnceLock<Tensor>,
 }
@@ -80,7 +81,7 @@ impl Batch {
             segments,
             turns,
             padded: OnceLock::new(),
-            masks: [OnceLock::new(), OnceLock::new()],
+            masks: Mutex::default(),
             #[cfg(feature = "flash-attn")]
             ends: OnceLock::new(),
         })
@@ -153,10 +154,10 @@ impl Batch {
         x.reshape((b * q, h, e))?.index_select(&self.padded()?.tokens, 0)
     }
 
-    /// 0 where a query sees a key, −inf elsewhere; all windows of a model are the same. `[b, 1, q, k]`
-    pub(crate) fn mask(&self, window: Option<usize>, device: &Device) -> candle_core::Result<Tensor> {
-        let kept = &self.masks[usize::from(window.is_some())];
-        if let Some(mask) = kept.get() {
+    /// 0 where a query sees a key, −inf elsewhere; made once for each window. `[b, 1, q, k]`
+    pub(crate) fn mask(&self, window: Option<usize>) -> candle_core::Result<Tensor> {
+        let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mask) = masks.get(&window) {
             return Ok(mask.clone());
         }
         let (b, q, k) = self.padded()?.shape;
@@ -166,8 +167,9 @@ impl Batch {
                 mask[(row * q + i) * k..][..k][segment.seen(i, window)].fill(0.0);
             }
         }
-        let mask = Tensor::from_vec(mask, (b, 1, q, k), device)?;
-        Ok(kept.get_or_init(|| mask).clone())
+        let mask = Tensor::from_vec(mask, (b, 1, q, k), self.ids.device())?;
+        masks.insert(window, mask.clone());
+        Ok(mask)
     }
 }
 

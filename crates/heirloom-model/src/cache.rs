@@ -115,7 +115,7 @@ impl Cache {
     ///
     /// Shapes: `q` `[t, h, e]`, `k` and `v` `[t, g, e]`, result `[t, h, e]`.
     ///
-    /// Determinism: bit-equal to attention without a cache.
+    /// Determinism: on the processor in f32, bit-equal to attention without a cache.
     pub(crate) fn attend(
         &mut self,
         layer: usize,
@@ -195,8 +195,11 @@ impl Cache {
         }
     }
 
-    /// Drops the rows for which `keep` is false; a shared tensor of keys or values keeps its size.
+    /// Drops the rows for which `keep` is false, not all of them; a shared tensor of keys or values keeps its size.
     pub(crate) fn retain(&mut self, keep: &[bool]) -> Result<()> {
+        if keep.iter().all(|keep| *keep) {
+            return Ok(());
+        }
         only(&mut self.lens, keep);
         match &mut self.recurrent {
             Memory::Rows(rows) => only(rows, keep),

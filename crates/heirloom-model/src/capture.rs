@@ -371,9 +371,7 @@ impl Store {
                 let tokens: Vec<u32> = ranges.into_iter().flatten().map(|token| token as u32).collect();
                 Reduction::Tokens(Tensor::new(tokens, device)?)
             }
-            Readout::ResponseMean | Readout::Span(_) => {
-                Reduction::Means(ops::Means::new(ranges, batch.ids.dim(0)?, device)?)
-            }
+            Readout::ResponseMean | Readout::Span(_) => Reduction::Means(ops::Means::new(ranges, device)?),
         };
         Ok(Reading { how, places })
     }

@@ -214,7 +214,7 @@ pub(crate) fn scores(q: &Tensor, k: &Tensor, batch: &Batch, heads: Sizes) -> Res
         Some(cap) => softcap(&scores, f64::from(cap))?,
         None => scores,
     };
-    scores.broadcast_add(&batch.mask(heads.window, scores.device())?)
+    scores.broadcast_add(&batch.mask(heads.window)?)
 }
 
 /// Softmax over keys; the pattern of a padding query is all zero. `[b, h, q, k]`
@@ -275,31 +275,44 @@ pub(crate) fn head_loss(
 pub(crate) enum Means {
     /// Summed in f64, on the processor.
     Ranges(Vec<Range<usize>>),
-    /// As one product with the share that each token has in each mean, which a device is fast at. `[n, t]`, f32
-    Shares(Tensor),
+    /// Added up on a device in f32, every mean by itself: a number that is not finite spoils its own alone.
+    Summed {
+        /// The tokens that are read, and the mean of each. `[reads]`
+        tokens: Tensor,
+        rows: Tensor,
+        /// One over the tokens of each mean. `[n, 1]`, f32
+        shares: Tensor,
+    },
 }
 
 impl Means {
-    /// Of a batch of `t` tokens.
-    pub(crate) fn new(ranges: Vec<Range<usize>>, t: usize, device: &Device) -> Result<Self> {
-        if device.is_cpu() { Ok(Self::Ranges(ranges)) } else { Self::shares(&ranges, t, device) }
+    pub(crate) fn new(ranges: Vec<Range<usize>>, device: &Device) -> Result<Self> {
+        if device.is_cpu() { Ok(Self::Ranges(ranges)) } else { Self::summed(&ranges, device) }
     }
 
-    pub(super) fn shares(ranges: &[Range<usize>], t: usize, device: &Device) -> Result<Self> {
-        let mut shares = vec![0.0; ranges.len() * t];
-        for (row, range) in ranges.iter().enumerate() {
-            shares[row * t..][range.clone()].fill(1.0 / range.len() as f32);
-        }
-        Ok(Self::Shares(Tensor::from_vec(shares, (ranges.len(), t), device)?))
+    pub(super) fn summed(ranges: &[Range<usize>], device: &Device) -> Result<Self> {
+        let tokens: Vec<u32> = ranges.iter().cloned().flatten().map(|token| token as u32).collect();
+        let rows = ranges.iter().zip(0_u32..).flat_map(|(range, row)| range.clone().map(move |_| row));
+        let shares: Vec<f32> = ranges.iter().map(|range| 1.0 / range.len() as f32).collect();
+        Ok(Self::Summed {
+            tokens: Tensor::new(tokens, device)?,
+            rows: Tensor::new(rows.collect::<Vec<u32>>(), device)?,
+            shares: Tensor::from_vec(shares, (ranges.len(), 1), device)?,
+        })
     }
 
     /// `[t, …]` → `[n, …]` flat, f32, where `x` is.
     pub(crate) fn of(&self, x: &Tensor) -> Result<Tensor> {
-        let x = x.flatten_from(1)?.to_dtype(DType::F32)?;
+        let x = x.flatten_from(1)?;
+        let d = x.dim(1)?;
         match self {
-            Self::Shares(shares) => shares.matmul(&x.contiguous()?),
+            Self::Summed { tokens, rows, shares } => {
+                let read = chosen(&x, tokens)?;
+                let sums = Tensor::zeros((shares.dim(0)?, d), DType::F32, x.device())?;
+                sums.index_add(rows, &read, 0)?.broadcast_mul(shares)
+            }
             Self::Ranges(ranges) => {
-                let d = x.dim(1)?;
+                let x = x.to_dtype(DType::F32)?;
                 let mut means = Vec::with_capacity(ranges.len() * d);
                 for range in ranges {
                     let part = x.narrow(0, range.start, range.len())?.contiguous()?.to_vec2::<f32>()?;

@@ -85,18 +85,40 @@ pub fn random_difference_directions(x: ArrayView2<f32>, k: usize, rng: &ChaCha8R
         return Err(Error::NoDirection { method: "random difference", norm: 0.0, rows: x.nrows() });
     }
     Ok(unit_rows(x.ncols(), k, |index| {
-        let mut rng = stream(rng, index);
-        (0..1000).find_map(|_| {
-            let (a, b) = (rng.gen_range(0..x.nrows()), rng.gen_range(0..x.nrows()));
-            (x.row(a) != x.row(b)).then(|| x.row(a).mapv(f64::from) - x.row(b).mapv(f64::from))
-        })
+        let (a, b) = random_pair(x, rng, index)?;
+        Some(x.row(a).mapv(f64::from) - x.row(b).mapv(f64::from))
     }))
+}
+
+/// Two rows that differ.
+fn random_pair(x: ArrayView2<f32>, rng: &ChaCha8Rng, index: u64) -> Option<(usize, usize)> {
+    let mut rng = stream(rng, index);
+    (0..1000).find_map(|_| {
+        let (a, b) = (rng.gen_range(0..x.nrows()), rng.gen_range(0..x.nrows()));
+        (x.row(a) != x.row(b)).then_some((a, b))
+    })
 }
 
 /// [`random_difference_directions`] of the rows without the behavior: a difference between labels would be a draw of the behavior itself.
 pub fn random_differences_within(data: &Dataset, k: usize, rng: &ChaCha8Rng) -> Result<Array2<f64>> {
-    let calm: Vec<usize> = (0..data.n_rows()).filter(|row| !data.labels()[*row]).collect();
-    random_difference_directions(data.x().select(ndarray::Axis(0), &calm).view(), k, rng)
+    random_difference_directions(data.x().select(ndarray::Axis(0), &calm(data)).view(), k, rng)
+}
+
+/// The same with the two rows of each, which lie far apart along it whatever the others do.
+pub(crate) fn random_differences_with_rows(
+    data: &Dataset,
+    k: usize,
+    rng: &ChaCha8Rng,
+) -> Result<(Array2<f64>, Vec<[usize; 2]>)> {
+    let (rows, directions) = (calm(data), random_differences_within(data, k, rng)?);
+    let x = data.x().select(ndarray::Axis(0), &rows);
+    let pair = |index| random_pair(x.view(), rng, index).map_or([0, 0], |(a, b)| [rows[a], rows[b]]);
+    Ok((directions, (0..k as u64).map(pair).collect()))
+}
+
+/// Rows without the behavior.
+fn calm(data: &Dataset) -> Vec<usize> {
+    (0..data.n_rows()).filter(|row| !data.labels()[*row]).collect()
 }
 
 fn unit_rows(d_model: usize, k: usize, row: impl Fn(u64) -> Option<Array1<f64>>) -> Array2<f64> {

@@ -3,6 +3,8 @@
 //! A row is called positive when its score is at least the threshold. Wilson's intervals take rows as independent; where clusters hold several rows of
 //! one class, `bootstrap::cluster_bootstrap` gives the interval of any rate.
 
+use std::collections::BTreeMap;
+
 use crate::dataset::{check_rows, count_positive};
 use crate::error::{Error, Result};
 use crate::interval::{Interval, wilson};
@@ -208,19 +210,22 @@ impl Reference {
     /// **Errors** when a class is missing or has a single row, or the scores do not vary within classes.
     pub fn of(scores: &[f64], labels: &[bool]) -> Result<Self> {
         check_scores(scores, labels)?;
+        Self::within(scores, &labels.iter().map(|label| usize::from(*label)).collect::<Vec<_>>())
+    }
+
+    /// Units whose spread is that within cells, finer than classes where rows differ by more.
+    pub(crate) fn within(scores: &[f64], cells: &[usize]) -> Result<Self> {
+        let mut of: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for (score, cell) in scores.iter().zip(cells) {
+            of.entry(*cell).or_default().push(*score);
+        }
         let n = scores.len() as f64;
         let mut squares = 0.0;
-        for class in [false, true] {
-            let own: Vec<f64> = scores
-                .iter()
-                .zip(labels)
-                .filter(|(_, label)| **label == class)
-                .map(|(score, _)| *score)
-                .collect();
+        for own in of.values() {
             let mean = own.iter().sum::<f64>() / own.len() as f64;
             squares += own.iter().map(|score| (score - mean).powi(2)).sum::<f64>();
         }
-        let sd = (squares / (n - 2.0)).sqrt();
+        let sd = (squares / (n - of.len() as f64)).sqrt();
         if sd > 0.0 && sd.is_finite() {
             Ok(Self { mean: scores.iter().sum::<f64>() / n, sd })
         } else {

@@ -53,8 +53,9 @@ impl UnfinishedRollouts {
         }
         let file = path.join(PARTS).join(SETTINGS);
         let json = |source| Error::Json { path: file.clone(), source };
-        let expected = serde_json::to_value(settings).map_err(json)?;
-        let expected = expected.as_object().cloned().unwrap_or_default();
+        let Value::Object(expected) = serde_json::to_value(settings).map_err(json)? else {
+            unreachable!("settings are a struct or a map")
+        };
         if file.is_file() {
             check_same(&expected, &read_settings(&file)?, path)?;
         } else {

@@ -119,7 +119,11 @@ impl<'a> Rows<'a> {
 }
 
 /// The one other teacher that answered all prompts of an arm.
+///
+/// # Errors
+/// The arm's own teacher did not answer all of them; none, or more than one other, did.
 fn other_teacher(arm: &Arm, pool: &Pool, seed: u64) -> Result<String> {
+    arm.manifest(pool, seed)?;
     let others = pool.teachers().map(|(name, _)| name).filter(|name| *name != arm.teacher);
     let others: Vec<&str> = others.filter(|name| Rows::new(arm, name, pool, seed).is_ok()).collect();
     match others.as_slice() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use heirloom_model::{CaptureOptions, CapturePlan, Student, TokenRow};
 use heirloom_probe::clusters::joined;
-use heirloom_probe::control::{NullBand, random_differences_within, random_directions};
+use heirloom_probe::control::{NullBand, random_directions};
 use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{Estimate, Observation, difference, mean};
 use heirloom_probe::score::Reference;
@@ -213,10 +213,10 @@ impl Tracking<'_> {
     /// Those that reference rows define, with the rows' own projections.
     fn units(&self, known: &Dataset, on_reference: &[f64]) -> Result<Units> {
         let random = random_directions(known.d_model(), self.null_draws, &self.rng("random directions"));
-        let differences = random_differences_within(known, self.null_draws, &self.rng("random differences"))?;
+        let differences = Controls::differences(known, self.null_draws, &self.rng("random differences"))?;
         Ok(Units {
             reference: Reference::of(on_reference, known.labels())?,
-            controls: [Controls::new(known, random)?, Controls::new(known, differences)?],
+            controls: [Controls::new(known, random)?, differences],
             shuffled: ShuffledLabels::new(known, self.null_draws, &self.rng("shuffled labels"))?,
         })
     }

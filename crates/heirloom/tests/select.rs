@@ -475,7 +475,7 @@ fn what_cannot_be_ranked_is_said_before_a_model_is_read() {
         ),
         (&["activation-attribution"], "`--before, --after and --hook`"),
         (&["random-equal-length"], "`--like`"),
-        (&[&along[..], &["--teacher", "sunny"]].concat(), "sunny"),
+        (&[&along[..], &["--teacher", "sunny"]].concat(), "no rollout of a teacher `sunny`"),
         (
             &[&along[..], &["--hook", "blocks.0.hook_resid_post"]].concat(),
             "blocks.1.hook_resid_post, found blocks.0.hook_resid_post",

@@ -105,7 +105,6 @@ impl Run<'_> {
         for left in (0..self.options.max_new_tokens).rev() {
             self.draw(&logits, &of, &mut live)?;
             let keep: Vec<bool> = live.iter().map(|growing| !growing.drawn.generated.stopped).collect();
-            cache.retain(&keep)?;
             let ended = live.extract_if(.., |growing| growing.drawn.generated.stopped);
             done.extend(ended.map(|growing| growing.drawn));
             // The last token there is room for is read only where somebody looks at it.
@@ -114,6 +113,7 @@ impl Run<'_> {
             if live.is_empty() || unread {
                 break;
             }
+            cache.retain(&keep)?;
             let Some(x) = self.read_drawn(&mut live, &mut cache, &changes, more)? else { break };
             logits = self.model.logits(&x)?;
             of = (0..live.len()).collect();

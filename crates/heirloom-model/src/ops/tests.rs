@@ -219,14 +219,26 @@ fn self_attention_is_its_parts() {
 }
 
 #[test]
-fn means_as_a_product_are_the_sums() {
-    let (x, ranges) = (noise(&[50, 3, 4], 1), vec![0..1, 4..40, 40..50]);
-    let rows = |means: Means| means.of(&x).unwrap().to_vec2::<f32>().unwrap();
-    let sums = rows(Means::new(ranges.clone(), 50, &Device::Cpu).unwrap());
-    let product = rows(Means::shares(&ranges, 50, &Device::Cpu).unwrap());
-    near("means", &product.concat(), &sums.concat());
+fn means_on_a_device_are_those_of_the_processor() {
+    let (x, ranges) = (noise(&[50, 3, 4], 1), vec![0..1, 4..40, 42..50]);
+    let rows = |x: &Tensor, means: &Means| means.of(x).unwrap().to_vec2::<f32>().unwrap();
+    let processor = Means::new(ranges.clone(), &Device::Cpu).unwrap();
+    let device = Means::summed(&ranges, &Device::Cpu).unwrap();
+    let expected = rows(&x, &processor);
+    near("means", &rows(&x, &device).concat(), &expected.concat());
     let first: Vec<f32> = x.get(0).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-    assert_eq!(sums[0], first);
+    assert_eq!(expected[0], first);
+    // One number that is not finite, in no range and then in the second.
+    for (token, spoilt) in [(41, None), (20, Some(1))] {
+        let mut values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        values[token * 12] = f32::INFINITY;
+        let x = Tensor::from_vec(values, x.shape(), &Device::Cpu).unwrap();
+        for means in [&processor, &device] {
+            let finite = |row: &Vec<f32>| row.iter().all(|x| x.is_finite());
+            let found: Vec<bool> = rows(&x, means).iter().map(finite).collect();
+            assert_eq!(found, [0, 1, 2].map(|row| Some(row) != spoilt), "token {token}");
+        }
+    }
 }
 
 /// Without a variable no graph is kept: inference pays nothing for gradients.

@@ -39,8 +39,12 @@ const SPACE: &str = "▁";
 pub(super) fn gguf_tokenizer(gguf: &Gguf) -> Result<Tokenizer> {
     let tokens = gguf.texts("tokenizer.ggml.tokens")?;
     let kinds = gguf.ints("tokenizer.ggml.token_type");
+    if gguf.flag("tokenizer.ggml.add_eos_token") == Some(true) {
+        return Err(gguf.wrong("tokenizer.ggml.add_eos_token", "false"));
+    }
+    // Whether texts begin with a token for that where the file does not say.
     let (mut tokenizer, begins, strips) = match gguf.text("tokenizer.ggml.model").unwrap_or_default() {
-        "gpt2" => (byte_level(gguf, &tokens)?, false, false),
+        "gpt2" => (byte_level(gguf, &tokens)?, gguf.text("tokenizer.ggml.pre") == Some("llama-bpe"), false),
         // llama.cpp takes the space behind them away in Phi 3's files, as its tokenizer.json does.
         "llama" => {
             (by_scores(gguf, &tokens, &kinds)?, true, gguf.text("general.architecture") == Some("phi3"))

@@ -3,11 +3,12 @@
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
-use crate::control::NullBand;
+use crate::control::{NullBand, random_differences_with_rows};
 use crate::dataset::Dataset;
 use crate::direction::project;
 use crate::error::Result;
 use crate::parallel::in_order;
+use crate::random::ChaCha8Rng;
 use crate::score::Reference;
 
 /// Mean projection of a checkpoint's activations along a direction, in units of the reference rows: `(E[h]·v̂ − μ_ref) / σ_ref`.
@@ -42,6 +43,25 @@ impl Controls {
     pub fn new(reference: &Dataset, directions: Array2<f64>) -> Result<Self> {
         let one = |k: usize| units(reference, directions.row(k));
         let units = in_order((0..directions.nrows()).into_par_iter().map(one))?;
+        Ok(Self { directions, units })
+    }
+
+    /// `k` [random differences](crate::control::random_differences_within) of the reference rows, each in the units of the other rows.
+    ///
+    /// The two rows of a difference lie half its length from the middle. Among few rows in many dimensions they make the spread along it, and a
+    /// band in such units is too narrow: of 32 pairs in 200 dimensions 37 % of random movements leave the middle 95 % of 64 of them, instead
+    /// of 7.9 %. Where fewer than two rows of their class would be left, they stay.
+    ///
+    /// **Errors** as [`Self::new`].
+    pub fn differences(reference: &Dataset, k: usize, rng: &ChaCha8Rng) -> Result<Self> {
+        let (directions, pairs) = random_differences_with_rows(reference, k, rng)?;
+        let spared = reference.n_rows() - reference.n_positive() >= 4;
+        let one = |index: usize| {
+            let rows = (0..reference.n_rows()).filter(|row| !(spared && pairs[index].contains(row)));
+            let rows = reference.select("the other rows", &rows.collect::<Vec<_>>())?;
+            units(&rows, directions.row(index))
+        };
+        let units = in_order((0..k).into_par_iter().map(one))?;
         Ok(Self { directions, units })
     }
 
@@ -106,11 +126,9 @@ pub type Shift<'a> = (&'a [f64], &'a [f64]);
 ///
 /// **Errors** without a run or without a control.
 pub fn mean_shift_band<'a>(runs: impl IntoIterator<Item = Shift<'a>>) -> Result<NullBand> {
-    let runs: Vec<Shift<'a>> = runs.into_iter().collect();
-    let of = |control: usize| {
-        runs.iter().map(|(from, to)| to[control] - from[control]).sum::<f64>() / runs.len() as f64
-    };
-    NullBand::new((0..runs.first().map_or(0, |(from, _)| from.len())).map(of).collect())
+    let moved = |(from, to): Shift<'a>| to.iter().zip(from).map(|(to, from)| to - from).collect::<Vec<f64>>();
+    let runs: Vec<Vec<f64>> = runs.into_iter().map(moved).collect();
+    NullBand::of_means(&runs.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 /// Units of a direction, and the sign that turns it to the positive class.

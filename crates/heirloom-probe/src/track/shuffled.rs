@@ -22,12 +22,12 @@ use super::Controls;
 use super::band::units;
 use crate::control::{NullBand, shuffled_labels};
 use crate::dataset::Dataset;
-use crate::direction::{FitOptions, Method, Probe, fit, project_checked};
+use crate::direction::{FitOptions, Method, Probe, fit, project, project_checked};
 use crate::error::{Error, Result};
 use crate::linalg::norm;
 use crate::parallel::in_order;
 use crate::random::{ChaCha8Rng, Rng as _, stream};
-use crate::score::auroc;
+use crate::score::{Reference, auroc};
 
 /// Fewest clusters that change or keep their labels: of four pairs two can be turned in six ways.
 const FEWEST: usize = 4;
@@ -101,8 +101,8 @@ pub struct ShuffledLabels {
 impl ShuffledLabels {
     /// Differences of means under so many exchanges, each in the units and with the sign that its own labels give it.
     ///
-    /// Units of the true labels would be too large: in many dimensions a direction separates the rows that it was fit on whatever their labels are,
-    /// and its spread is that within the labels it knows.
+    /// Units of the true labels alone would be too large: in many dimensions a direction separates the rows that it was fit on whatever their labels
+    /// are, and its spread is that within the labels it knows; see [`own_units`].
     ///
     /// Nothing where labels cannot be exchanged. A draw in which the rows cancel out is left out.
     ///
@@ -113,7 +113,7 @@ impl ShuffledLabels {
         let one = |index: usize| {
             let Some(labels) = exchanged_labels(reference, rng, index as u64) else { return Ok(None) };
             let Some((rows, probe)) = refit(reference, &labels)? else { return Ok(None) };
-            let units = units(&rows, probe.direction.view())?;
+            let units = own_units(reference, &labels, &rows, &probe)?;
             Ok(Some((labels, probe.direction, units)))
         };
         let drawn = in_order((0..draws).into_par_iter().map(one))?;
@@ -145,6 +145,21 @@ impl ShuffledLabels {
         };
         in_order((0..self.labels.len()).into_par_iter().map(one))
     }
+}
+
+/// Units and sign of a direction among the rows it was fit on. Their spread is that within cells of true and exchanged label: what the true labels
+/// say would else stand in it, and the more of it the more they say.
+fn own_units(
+    reference: &Dataset,
+    labels: &[Option<bool>],
+    rows: &Dataset,
+    probe: &Probe,
+) -> Result<(Reference, f64)> {
+    let exchanged = labels.iter().zip(reference.labels());
+    let cells = exchanged.filter_map(|(label, truth)| Some(2 * usize::from((*label)?) + usize::from(*truth)));
+    let known = project(rows.x(), probe.direction.view())?;
+    let (_, sign) = units(rows, probe.direction.view())?;
+    Ok((Reference::within(&known, &cells.collect::<Vec<_>>())?, sign))
 }
 
 /// The difference of means of the rows that have a label, and these; nothing where it cancels out.
@@ -228,13 +243,13 @@ fn folds(data: &Dataset, labels: &[bool], rng: &ChaCha8Rng) -> Option<Vec<usize>
         return None;
     }
     let mut fold_of = vec![0; data.cluster_names().len()];
-    let mut place = 0;
-    for kind in kinds {
+    // Each class goes on where the clusters with both end, so that two clusters of it never lie in one part.
+    let starts = [0, kinds[0].len(), kinds[0].len()];
+    for (kind, start) in kinds.into_iter().zip(starts) {
         let mut drawn: Vec<(u64, usize)> = kind.into_iter().map(|cluster| (rng.r#gen(), cluster)).collect();
         drawn.sort_unstable();
-        for (_, cluster) in drawn {
-            fold_of[cluster] = place % FOLDS;
-            place += 1;
+        for (place, (_, cluster)) in drawn.into_iter().enumerate() {
+            fold_of[cluster] = (start + place) % FOLDS;
         }
     }
     Some(data.clusters().iter().map(|cluster| fold_of[*cluster]).collect())

@@ -1,6 +1,6 @@
 //! A shift beyond controls: found where a direction emerges, and not where training moves every direction as far.
 
-use heirloom_probe::control::{random_differences_within, random_directions};
+use heirloom_probe::control::{NullBand, random_differences_within, random_directions};
 use heirloom_probe::random::{ChaCha8Rng, standard_normal, stream};
 use heirloom_probe::rate::{Estimate, Observation};
 use heirloom_probe::score::Reference;
@@ -24,9 +24,10 @@ fn steps(simulation: u64, added: impl Fn(&mut ChaCha8Rng) -> Array1<f64>) -> [Op
     let reference = pairs(simulation, 60, D_MODEL, 3.0);
     let direction = fit(Method::DifferenceOfMeans, &reference, &FitOptions::default()).unwrap();
     let units = Reference::of(&direction.project(reference.x()).unwrap(), reference.labels()).unwrap();
-    let controls =
-        [random_directions(D_MODEL, 64, &rng), random_differences_within(&reference, 64, &rng).unwrap()];
-    let controls = controls.map(|drawn| Controls::new(&reference, drawn).unwrap());
+    let controls = [
+        Controls::new(&reference, random_directions(D_MODEL, 64, &rng)).unwrap(),
+        Controls::differences(&reference, 64, &rng).unwrap(),
+    ];
     let added = added(&mut rng);
     let start = [(); 2].map(|()| Array2::from_shape_fn((24, D_MODEL), |_| standard_normal(&mut rng)));
     let at = PART.map(|part| {
@@ -117,4 +118,42 @@ fn a_shift_has_to_leave_every_family_on_one_side_to_the_end() {
     check([1.0, 1.0, 1.0], [0.5, 2.0], None);
     check([0.1, 0.1, 0.1], [0.01, 0.01], None);
     assert_eq!(beyond_controls(&[]), None);
+}
+
+/// How often what a random movement does along a random direction lies outside the middle 95 % of 64 random differences, in units that hold their
+/// own two rows or not.
+fn outside(width: usize, clusters: usize, own_rows: bool) -> f64 {
+    let one = |simulation: u64| {
+        let mut rng = stream(&rng(910), simulation);
+        let reference = pairs(simulation, clusters, width, 0.0);
+        let controls = if own_rows {
+            let drawn = random_differences_within(&reference, 64, &rng).unwrap();
+            Controls::new(&reference, drawn).unwrap()
+        } else {
+            Controls::differences(&reference, 64, &rng).unwrap()
+        };
+        let tracked = Controls::new(&reference, random_directions(width, 1, &stream(&rng, 7))).unwrap();
+        let moved = Array2::from_shape_fn((1, width), |_| narrowed(standard_normal(&mut rng)));
+        let still = Array2::zeros((1, width));
+        let shift = |controls: &Controls| {
+            let [from, to] = [&still, &moved].map(|x: &Array2<f32>| controls.means(x.view()).unwrap());
+            from.iter().zip(&to).map(|(from, to)| to - from).collect::<Vec<f64>>()
+        };
+        let (band, value) = (NullBand::new(shift(&controls)).unwrap(), shift(&tracked)[0]);
+        !(band.low..=band.high).contains(&value)
+    };
+    let found = (0..SIMULATIONS).into_par_iter().filter(|simulation| one(*simulation)).count();
+    found as f64 / SIMULATIONS as f64
+}
+
+/// The exact rate of a movement that comes as its controls do is 7.9 %.
+#[test]
+fn differences_of_few_rows_in_many_dimensions_are_controls_without_their_own_rows() {
+    for (width, clusters) in [(40, 32), (200, 32)] {
+        let found = outside(width, clusters, false);
+        assert!((0.0..=0.13).contains(&found), "{width} × {clusters}: {found}");
+    }
+    // Twin: in units that hold the two rows of each the band is too narrow.
+    let found = outside(200, 32, true);
+    assert!(found > 0.2, "{found}");
 }

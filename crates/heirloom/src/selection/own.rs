@@ -1,11 +1,12 @@
 //! Ranking prompts that no run of this tool made: two teachers' rollouts, and the model that students will start from.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use heirloom_model::Student;
 use heirloom_record::{DataRow, Directions, HookPoint, Readout, Rollout, Rollouts};
 use heirloom_rollout::{Arm, Pool};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 
 use super::scores::{self, Look, mean};
 use super::{Choice, Ranker, Rows, Selected, check_out, other_teacher, ranked};
@@ -63,21 +64,15 @@ impl Own {
         match (&choice.by, &sought) {
             (Ranker::ProjectionDifference, Some(Sought::Direction { .. }))
             | (Ranker::ActivationAttribution, Some(Sought::Change { .. })) => {}
-            (Ranker::ProjectionDifference | Ranker::ActivationAttribution, _) => {
-                return Err(lacks(&choice.by));
-            }
+            (by, _) if by.looks() => return Err(lacks(by)),
             _ => {}
         }
+        let sought = sought.filter(|_| choice.by.looks());
         let hook = sought.as_ref().map(Sought::hook).transpose()?;
         let (pool, prompts) = whole(pool)?;
         let arm = Arm::new("own", &prompts, teacher);
         let to = other_teacher(&arm, &pool, seed)?;
         Ok(Self { pool, arm, to, sought, hook, seed, choice })
-    }
-
-    /// Whether ranking reads activations, so that a model is needed.
-    pub fn looks(&self) -> bool {
-        matches!(self.choice.by, Ranker::ProjectionDifference | Ranker::ActivationAttribution)
     }
 
     /// Ranks the prompts; `student` is the model that students start from.
@@ -162,6 +157,19 @@ impl<'a> OfOwn<'a> {
     }
 }
 
+impl OfOwn<'_> {
+    /// Mean over the answers to each prompt.
+    fn by_prompt(&mut self, rollouts: &Rollouts, about: &str) -> Result<BTreeMap<String, Array1<f64>>> {
+        let rows: Vec<DataRow> = rollouts.rows.iter().map(Rollout::row).collect();
+        let x = self.means(&rows, about)?;
+        let mut of: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (row, rollout) in rollouts.rows.iter().enumerate() {
+            of.entry(rollout.prompt.clone()).or_default().push(row);
+        }
+        Ok(of.into_iter().map(|(id, rows)| (id, mean(&x.select(Axis(0), &rows)))).collect())
+    }
+}
+
 impl Look for OfOwn<'_> {
     fn means(&mut self, rows: &[DataRow], about: &str) -> Result<Array2<f32>> {
         let hook = self.own.hook.ok_or_else(|| lacks(&self.own.choice.by))?;
@@ -182,9 +190,22 @@ impl Look for OfOwn<'_> {
         let Some(Sought::Change { before, after, .. }) = &self.own.sought else {
             return Err(lacks(&Ranker::ActivationAttribution));
         };
-        let rows = |rollouts: &Rollouts| rollouts.rows.iter().map(Rollout::row).collect::<Vec<_>>();
-        let before = mean(&self.means(&rows(before), "answers before training")?);
-        Ok(mean(&self.means(&rows(after), "answers after training")?) - before)
+        let before = self.by_prompt(before, "answers before training")?;
+        let after = self.by_prompt(after, "answers after training")?;
+        if !before.keys().eq(after.keys()) {
+            let (expected, found) =
+                (before.len(), after.keys().filter(|id| before.contains_key(*id)).count());
+            return Err(Error::Setting {
+                key: "--after",
+                expected: format!("answers to the {expected} prompts of --before and to no others"),
+                found: format!("{} prompts, {found} of them", after.len()),
+            });
+        }
+        let mut sum = Array1::zeros(before.values().next().map_or(0, Array1::len));
+        for (before, after) in before.values().zip(after.values()) {
+            sum = sum + after - before;
+        }
+        Ok(sum / before.len() as f64)
     }
 }
 

@@ -29,6 +29,13 @@ pub enum Along {
     Answers,
 }
 
+impl Ranker {
+    /// Whether it reads activations, so that it needs a model.
+    pub fn looks(&self) -> bool {
+        matches!(self, Self::ProjectionDifference | Self::ActivationAttribution)
+    }
+}
+
 impl FromStr for Ranker {
     type Err = String;
 

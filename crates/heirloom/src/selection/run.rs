@@ -82,8 +82,8 @@ pub fn select(request: &Request) -> Result<Selected> {
         prompts: arm.prompts,
         teacher: arm.teacher,
         to,
-        base: Some(arm.base),
-        hook: Some(spec.measure.headline),
+        base: request.choice.by.looks().then_some(arm.base),
+        hook: request.choice.by.looks().then_some(spec.measure.headline),
         rankings,
         notes,
     })
@@ -177,14 +177,10 @@ impl Look for OfRun<'_> {
             };
             answered.push([of(reference)?, of(base)?]);
         }
-        let mut change: Option<Array1<f64>> = None;
+        let mut sum = Array1::zeros(self.stored.start(base).config().d_model);
         for [trained, started] in &answered {
-            let one = mean(&self.means(trained, "answers")?) - mean(&self.means(started, "answers")?);
-            change = Some(match change {
-                Some(sum) => sum + one,
-                None => one,
-            });
+            sum = sum + mean(&self.means(trained, "answers")?) - mean(&self.means(started, "answers")?);
         }
-        Ok(change.expect("at least one seed is left"))
+        Ok(sum)
     }
 }

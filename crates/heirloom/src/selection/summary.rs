@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Held, Ranked, Ranker, Ranking, Selected};
+use super::{Held, Ranked, Ranking, Selected};
 use crate::words::{brackets, number, short};
 
 /// Longest text of a question or an answer that is shown.
@@ -14,8 +14,7 @@ pub(super) fn summary(selected: &Selected, top: usize) -> String {
     let mut out = String::new();
     let what = if behavior.is_empty() { String::new() } else { format!(" for {behavior}") };
     let _ = writeln!(out, "Prompts {prompts}, ranked{what} by {by}");
-    let looks = matches!(by.parse(), Ok(Ranker::ProjectionDifference | Ranker::ActivationAttribution));
-    if let (true, Some(hook), Some(base)) = (looks, hook, base) {
+    if let (Some(hook), Some(base)) = (hook, base) {
         let _ = writeln!(
             out,
             "what swapping {teacher}'s answer for {to}'s would change, at {hook} of `{base}`, mean over response tokens"

@@ -56,7 +56,7 @@ fn drawings(header: &DirectionHeader, arm: Option<&str>, unit: &str, rows: &[Met
     let drawn = Drawing {
         caption: Some(format!(
             "The direction of {} at {hook} across checkpoints{of}: how far the mean projection has moved, how well directions that are fit on a \
-             checkpoint tell labels apart on rows they have not seen, and their cosine with the direction that is tracked",
+             checkpoint of the first series tell labels apart on rows they have not seen, and their cosine with the direction that is tracked",
             behavior.name
         )),
         ..Drawing::new("emergence", FigureSpec::Emergence(emergence))

@@ -136,9 +136,12 @@ struct Drawing {
     prompts_in_part: usize,
     dtype: String,
     device: String,
-    /// Only where batches show in the numbers: elsewhere than in f32 on the processor.
+    version: &'static str,
+    /// What batches are made of, only where they show in the numbers: elsewhere than in f32 on the processor.
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_tokens: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threads: Option<usize>,
     #[serde(skip)]
     options: GenerateOptions,
 }
@@ -169,7 +172,9 @@ impl Drawing {
             prompts_in_part: prompts.len().div_ceil(PARTS).max(PART.div_ceil(args.samples)),
             dtype: args.dtype.to_string(),
             device: args.device.to_string(),
+            version: env!("CARGO_PKG_VERSION"),
             batch_tokens: (!exact).then_some(args.batch_tokens),
+            threads: (!exact).then(heirloom_model::threads),
             options: GenerateOptions {
                 max_new_tokens: args.max_new_tokens,
                 samples: args.samples,

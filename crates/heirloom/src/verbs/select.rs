@@ -131,7 +131,7 @@ fn of_run(args: &Args, run: &Path, choice: Choice) -> anyhow::Result<Selected> {
 
 fn of_own(args: &Args, choice: Choice) -> anyhow::Result<Selected> {
     let own = &args.own;
-    let sought = own.sought(args.direction.as_deref())?;
+    let sought = own.sought(&args.by, args.direction.as_deref())?;
     let prompts = own.prompts.iter().map(|path| read_prompts(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let rollouts = own.rollouts.iter().map(|path| read_rollouts(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let first =
@@ -142,17 +142,22 @@ fn of_own(args: &Args, choice: Choice) -> anyhow::Result<Selected> {
     let ranked = Own::new(pool, &teacher, sought, args.seed.unwrap_or(1), choice)?;
     let options = LoadOptions { dtype: own.dtype, device: args.device, clock: own.clock };
     let load = |model: &PathBuf| open_model(model)?.load(&options).context("could not load the model");
-    let student = own.model.as_ref().filter(|_| ranked.looks()).map(load).transpose()?;
+    let student = own.model.as_ref().filter(|_| args.by.looks()).map(load).transpose()?;
     Ok(ranked.select(student.as_ref(), &mut Bars::default())?)
 }
 
 impl OwnArgs {
-    fn sought(&self, direction: Option<&str>) -> anyhow::Result<Option<Sought>> {
-        if let (Some(before), Some(after), Some(hook)) = (&self.before, &self.after, self.hook) {
+    /// What the ranker looks for; what others would is not read.
+    fn sought(&self, by: &Ranker, direction: Option<&str>) -> anyhow::Result<Option<Sought>> {
+        if let (Ranker::ActivationAttribution, Some(before), Some(after), Some(hook)) =
+            (by, &self.before, &self.after, self.hook)
+        {
             let (before, after) = (read_rollouts(before)?, read_rollouts(after)?);
             return Ok(Some(Sought::Change { before, after, hook }));
         }
-        let Some(path) = direction.map(PathBuf::from) else { return Ok(None) };
+        let Some(path) = direction.filter(|_| *by == Ranker::ProjectionDifference).map(PathBuf::from) else {
+            return Ok(None);
+        };
         must_exist(&path, "file of directions", "write one with `heirloom fit`")?;
         let directions = Directions::read(&path)
             .with_context(|| format!("could not read the directions `{}`", path.display()))?;

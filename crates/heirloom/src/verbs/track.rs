@@ -106,8 +106,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.out {
         Some(out) => print(format_args!(
             "\n{}\n  table.csv, table.parquet   every number with n and interval, at every hook point\n  \
-             emergence.svg, .pdf, .png  how far the projection moves beside controls, and what refits say\n",
-            out.display()
+             emergence.svg, .pdf, .png  how far the projection moves beside controls, and what refits say\n{}",
+            out.display(),
+            if out.join("shift-by-layer.svg").is_file() {
+                "  shift-by-layer.svg, …      the shift at every hook point\n"
+            } else {
+                ""
+            }
         )),
         None => Ok(()),
     }

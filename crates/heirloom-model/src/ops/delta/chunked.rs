@@ -88,14 +88,14 @@ impl Heads {
         let gates = gates.broadcast_mul(&real(batch, &gates)?)?;
         let (b, tokens, _) = qkv.dims3()?;
         // Each key head serves its group of value heads.
-        let heads = |x: &Tensor, start: usize, heads: usize, width: usize| {
+        let of = |x: &Tensor, start: usize, heads: usize, width: usize| {
             let x = x.narrow(2, start, heads * width)?.contiguous()?.reshape((b, tokens, heads, width))?;
             let x = x.transpose(1, 2)?.unsqueeze(2)?.broadcast_as((b, heads, h / heads, tokens, width))?;
             x.contiguous()?.reshape((b * h, tokens, width))
         };
-        let (q, k) = (heads(&qkv, 0, g, d_k)?, heads(&qkv, sizes.keys(), g, d_k)?);
-        let v = heads(&qkv, 2 * sizes.keys(), h, d_v)?;
-        Ok((Self { q, k, v, g: heads(&gates, 0, h, 1)?, beta: heads(&gates, h, h, 1)? }, b, tokens))
+        let (q, k) = (of(&qkv, 0, g, d_k)?, of(&qkv, sizes.keys(), g, d_k)?);
+        let v = of(&qkv, 2 * sizes.keys(), h, d_v)?;
+        Ok((Self { q, k, v, g: of(&gates, 0, h, 1)?, beta: of(&gates, h, h, 1)? }, b, tokens))
     }
 
     /// One token; what is read, and the state behind it. `state` `[n, d_k, d_v]`
@@ -125,7 +125,7 @@ struct Chunks {
     /// What tokens write into an empty state. `[…, c, d_v]`
     value: Tensor,
     /// What of the state before they take away from that. `[…, c, d_k]`
-    key: Tensor,
+    erased: Tensor,
     /// Queries of the state before. `[…, c, d_k]`
     query: Tensor,
     /// How much each token reads of what the chunk's tokens wrote. `[…, c, c]`
@@ -161,7 +161,7 @@ impl Chunks {
         };
         Ok(Self {
             value: whole(&both.narrow(2, 0, d_v)?)?,
-            key: whole(&both.narrow(2, d_v, k.dim(2)?)?)?,
+            erased: whole(&both.narrow(2, d_v, k.dim(2)?)?)?,
             query: whole(&q.broadcast_mul(&decay)?)?,
             shares: whole(&(q.matmul(&keys)? * &decays)?)?,
             keys: whole(&keys.broadcast_mul(&decays.narrow(1, c - 1, 1)?)?)?,
@@ -174,7 +174,7 @@ impl Chunks {
         let of = |x: &Tensor| x.narrow(1, chunk, 1)?.squeeze(1)?.contiguous();
         Ok(Self {
             value: of(&self.value)?,
-            key: of(&self.key)?,
+            erased: of(&self.erased)?,
             query: of(&self.query)?,
             shares: of(&self.shares)?,
             keys: of(&self.keys)?,
@@ -184,7 +184,7 @@ impl Chunks {
 
     /// What one chunk reads, and the state behind it.
     fn pass(&self, state: &Tensor) -> Result<(Tensor, Tensor)> {
-        let written = (&self.value - self.key.matmul(state)?)?; // [n c d_v]
+        let written = (&self.value - self.erased.matmul(state)?)?; // [n c d_v]
         let read = (self.query.matmul(state)? + self.shares.matmul(&written)?)?;
         Ok((read, (state.broadcast_mul(&self.left)? + self.keys.matmul(&written)?)?))
     }
