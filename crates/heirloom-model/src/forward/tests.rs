@@ -29,10 +29,14 @@ fn model(folder: &Path) -> Model {
     Source::open(folder).unwrap().load(&options).unwrap().model().clone()
 }
 
-/// Rows of mixed lengths, of tokens that every model has.
-fn rows(n_vocab: usize) -> Vec<Vec<u32>> {
-    let token = |row: usize, i: usize| ((row * 31 + i * 7 + i * i) % n_vocab) as u32;
-    [9, 70, 1].into_iter().enumerate().map(|(row, n)| (0..n).map(|i| token(row, i)).collect()).collect()
+/// Rows of mixed lengths, one longer than a chunk where the model reads so far, with room for two tokens more.
+fn rows(config: &Config) -> Vec<Vec<u32>> {
+    let token = |row: usize, i: usize| ((row * 31 + i * 7 + i * i) % config.d_vocab) as u32;
+    [9, 70.min(config.n_ctx - 2), 1]
+        .into_iter()
+        .enumerate()
+        .map(|(row, n)| (0..n).map(|i| token(row, i)).collect())
+        .collect()
 }
 
 fn numbers(x: &Tensor) -> Vec<f64> {
@@ -49,7 +53,7 @@ fn near(what: &str, found: &[f64], expected: &[f64]) {
 
 /// Logits of every token, and every point but those inside attention, which the kernels would not reach.
 fn outside(model: &Model) -> Vec<(String, Vec<f64>)> {
-    let rows = rows(model.config.d_vocab);
+    let rows = rows(&model.config);
     let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
     let batch = Batch::new(&rows, &model.rotary, &model.device).unwrap();
     let is_inside = |point: &HookPoint| {
@@ -70,7 +74,7 @@ fn outside(model: &Model) -> Vec<(String, Vec<f64>)> {
 
 /// Logits of the last token of each row, read in three pieces with what was kept of the earlier ones.
 fn in_pieces(model: &Model) -> Vec<f64> {
-    let rows = rows(model.config.d_vocab);
+    let rows = rows(&model.config);
     let room: Vec<usize> = rows.iter().map(|row| row.len() + 2).collect();
     let mut cache = model.cache(&room).unwrap();
     let angles = Angles::new(&model.rotary, 80);
@@ -115,7 +119,7 @@ fn operations_of_a_device_are_the_kernels_in_every_family() {
 fn pieces_on_a_device_are_the_whole() {
     for name in ["qwen35", "gemma2-capped", "olmo3-default"] {
         let model = model(&fixtures().join("families").join(name)).computing_in(DType::F64).unwrap();
-        let (rows, pieces) = (rows(model.config.d_vocab), in_pieces(&model));
+        let (rows, pieces) = (rows(&model.config), in_pieces(&model));
         let whole = |row: &Vec<u32>| {
             let row = [row.as_slice(), &[row[0], row[row.len() / 2]]].concat();
             let batch = Batch::new(&[&row], &model.rotary, &model.device).unwrap();
