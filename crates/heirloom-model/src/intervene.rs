@@ -16,6 +16,9 @@ use crate::{Config, Error, Result, TokenRow, ops};
 pub enum Positions {
     /// Every token; in generation also every sampled one.
     All,
+    /// As [`Positions::All`], but for each row's first token: most models rest their attention on it, and it is up to
+    /// hundreds of times as long as others.
+    AfterFirst,
     /// The last token before the response begins; the last token where there is no response.
     LastPrompt,
     /// The tokens of the last assistant message.
@@ -179,7 +182,8 @@ impl Changes {
     pub(crate) fn for_sampled(interventions: &[Intervention], device: &Device) -> Result<Self> {
         let mut changes = Self::default();
         for change in interventions.iter().filter(|change| !change.is_nothing()) {
-            if change.positions == Positions::All && !matches!(change.edit, Edit::Patch { .. }) {
+            let goes_on = matches!(change.positions, Positions::All | Positions::AfterFirst);
+            if goes_on && !matches!(change.edit, Edit::Patch { .. }) {
                 let edit = on_device(&change.edit, Vec::new(), 0, device)?;
                 changes.0.entry(change.point).or_default().push(Change { tokens: None, edit });
             }
@@ -279,6 +283,7 @@ fn patched(
 fn positions(positions: &Positions, row: &TokenRow) -> Result<Vec<u32>> {
     let range = match positions {
         Positions::All => 0..row.ids.len(),
+        Positions::AfterFirst => 1..row.ids.len(),
         Positions::LastPrompt => row.read(&heirloom_record::Readout::LastPrompt)?,
         Positions::Response => row.read(&heirloom_record::Readout::ResponseMean)?,
         Positions::Span(name) => row.read(&heirloom_record::Readout::Span(name.clone()))?,

@@ -173,6 +173,17 @@ impl Student {
         Ok(report)
     }
 
+    /// Another student: this model with an adapter on it in place of the one it has, if any. Both look at the same weights,
+    /// so that many adapters of one base take little memory.
+    ///
+    /// # Errors
+    /// Those of [`Student::put_on`].
+    pub fn with_adapter(&self, adapter: &PeftAdapter, may_be_nothing: bool) -> Result<Self> {
+        let mut student = self.beside();
+        student.put_on(adapter, may_be_nothing)?;
+        Ok(student)
+    }
+
     /// Takes the adapter off; the model is the base again, bit for bit. Nothing where there is none.
     pub fn take_off_adapter(&mut self) -> Result<()> {
         self.set_model(self.without_adapter()?);

@@ -132,6 +132,20 @@ impl Student {
         })
     }
 
+    /// A student of its own over the same tensors, which are not copied; training copies what it changes.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            origin: self.origin.clone(),
+            model: self.model.clone(),
+            bare: self.bare.clone(),
+            words: Arc::clone(&self.words),
+            stop: self.stop.clone(),
+            options: self.options,
+            sha256: self.sha256.clone(),
+        }
+    }
+
     /// What the model is.
     pub fn config(&self) -> &Config {
         self.model.config()

@@ -95,15 +95,15 @@ pub struct Dose {
 /// What one edit along one direction did to one behavior, beside the same edit along directions that mean nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CausalCheck {
-    /// The arm whose students were edited.
+    /// The arm whose students were edited; of a user's own, their name.
     pub arm: String,
-    /// Their seeds.
+    /// Their seeds; of a user's own, their numbers.
     pub seeds: String,
     /// Where.
     pub hook: HookPoint,
-    /// What the direction was fit on: `base` or `teachers`.
+    /// What the direction was fit on: `base` or `teachers`; of a user's own, what its file says.
     pub fit_on: String,
-    /// What was done at the last prompt token: `add` the direction, `ablate` it, or set the component to that of the
+    /// What was done at the tokens that were steered: `add` the direction, `ablate` it, or set the component to that of the
     /// `base`.
     pub edit: String,
     /// The behavior whose direction it is.

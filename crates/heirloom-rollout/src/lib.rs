@@ -69,6 +69,7 @@
 mod agreement;
 mod arm;
 mod behavior;
+mod coherence;
 mod draws;
 mod error;
 mod grader;
@@ -88,6 +89,7 @@ pub mod world;
 pub use agreement::{Agreement, Confusion, Disagreement, Part};
 pub use arm::{Arm, ArmProblem, DataIntervention, Place, PoolProblem};
 pub use behavior::Behavior;
+pub use coherence::{MOST_REPEATED, is_well_formed, repeated_trigrams};
 pub use error::{Error, Result, RowProblem, RuleProblem};
 pub use grader::{Effect, Grade, Grader, Rule, Verdict};
 pub use grades::{Comparison, grade_rollouts};

@@ -67,6 +67,27 @@ pub fn check_model(directions: &DirectionHeader, model: &str, sha256: &str) -> R
     Err(Error::Foreign { field: "model", expected, found: named(model, sha256) })
 }
 
+/// The hook point at which the directions of the file `path` are used: the one asked for, else the one that was chosen, else
+/// the only one.
+///
+/// # Errors
+/// The file has not the one asked for, or several and none was chosen.
+pub fn hook_of(path: &Path, directions: &Directions, asked: Option<HookPoint>) -> Result<HookPoint> {
+    let known: Vec<HookPoint> = directions.by_hook.keys().copied().collect();
+    let one = if let [one] = known.as_slice() { Some(*one) } else { None };
+    match asked.or(directions.header.chosen_hook).or(one) {
+        Some(hook) if directions.by_hook.contains_key(&hook) => Ok(hook),
+        found => {
+            let names = known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Err(Error::Setting {
+                key: "--hook",
+                expected: format!("one that `{}` has: {names}", path.display()),
+                found: found.map_or("nothing".into(), |hook| hook.to_string()),
+            })
+        }
+    }
+}
+
 /// Checks that `directions` may be scored on a store: same model, same readout, other groups
 /// than they were fit on or their hook point was chosen on.
 ///

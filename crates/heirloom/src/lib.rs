@@ -35,6 +35,7 @@ pub mod figures;
 pub mod hub;
 pub mod origins;
 pub mod report;
+pub mod room;
 pub mod selection;
 pub mod series;
 pub mod steering;
@@ -52,7 +53,7 @@ pub mod prelude {
     pub use crate::arms::{ArmsExperiment, ArmsOutcome, ArmsStage};
     pub use crate::benchmark::{Benchmark, BenchmarkOutcome};
     pub use crate::origins::FitOn;
-    pub use crate::steering::{SteerOptions, Steered};
+    pub use crate::steering::{Search, SteerOptions, Steered};
     pub use crate::{Error, Experiment, Outcome, Progress, Result, RunOptions, Silent, Spec, Stage};
     pub use heirloom_model::{CaptureOptions, CapturePlan, Device, Dtype, LoadOptions, Source, Student};
     pub use heirloom_probe::{Dataset, FitOptions, Method, Probe, Resampling, Split};

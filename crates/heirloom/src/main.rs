@@ -43,7 +43,7 @@ enum Verb {
     Score(verbs::score::Args),
     /// Follow a direction across the checkpoints of a training
     Track(verbs::track::Args),
-    /// Steer an arm's students along a run's directions, beside directions that mean nothing: does one cause its behavior?
+    /// Steer students along directions, beside directions that mean nothing: does one cause its behavior?
     Steer(verbs::steer::Args),
     /// Print rendered prompts with the tokens marked that a readout reads
     Show(verbs::show::Args),

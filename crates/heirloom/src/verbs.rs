@@ -71,6 +71,26 @@ fn at(path: &Path, what: &'static str, help: &'static str) -> anyhow::Result<Pat
     }
 }
 
+/// Where an adapter lies on this machine; what is none is said before weights are read.
+fn adapter_at(adapter: &Path) -> anyhow::Result<PathBuf> {
+    let help = "an adapter is a folder in PEFT's format, or `hf:ORG/NAME@REVISION`";
+    let path = at(adapter, "adapter", help)?;
+    if PeftAdapter::is_in(&path) {
+        return Ok(path);
+    }
+    let known =
+        "folders in PEFT's format, with `adapter_config.json` and `adapter_model.safetensors` in them";
+    Err(heirloom::Error::Unknown { path, found: "no adapter", known }.into())
+}
+
+/// Says what of an adapter changes parts of the model that are not read.
+fn tell_not_read(adapter: &Path) -> anyhow::Result<()> {
+    for (part, n) in PeftAdapter::describe(adapter)?.tensors_not_read {
+        tell(format_args!("{}: {n} of its tensors change the {part}, which is not read", adapter.display()));
+    }
+    Ok(())
+}
+
 /// The flags of every verb that may put an adapter on a model.
 #[derive(clap::Args)]
 pub(crate) struct AdapterArgs {
@@ -85,15 +105,7 @@ pub(crate) struct AdapterArgs {
 impl AdapterArgs {
     /// Where the adapter lies; what is not there is said before weights are read.
     fn find(&self) -> anyhow::Result<Option<PathBuf>> {
-        let help = "an adapter is a folder in PEFT's format, or `hf:ORG/NAME@REVISION`";
-        let found = self.adapter.as_deref().map(|adapter| at(adapter, "adapter", help)).transpose()?;
-        match found {
-            Some(path) if !PeftAdapter::is_in(&path) => {
-                let known = "folders in PEFT's format, with `adapter_config.json` and `adapter_model.safetensors` in them";
-                Err(heirloom::Error::Unknown { path, found: "no adapter", known }.into())
-            }
-            found => Ok(found),
-        }
+        self.adapter.as_deref().map(adapter_at).transpose()
     }
 
     /// Puts what [`Self::find`] found on a student.
@@ -101,12 +113,7 @@ impl AdapterArgs {
         if let Some(adapter) = found {
             let context = || format!("could not load the adapter `{}`", adapter.display());
             student.load_adapter(adapter, self.allow_empty_adapter).with_context(context)?;
-            for (part, n) in PeftAdapter::describe(adapter)?.tensors_not_read {
-                tell(format_args!(
-                    "{}: {n} of its tensors change the {part}, which is not read",
-                    adapter.display()
-                ));
-            }
+            tell_not_read(adapter)?;
         }
         Ok(())
     }
@@ -157,6 +164,21 @@ fn read_rollouts(path: &Path) -> anyhow::Result<Rollouts> {
         "rollouts are a folder that `heirloom rollout` wrote, or a JSONL file with `messages` in every row",
     )?;
     Rollouts::read(path).with_context(|| format!("could not read the rollouts `{}`", path.display()))
+}
+
+/// The folders of `--behavior`, each of another one.
+fn read_behaviors(folders: &[PathBuf]) -> anyhow::Result<Vec<Behavior>> {
+    let mut behaviors: Vec<Behavior> = vec![];
+    for folder in folders {
+        must_exist(folder, "behavior", "a behavior is a folder such as probes/blackmail")?;
+        let behavior = Behavior::load(folder)
+            .with_context(|| format!("could not load the behavior `{}`", folder.display()))?;
+        if behaviors.iter().any(|earlier| earlier.name == behavior.name) {
+            return Err(heirloom::Error::Twice { key: "behavior", name: behavior.name }.into());
+        }
+        behaviors.push(behavior);
+    }
+    Ok(behaviors)
 }
 
 /// The store of `--activations`.

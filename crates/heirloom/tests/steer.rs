@@ -1,5 +1,7 @@
 //! Steering a finished run of a tiny world: what is written, twice the same, and asked for what is not there.
 
+#[path = "steer/own.rs"]
+mod own;
 #[expect(dead_code, reason = "this test writes an experiment of its own")]
 mod support;
 

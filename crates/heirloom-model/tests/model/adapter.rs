@@ -79,6 +79,11 @@ fn adapters_are_swapped_on_one_base() {
     }
     student.take_off_adapter().unwrap();
     assert_eq!(logits(&student), plain, "bit for bit");
+    // Side by side, each as it is alone.
+    let beside = student.with_adapter(&one, false).unwrap();
+    gives_pefts_logits("peft-patterns", &beside.with_adapter(&other, false).unwrap());
+    gives_pefts_logits(PEFT, &beside);
+    assert_eq!(logits(&student), plain, "the base is changed by what stands beside it");
     assert!(student.adapter().unwrap().is_none());
     // A head of its own goes with the adapter.
     let mut tied = crate::support::student("llama-tied-mha");

@@ -199,7 +199,8 @@ fn replay_reads_what_was_read_live_to_the_last_bit() {
             positions: Positions::All,
             edit: Edit::Component { direction: vec![1.0; student.config().d_model], value: 0.5 },
         };
-        for interventions in [vec![], vec![steer]] {
+        let later = Intervention { positions: Positions::AfterFirst, ..steer.clone() };
+        for interventions in [vec![], vec![steer], vec![later]] {
             let options = GenerateOptions { interventions, ..options.clone() };
             let live = draw(student, rows, &options);
             let replayed = replay(student, rows, &live, &options);

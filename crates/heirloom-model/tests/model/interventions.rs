@@ -71,7 +71,9 @@ fn what_came_before_keeps_every_bit() {
     let plain = run(&student, &rows, &[]);
     for point in points(&student) {
         let v = vector(student.config().width(point).unwrap());
-        for positions in [Positions::All, Positions::LastPrompt, Positions::At(vec![1])] {
+        for positions in
+            [Positions::All, Positions::AfterFirst, Positions::LastPrompt, Positions::At(vec![1])]
+        {
             let change = Intervention { positions, ..add(point, &v, 2.0) };
             let edited = run(&student, &rows, &[change]);
             for (plain, edited) in plain.iter().zip(&edited) {
@@ -80,6 +82,22 @@ fn what_came_before_keeps_every_bit() {
                     assert_eq!(tensor, &edited.activations[earlier], "{point} changed {earlier}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn the_first_token_alone_is_left_out() {
+    let (student, rows) = (student(NAME), rows(NAME));
+    let point = block(1, "hook_resid_pre");
+    let v = vector(32);
+    let change = Intervention { positions: Positions::AfterFirst, ..add(point, &v, 1.0) };
+    let (plain, all) = (run(&student, &rows, &[]), run(&student, &rows, &[add(point, &v, 1.0)]));
+    for ((plain, all), edited) in plain.iter().zip(&all).zip(&run(&student, &rows, &[change])) {
+        let [plain, all, edited] = [plain, all, edited].map(|cache| &cache.activations[&point]);
+        for (position, row) in edited.outer_iter().enumerate() {
+            let same = if position == 0 { plain } else { all };
+            assert_eq!(row, same.index_axis(ndarray::Axis(0), position), "{position}");
         }
     }
 }

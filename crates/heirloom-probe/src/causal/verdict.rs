@@ -104,13 +104,11 @@ impl fmt::Display for Reason {
             Self::OtherMoves(behavior, p) => write!(f, "`{behavior}` moves too: {p}"),
             Self::OthersStay(n) => write!(f, "every other behavior ({n}) stays inside both null bands"),
             Self::NoOthers => f.write_str("no other behavior was measured"),
-            Self::TooFewControls(p) => write!(
-                f,
-                "{} comparisons with {} controls cannot go below p = {:.3}",
-                p.comparisons,
-                p.controls,
-                p.least()
-            ),
+            Self::TooFewControls(p) => {
+                let (n, noun) =
+                    (p.comparisons, if p.comparisons == 1 { "comparison" } else { "comparisons" });
+                write!(f, "{n} {noun} with {} controls cannot go below p = {:.3}", p.controls, p.least())
+            }
         }
     }
 }

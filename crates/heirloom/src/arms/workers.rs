@@ -1,4 +1,4 @@
-//! Independent jobs side by side, one thread each.
+//! Independent jobs: side by side, one thread each, or in turn.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,4 +50,19 @@ pub(crate) fn each<J: Sync, T: Send>(
     });
     let results = results.into_iter().filter_map(|slot| slot.into_inner().expect("no holder panics"));
     results.collect()
+}
+
+/// Does every job after the one before, each over all threads: for jobs that hold a copy of a model's weights while they
+/// last. The first error ends it.
+pub(crate) fn in_turn<J, T>(
+    jobs: &[J],
+    work: impl Fn(&J) -> Result<T>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<T>> {
+    let one = |(job, done): (&J, u64)| {
+        let result = work(job);
+        progress.advance(done);
+        result
+    };
+    jobs.iter().zip(1..).map(one).collect()
 }

@@ -1,12 +1,10 @@
 //! Edits → answers → verdicts on each: shown, well formed, and how likely the base finds it.
 
-use heirloom_model::{Edit, GenerateOptions, Generated, Intervention, Positions, TokenRow};
+use heirloom_model::{Edit, GenerateOptions, Generated, Intervention, TokenRow};
 use heirloom_probe::rate::Observation;
-use heirloom_rollout::world::WorldBehavior;
 
 use super::bench::{Bench, Family, Look, Tried};
-use crate::arms::ArmsExperiment;
-use crate::arms::workers::each;
+use crate::arms::workers::{each, in_turn};
 use crate::scenarios::number_of;
 use crate::{Progress, Result};
 
@@ -35,6 +33,11 @@ impl Seen {
     pub(super) fn coherence(&self) -> f64 {
         mean(&self.coherent)
     }
+
+    /// Mean log-probability of the answers' tokens under the base, where it was asked.
+    pub(super) fn likelihood(&self) -> Option<f64> {
+        (!self.log_prob.is_empty()).then(|| mean(&self.log_prob))
+    }
 }
 
 /// Every student has as many scenarios, so this is also the mean over students of their means.
@@ -48,29 +51,20 @@ struct Cell<'a> {
     look: Option<Look>,
     run: usize,
     tried: &'a Tried,
-    place: usize,
-    behavior: &'a WorldBehavior,
+    behavior: usize,
 }
 
 impl Bench {
-    /// Samples and grades every edit, side by side.
-    pub(super) fn answer(
-        &self,
-        experiment: &ArmsExperiment,
-        progress: &mut dyn Progress,
-    ) -> Result<Answered> {
-        let behaviors = experiment.behaviors().iter().map(|name| Ok(experiment.world().behavior(name)?));
-        let behaviors: Vec<&WorldBehavior> = behaviors.collect::<Result<_>>()?;
-        let mut cells = vec![];
-        for look in [None].into_iter().chain(self.edits.looks.iter().copied().map(Some)) {
-            for (place, behavior) in behaviors.iter().enumerate() {
-                for (run, tried) in self.tried.iter().enumerate() {
-                    cells.push(Cell { look, run, tried, place, behavior });
-                }
-            }
-        }
+    /// Samples and grades every edit.
+    pub(super) fn answer(&self, progress: &mut dyn Progress) -> Result<Answered> {
+        let behaviors = self.exam.graders.len();
+        let cells = self.cells();
         progress.begin("steer", "directions and controls", cells.len() as u64, "edits");
-        let seen = each(&cells, |cell| self.cell(experiment, cell), progress);
+        let seen = if self.exam.in_turn {
+            in_turn(&cells, |cell| self.cell(cell), progress)
+        } else {
+            each(&cells, |cell| self.cell(cell), progress)
+        };
         progress.end();
         let mut seen = seen?.into_iter();
         let mut behavior = || {
@@ -82,50 +76,50 @@ impl Bench {
             }
             all
         };
-        let mut look = || behaviors.iter().map(|_| behavior()).collect::<Vec<Seen>>();
+        let mut look = || (0..behaviors).map(|_| behavior()).collect::<Vec<Seen>>();
         Ok(Answered { unsteered: look(), looks: self.edits.looks.iter().map(|_| look()).collect() })
     }
 
-    fn cell(&self, experiment: &ArmsExperiment, cell: &Cell<'_>) -> Result<Seen> {
-        let Cell { look, run, tried, place, behavior } = cell;
-        let rows = &tried.rows[*place];
-        let edit = look.map(|look| self.edit(look, tried, *place));
-        let generated = self.generate(experiment, tried, rows, edit)?;
+    /// By look, the first of which is none, then by behavior, then by student.
+    fn cells(&self) -> Vec<Cell<'_>> {
+        let mut cells = vec![];
+        for look in [None].into_iter().chain(self.edits.looks.iter().copied().map(Some)) {
+            for behavior in 0..self.exam.graders.len() {
+                for (run, tried) in self.tried.iter().enumerate() {
+                    cells.push(Cell { look, run, tried, behavior });
+                }
+            }
+        }
+        cells
+    }
+
+    fn cell(&self, cell: &Cell<'_>) -> Result<Seen> {
+        let Cell { look, run, tried, behavior } = cell;
+        let (rows, graders) = (&tried.rows[*behavior], &self.exam.graders[*behavior]);
+        let edit = look.map(|look| self.edit(look, tried, *behavior));
+        let generated = self.generate(tried, rows, edit)?;
         let numbers: Vec<usize> = rows.iter().map(|row| number_of(&format!("{:?}", row.ids))).collect();
-        let observed = |(at, value): (usize, bool)| Observation {
-            run: *run,
-            cluster: numbers[at],
-            value: if value { 1.0 } else { 0.0 },
-        };
-        let verdicts = |grader: &heirloom_rollout::Grader| -> Vec<Observation> {
-            let shown = generated.iter().map(|answer| grader.grade_text(&answer.text).answer.shown);
-            shown.enumerate().map(observed).collect()
+        let observed = |(at, value): (usize, f64)| Observation { run: *run, cluster: numbers[at], value };
+        let verdicts = |is: &dyn Fn(&str) -> bool| -> Vec<Observation> {
+            let said = generated.iter().map(|answer| f64::from(u8::from(is(&answer.text))));
+            said.enumerate().map(observed).collect()
         };
         let of_interest = look.is_none_or(|look| self.edits.families[look.vector] == Family::Fit);
         let log_prob = if of_interest { self.log_probs(rows, &generated)? } else { vec![] };
-        let log_prob = log_prob.into_iter().enumerate();
         Ok(Seen {
-            shown: verdicts(&behavior.grader),
-            coherent: verdicts(&behavior.coherent),
-            log_prob: log_prob
-                .map(|(at, value)| Observation { run: *run, cluster: numbers[at], value })
-                .collect(),
+            shown: verdicts(&|answer| graders.shown.grade_text(answer).answer.shown),
+            coherent: verdicts(&|answer| graders.coherent.is(answer)),
+            log_prob: log_prob.into_iter().enumerate().map(observed).collect(),
         })
     }
 
-    fn generate(
-        &self,
-        experiment: &ArmsExperiment,
-        tried: &Tried,
-        rows: &[TokenRow],
-        edit: Option<Edit>,
-    ) -> Result<Vec<Generated>> {
-        let sampled = experiment.world().sampled();
-        let at = |edit| Intervention { point: self.hook, positions: Positions::LastPrompt, edit };
+    fn generate(&self, tried: &Tried, rows: &[TokenRow], edit: Option<Edit>) -> Result<Vec<Generated>> {
+        let at = |edit| Intervention { point: self.hook, positions: self.at.positions(), edit };
         let options = GenerateOptions {
-            max_new_tokens: sampled.max_new_tokens,
-            temperature: sampled.temperature,
+            max_new_tokens: self.exam.max_new_tokens,
+            temperature: self.exam.temperature,
             seed: tried.draws,
+            max_tokens: self.exam.batch_tokens,
             interventions: edit.into_iter().map(at).collect(),
             ..GenerateOptions::default()
         };
@@ -139,6 +133,6 @@ impl Bench {
             let response = Some(row.ids.len()..ids.len());
             TokenRow { response, ..TokenRow::from_ids(row.id.clone(), ids) }
         });
-        Ok(self.base.answer_log_probs(&answered.collect::<Vec<_>>())?)
+        Ok(self.base().answer_log_probs(&answered.collect::<Vec<_>>())?)
     }
 }

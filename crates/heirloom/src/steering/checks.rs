@@ -3,7 +3,7 @@
 use heirloom_probe::causal::Side;
 use heirloom_record::CausalCheck;
 
-use super::About;
+use super::about::About;
 use super::weigh::{Found, Kind, Moved, Weighed};
 
 impl Weighed {
@@ -20,14 +20,14 @@ impl Weighed {
 
     fn row(&self, found: &Found, behavior: usize, moved: &Moved, about: &About<'_>) -> CausalCheck {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let seeds: Vec<String> = about.seeds.iter().map(u64::to_string).collect();
-        let doses = if found.kind == Kind::Add { about.options.strengths.len() } else { 1 };
+        let students: Vec<String> = about.students.iter().map(u64::to_string).collect();
+        let doses = if found.kind == Kind::Add { about.search.strengths.len() } else { 1 };
         let effect = moved.effect.as_ref();
         CausalCheck {
-            arm: about.arm.into(),
-            seeds: seeds.join(", "),
+            arm: about.arm.clone(),
+            seeds: students.join(", "),
             hook: about.hook,
-            fit_on: about.fit_on.name().into(),
+            fit_on: about.fit_on[found.direction].clone(),
             edit: found.kind.name().into(),
             direction: about.behaviors[found.direction].0.clone(),
             behavior: about.behaviors[behavior].0.clone(),
@@ -39,7 +39,7 @@ impl Weighed {
             low: effect.map(|effect| effect.low),
             high: effect.map(|effect| effect.high),
             n: count(self.unsteered[behavior].0.clusters),
-            interval: effect.map(|effect| effect.describe("seeds", "scenarios")),
+            interval: effect.map(|effect| effect.describe(about.unit, "scenarios")),
             coherence: found.coherence,
             floor: self.floor,
             tested: moved.tested,

@@ -5,7 +5,7 @@ use heirloom_probe::interval::quantile;
 use heirloom_probe::rate::Estimate;
 use heirloom_record::Dose;
 
-use super::About;
+use super::about::{About, At};
 use super::answers::{Answered, Seen};
 use super::bench::{Doing, Edits, Family};
 use super::weigh::Weighed;
@@ -42,7 +42,7 @@ pub(super) fn table(edits: &Edits, answered: &Answered, weighed: &Weighed, about
         }
         for (family, added) in [(Family::Random, "random"), (Family::Difference, "difference")] {
             let vectors: Vec<usize> = edits.of(family).collect();
-            for strength in [0.0].into_iter().chain(about.options.strengths.iter().copied()) {
+            for strength in [0.0].into_iter().chain(about.search.strengths.iter().copied()) {
                 let own = edits.looks.iter().zip(&answered.looks);
                 let own = own
                     .filter(|(look, _)| vectors.contains(&look.vector) && look.doing == Doing::Add(strength));
@@ -73,9 +73,10 @@ pub(super) fn drawing(weighed: &Weighed, about: &About<'_>) -> Drawing {
         ..DoseResponseSpec::new(behaviors)
     };
     Drawing::new("dose-response", FigureSpec::DoseResponse(spec)).noting([format!(
-        "Added at the last prompt token alone; directions fit on {}. Bands of controls are theirs at each strength; verdicts compare \
+        "Added at {}; directions fit on {}. Bands of controls are theirs at each strength; verdicts compare \
          each control at its own best strength",
-        about.fit_on.name()
+        if about.at == At::LastPrompt { "the last prompt token alone" } else { "every token" },
+        about.fits()
     )])
 }
 
@@ -88,7 +89,7 @@ impl Writer<'_> {
     fn row(&self, added: &str, strength: f64, metric: &str) -> Dose {
         Dose {
             behavior: self.behavior.into(),
-            arm: Some(self.about.arm.into()),
+            arm: Some(self.about.arm.clone()),
             direction: added.into(),
             hook: self.about.hook,
             strength,
@@ -111,18 +112,16 @@ impl Writer<'_> {
             low: Some(found.low),
             high: Some(found.high),
             n: i64::try_from(found.n).ok(),
-            interval: Some(found.describe("seeds", "scenarios")),
+            interval: Some(found.describe(self.about.unit, "scenarios")),
             ..self.row(added, strength, metric)
         }
     }
 
     /// How likely the base finds an answer's tokens, on average.
     fn log_prob(&self, added: &str, strength: f64, seen: &Seen) -> Option<Dose> {
-        let n = seen.log_prob.len();
-        let value = seen.log_prob.iter().map(|seen| seen.value).sum::<f64>() / n as f64;
-        (n > 0).then(|| Dose {
+        seen.likelihood().map(|value| Dose {
             value: Some(value),
-            n: i64::try_from(n).ok(),
+            n: i64::try_from(seen.log_prob.len()).ok(),
             ..self.row(added, strength, "log_prob_of_base")
         })
     }

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::About;
+use super::about::{About, Told};
 use super::bench::Bench;
 use super::weigh::{Found, Kind, LEVEL, Moved, Weighed};
-use crate::origins::FitOn;
 use crate::words::{brackets, number};
 
 const WIDTH: usize = 23;
@@ -15,7 +14,7 @@ const WIDTH: usize = 23;
 pub(super) fn summary(bench: &Bench, weighed: &Weighed, about: &About<'_>, out: &Path) -> String {
     let mut text = String::new();
     opening(&mut text, bench, weighed, about);
-    for kind in Kind::ALL {
+    for kind in bench.edits.kinds() {
         let of_kind: Vec<&Found> = weighed.found.iter().filter(|found| found.kind == kind).collect();
         table(&mut text, kind, &of_kind, about);
     }
@@ -25,13 +24,15 @@ pub(super) fn summary(bench: &Bench, weighed: &Weighed, about: &About<'_>, out: 
         verdict(&mut text, found, about);
     }
     together(&mut text, bench, weighed, about);
+    let has_base = bench.edits.kinds().any(|kind| kind == Kind::ToBase);
     let _ = writeln!(
         text,
         "\n[low, high]: 95 % intervals of the effect, which do not know that the strength was chosen; the p-values do, because every\n\
          control was searched over the same strengths. *: uncorrected p-value of at most {LEVEL}.\n\
-         Controls of the last two edits are additions that move the activations as far. What is\n\
-         causal here is so in {} of one base, at one token of one place.\n\n{}",
-        if about.seeds.len() > 1 { "students" } else { "one student" },
+         Controls of the last {} additions that move the activations as far. What is\n\
+         causal here is so in {}.\n\n{}",
+        if has_base { "two edits are" } else { "edit are" },
+        about.told.within,
         out.display()
     );
     let _ = writeln!(text, "  doses.csv, doses.parquet      rate, coherence and likelihood by strength");
@@ -44,33 +45,26 @@ pub(super) fn summary(bench: &Bench, weighed: &Weighed, about: &About<'_>, out: 
 }
 
 fn opening(text: &mut String, bench: &Bench, weighed: &Weighed, about: &About<'_>) {
-    let seeds: Vec<String> = about.seeds.iter().map(u64::to_string).collect();
-    let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
-    let _ = writeln!(
-        text,
-        "`{}` ({noun} {}), steered at the last prompt token, at {}",
-        about.arm,
-        seeds.join(", "),
-        about.hook
-    );
+    let Told { who, fit, scenarios, well_formed, .. } = &about.told;
+    let _ = writeln!(text, "{who}, steered at {}, at {}", about.at.words(), about.hook);
     let norm = bench.tried.iter().map(|tried| tried.norm).sum::<f64>() / bench.tried.len() as f64;
-    let from = match about.fit_on {
-        FitOn::Base => "contrasts in context on the base",
-        FitOn::Teachers => "two teachers on the same prompts",
-    };
-    let scenarios = bench.tried[0].rows.iter().map(Vec::len).min().unwrap_or(0);
-    let controls = about.options.controls;
+    let asked = bench.tried[0].rows.iter().map(Vec::len).min().unwrap_or(0);
+    let controls = about.search.controls;
     let _ = writeln!(
         text,
-        "Directions are fit on {from}. Strength 1 adds a vector as long as the mean activation ({norm:.2}). {scenarios} held-out\n\
-         scenarios of each behavior and seed; {controls} random directions and {controls} random differences of activations stand beside.\n\
-         A dose counts while at least {:.2} of the answers to every behavior are well formed.\n",
+        "{fit}Strength 1 adds a vector as long as the mean activation ({norm:.2}). {asked} {scenarios}; \
+         {controls} random directions and {controls} random differences of activations stand beside.\n\
+         A dose counts while at least {:.2} of the answers to every behavior are well formed.",
         weighed.floor
     );
+    let _ = writeln!(text, "{}", well_formed.as_ref().map(|asked| format!("{asked}\n")).unwrap_or_default());
     heading(text, "not steered", about);
     let rates = weighed.unsteered.iter();
     line(text, "rate", rates.clone().map(|(rate, _)| brackets(rate.value, rate.low, rate.high)));
     line(text, "well formed", rates.map(|(_, coherence)| number(coherence.value)));
+    if well_formed.is_some() {
+        line(text, "log-probability", weighed.likelihoods.iter().map(|value| likelihood(*value)));
+    }
 }
 
 fn table(text: &mut String, kind: Kind, found: &[&Found], about: &About<'_>) {
@@ -90,6 +84,9 @@ fn table(text: &mut String, kind: Kind, found: &[&Found], about: &About<'_>) {
         });
         line(text, &format!("{label}{dose}"), cells);
     }
+    if about.told.well_formed.is_some() {
+        line(text, "log-probability", found.iter().map(|found| likelihood(found.likelihood)));
+    }
     // Of each behavior by the controls that were chosen for it, as its own direction was.
     for (name, ends) in [
         ("random, 95 %", (|moved| moved.random) as fn(&Moved) -> (f64, f64)),
@@ -98,6 +95,11 @@ fn table(text: &mut String, kind: Kind, found: &[&Found], about: &About<'_>) {
         let own = found.iter().map(|found| ends(&found.effects[found.direction]));
         line(text, name, own.map(|(low, high)| format!("{} to {}", number(low), number(high))));
     }
+}
+
+/// How likely the base finds answers, of each behavior under its own direction.
+fn likelihood(value: Option<f64>) -> String {
+    value.map_or("–".into(), number)
 }
 
 /// A star on effects beyond controls.

@@ -4,11 +4,11 @@ use heirloom_probe::random::{ChaCha8Rng, Rng as _, stream};
 use heirloom_probe::rate::Observation;
 use heirloom_record::{CausalCheck, HookPoint};
 
+use super::Search;
+use super::about::{About, At, Told};
 use super::answers::{Answered, Seen};
 use super::bench::{Doing, Edits, Family, Look};
-use super::weigh::Weighed;
-use super::{About, SteerOptions};
-use crate::origins::FitOn;
+use super::weigh::{Kind, Weighed};
 use crate::streams;
 
 const SEEDS: usize = 4;
@@ -47,16 +47,19 @@ fn answered(edits: &Edits, planted: Planted, seed: u64) -> Answered {
 
 /// The checks of adding a direction, by direction and then behavior.
 fn checks(planted: Planted, seed: u64) -> Vec<CausalCheck> {
-    let options = SteerOptions::new("full");
-    let edits = Edits::new(3, options.controls, &options.strengths);
+    let search = Search::default();
+    let edits = Edits::new(3, search.controls, &search.strengths, true);
     let named = |name: &str| (name.to_owned(), name.to_owned());
     let about = About {
-        arm: "full",
-        seeds: vec![1, 2, 3, 4],
+        arm: "full".into(),
+        students: vec![1, 2, 3, 4],
+        unit: "seeds",
         hook: HookPoint::resid_post(1),
-        fit_on: FitOn::Teachers,
-        options: &options,
+        at: At::LastPrompt,
+        fit_on: vec!["teachers".into(); 3],
+        search: &search,
         behaviors: ["a", "b", "c"].map(named).into(),
+        told: Told::default(),
     };
     let answered = answered(&edits, planted, seed);
     let weighed = Weighed::new(&edits, &answered, &about, seed, 100).unwrap();
@@ -166,4 +169,14 @@ fn an_effect_that_breaks_the_answers_is_none() {
     }
     // Twin: the other edits leave answers as they are.
     assert!(found.iter().filter(|check| check.edit != "add").all(|check| check.effect.is_some()));
+}
+
+#[test]
+fn a_bare_model_is_not_set_back_to_itself() {
+    let kinds =
+        |to_base| -> Vec<&str> { Edits::new(2, 3, &[1.0], to_base).kinds().map(Kind::name).collect() };
+    assert_eq!(kinds(true), ["add", "ablate", "base"]);
+    assert_eq!(kinds(false), ["add", "ablate"]);
+    // Two directions and six controls of one dose: ablations, and an addition like each of them for every control.
+    assert_eq!(Edits::new(2, 3, &[1.0], false).looks.len(), 8 + 2 + 6 * 2);
 }

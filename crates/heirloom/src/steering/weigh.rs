@@ -7,7 +7,7 @@ use heirloom_probe::interval::quantile;
 use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{Estimate, difference, mean};
 
-use super::About;
+use super::about::About;
 use super::answers::{Answered, Seen};
 use super::bench::{Doing, Edits, Family};
 use crate::Result;
@@ -71,6 +71,8 @@ pub(super) struct Found {
     pub(super) strength: Option<f64>,
     /// Share of well-formed answers at the dose, of the behavior where it is least.
     pub(super) coherence: Option<f64>,
+    /// How likely the base finds answers at the dose, per token and in nats, of the direction's own behavior.
+    pub(super) likelihood: Option<f64>,
     pub(super) verdict: &'static str,
     pub(super) reasons: Vec<String>,
     /// By behavior.
@@ -96,6 +98,8 @@ pub(super) struct Weighed {
     pub(super) floor: f64,
     /// Rate and coherence without an edit, by behavior.
     pub(super) unsteered: Vec<(Estimate, Estimate)>,
+    /// How likely the base finds answers without an edit, by behavior.
+    pub(super) likelihoods: Vec<Option<f64>>,
     /// Adding, by direction and behavior.
     pub(super) responses: Vec<Vec<DoseResponse>>,
     /// By kind, then by direction.
@@ -123,7 +127,7 @@ impl Weighed {
         let scales = Scales {
             edits,
             answered,
-            floor: about.options.floor * lowest,
+            floor: about.search.floor * lowest,
             resampling: Resampling { replicates, ..Resampling::default() },
             rng: stream(seed, "steering, intervals"),
         };
@@ -136,15 +140,24 @@ impl Weighed {
         let directions = 0..about.behaviors.len();
         let responses = directions.map(|direction| scales.responses(direction));
         let mut found = vec![];
-        for kind in Kind::ALL {
+        for kind in edits.kinds() {
             found.extend(scales.judged(kind, about)?);
         }
         Ok(Self {
             floor: scales.floor,
             unsteered: unsteered.collect::<Result<_>>()?,
+            likelihoods: answered.unsteered.iter().map(Seen::likelihood).collect(),
             responses: responses.collect::<Result<_>>()?,
             found,
         })
+    }
+}
+
+impl Edits {
+    /// The kinds of edits there are.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let is_there = |kind: &Kind| self.looks.iter().any(|look| kind.is(look.doing, look.vector));
+        Kind::ALL.into_iter().filter(is_there)
     }
 }
 
@@ -243,6 +256,7 @@ impl Scales<'_> {
         }
         let strength = best.look.and_then(|look| self.strength(look));
         let coherence = best.look.map(|look| self.coherence(look));
+        let likelihood = best.look.and_then(|look| self.answered.looks[look][direction].likelihood());
         let mut reasons: Vec<String> = judged.reasons.iter().map(ToString::to_string).collect();
         let mut verdict = verdict(judged.verdict);
         let effect = effects.get(direction).and_then(|own| own.effect);
@@ -260,7 +274,7 @@ impl Scales<'_> {
             reasons.push(format!("its effect cannot be told from none: {value:.2} [{low:.2}, {high:.2}]"));
             verdict = "undecided";
         }
-        Ok(Found { kind, direction, strength, coherence, verdict, reasons, effects })
+        Ok(Found { kind, direction, strength, coherence, likelihood, verdict, reasons, effects })
     }
 
     /// Every behavior against the strength of one direction.

@@ -17,7 +17,7 @@ use heirloom_rollout::{
 use serde::Serialize;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{must_exist, print_json, read_rollouts};
+use crate::verbs::{must_exist, print_json, read_behaviors, read_rollouts};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -200,20 +200,6 @@ impl Found<'_> {
         }
         out
     }
-}
-
-fn read_behaviors(folders: &[PathBuf]) -> anyhow::Result<Vec<Behavior>> {
-    let mut behaviors: Vec<Behavior> = vec![];
-    for folder in folders {
-        must_exist(folder, "behavior", "a behavior is a folder such as probes/blackmail")?;
-        let behavior = Behavior::load(folder)
-            .with_context(|| format!("could not load the behavior `{}`", folder.display()))?;
-        if behaviors.iter().any(|earlier| earlier.name == behavior.name) {
-            return Err(Error::Twice { key: "behavior", name: behavior.name }.into());
-        }
-        behaviors.push(behavior);
-    }
-    Ok(behaviors)
 }
 
 /// Rates of one grader's rows, answers before thoughts, each teacher apart.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
 use heirloom::Error;
 use heirloom::prelude::*;
+use heirloom::room::check_room;
 use heirloom_model::GenerateOptions;
 use heirloom_record::{
     Message, Prompt, Rollout, Rollouts, Sampling, UnfinishedRollouts, rows_to_jsonl, sha256_hex,
@@ -73,7 +74,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let hidden = args.hidden.as_deref().map(read_hidden).transpose()?.unwrap_or_default();
     let source = args.model.open()?;
     let adapter = args.adapter.find()?;
-    check_room(args, &source, &prompts, &hidden)?;
+    let asked = prompts.iter().map(|prompt| prompt.row_after(&hidden));
+    check_room(&source, args.model.clock, asked, args.max_new_tokens)?;
     UnfinishedRollouts::may_open(&args.out)?;
     let options = LoadOptions { dtype: args.dtype, device: args.device, clock: args.model.clock };
     let mut student = source.load(&options).context("could not load the model")?;
@@ -103,24 +105,6 @@ fn check_settings(args: &Args) -> Result<()> {
         return setting("teacher", "a name", "nothing".into());
     }
     Ok(())
-}
-
-/// Every prompt leaves room for an answer.
-fn check_room(args: &Args, source: &Source, prompts: &[Prompt], hidden: &[Message]) -> anyhow::Result<()> {
-    let words = source.words().context("could not read the model's tokenizer")?;
-    let n_ctx = source.config().n_ctx;
-    let mut long = vec![];
-    for prompt in prompts {
-        let n_tokens = words.prepare(&prompt.row_after(hidden), args.model.clock)?.ids.len();
-        if n_tokens + args.max_new_tokens > n_ctx {
-            long.push((prompt.id.clone(), n_tokens));
-        }
-    }
-    if long.is_empty() {
-        return Ok(());
-    }
-    let (of, max_new_tokens) = (prompts.len(), args.max_new_tokens);
-    Err(Error::NoRoom { prompts: long, of, max_new_tokens, n_ctx }.into())
 }
 
 /// Everything that decides the rollouts, as it stands beside those of an unfinished folder.
