@@ -120,11 +120,26 @@ fn within(
     rng: &ChaCha8Rng,
 ) -> Result<Interval> {
     // The strength stays the one chosen on the whole group: a nested search would need more clusters than a group has.
-    let options = options.repeating(probe);
+    cross_validated(data, probe.method, &options.repeating(probe), Unit::Cluster, resampling, rng)
+}
+
+/// AUROC of a method on the data it is fit on: in five folds of whole units, each scored by a fit on the others.
+///
+/// Only positives and negatives of the same fold are compared, as on the diagonal of [`between_groups`].
+///
+/// **Errors** with fewer than two units, or a class missing from the rows that a fold leaves.
+pub fn cross_validated(
+    data: &Dataset,
+    method: Method,
+    options: &FitOptions,
+    unit: Unit,
+    resampling: Resampling,
+    rng: &ChaCha8Rng,
+) -> Result<Interval> {
     let mut scores = vec![0.0; data.n_rows()];
     let mut fold_of = vec![0; data.n_rows()];
-    for (index, fold) in folds(data, Unit::Cluster, 5)?.iter().enumerate() {
-        let probe = fit(probe.method, &data.select("cross-validation fold", &fold.train)?, &options)?;
+    for (index, fold) in folds(data, unit, 5)?.iter().enumerate() {
+        let probe = fit(method, &data.select("cross-validation fold", &fold.train)?, options)?;
         let test = data.x().select(ndarray::Axis(0), &fold.test);
         for (row, score) in fold.test.iter().zip(probe.score(test.view())?) {
             (scores[*row], fold_of[*row]) = (score, index);

@@ -67,6 +67,27 @@ pub fn check_model(directions: &DirectionHeader, model: &str, sha256: &str) -> R
     Err(Error::Foreign { field: "model", expected, found: named(model, sha256) })
 }
 
+/// The hook point of `directions` that is meant: the one asked for, or else the one that was chosen, or the only one.
+///
+/// # Errors
+/// There are several and none is meant, or the one asked for is not there; `path` names the file.
+pub fn meant_hook(directions: &Directions, asked: Option<HookPoint>, path: &Path) -> Result<HookPoint> {
+    let known: Vec<HookPoint> = directions.by_hook.keys().copied().collect();
+    let one = match known.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
+    let names = || known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match asked.or(directions.header.chosen_hook).or(one) {
+        Some(hook) if directions.by_hook.contains_key(&hook) => Ok(hook),
+        found => Err(Error::Setting {
+            key: "--hook",
+            expected: format!("one that `{}` has: {}", path.display(), names()),
+            found: found.map_or("nothing".into(), |hook| hook.to_string()),
+        }),
+    }
+}
+
 /// Checks that `directions` may be scored on a store: same model, same readout, other groups
 /// than they were fit on or their hook point was chosen on.
 ///

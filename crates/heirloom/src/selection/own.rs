@@ -9,7 +9,7 @@ use ndarray::{Array1, Array2};
 
 use super::scores::{self, Look, mean};
 use super::{Choice, Ranker, Rows, Selected, check_out, other_teacher, ranked};
-use crate::activations::check_model;
+use crate::activations::{check_model, meant_hook};
 use crate::{Error, Progress, Result};
 
 /// The name of the set of all prompts where they have several sources.
@@ -115,23 +115,9 @@ fn whole(pool: Pool) -> Result<(Pool, String)> {
 
 impl Sought {
     fn hook(&self) -> Result<HookPoint> {
-        let (path, directions, hook) = match self {
-            Self::Change { hook, .. } => return Ok(*hook),
-            Self::Direction { path, directions, hook } => (path, directions, hook),
-        };
-        let known: Vec<HookPoint> = directions.by_hook.keys().copied().collect();
-        let one = match known.as_slice() {
-            [one] => Some(*one),
-            _ => None,
-        };
-        let names = || known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        match hook.or(directions.header.chosen_hook).or(one) {
-            Some(hook) if directions.by_hook.contains_key(&hook) => Ok(hook),
-            found => Err(Error::Setting {
-                key: "--hook",
-                expected: format!("one that `{}` has: {}", path.display(), names()),
-                found: found.map_or("nothing".into(), |hook| hook.to_string()),
-            }),
+        match self {
+            Self::Change { hook, .. } => Ok(*hook),
+            Self::Direction { path, directions, hook } => meant_hook(directions, *hook, path),
         }
     }
 
