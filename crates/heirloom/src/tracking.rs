@@ -14,7 +14,7 @@ use heirloom_probe::score::Reference;
 use heirloom_probe::subspace::cosine;
 use heirloom_probe::track::{Controls, Emergence, Track, emergence, mean_shift_band};
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
-use heirloom_record::{DataRow, Directions, HookPoint, Metric};
+use heirloom_record::{DataRow, Directions, HookPoint, Input, Metric, Readout};
 use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
@@ -63,11 +63,11 @@ impl TrackedRows {
 #[derive(Clone, Debug)]
 pub struct Looked {
     step: usize,
-    by_hook: BTreeMap<HookPoint, Reading>,
+    pub(crate) by_hook: BTreeMap<HookPoint, Reading>,
     /// Number of each row's cluster: rows of one pair are one, and so are rows that ask the same.
     clusters: Vec<usize>,
     /// What a cluster is, in the plural.
-    unit: &'static str,
+    pub(crate) unit: &'static str,
     /// Of every pair of reference rows; none where they are not pairs of answers.
     margins: Vec<f64>,
 }
@@ -80,14 +80,19 @@ struct Units {
     controls: [Controls; 2],
 }
 
+/// One checkpoint at one hook point.
 #[derive(Clone, Debug)]
-struct Reading {
+pub(crate) struct Reading {
     units: Arc<Units>,
     projections: Vec<f64>,
     /// Mean projections along random directions and along random differences.
     controls: [Vec<f64>; 2],
-    auroc: heirloom_probe::Interval,
-    cosine: f64,
+    /// Of the direction on the reference rows.
+    pub(crate) auroc: heirloom_probe::Interval,
+    /// The direction of the difference of means of this checkpoint's reference rows.
+    pub(crate) refit: Array1<f64>,
+    /// The direction with that one.
+    pub(crate) cosine: f64,
 }
 
 /// Every number of a tracking, and what a stranger should read first.
@@ -97,6 +102,52 @@ pub struct Tracked {
     pub metrics: Vec<Metric>,
     /// A few lines for each hook point.
     pub summary: String,
+}
+
+impl Looked {
+    /// Projections of the rows at a hook point, as those of seed number `run`.
+    pub(crate) fn observed(&self, run: usize, hook: HookPoint) -> impl Iterator<Item = Observation> {
+        let values = self.clusters.iter().zip(&self.by_hook[&hook].projections);
+        values.map(move |(cluster, value)| Observation { run, cluster: *cluster, value: *value })
+    }
+
+    /// Clusters among the rows.
+    pub(crate) fn n_clusters(&self) -> usize {
+        self.clusters.iter().collect::<BTreeSet<_>>().len()
+    }
+}
+
+/// Checks that a direction of answers is read from rows with answers; each list of rows comes with its place.
+///
+/// # Errors
+/// Names the row that has none.
+pub fn check_answers(readout: &Readout, data: &[(&Path, &[DataRow])]) -> Result<()> {
+    let answered = |row: &DataRow| match &row.input {
+        Input::Messages(messages) => messages.last().is_some_and(|message| message.role == "assistant"),
+        _ => false,
+    };
+    for (path, rows) in data.iter().filter(|_| *readout == Readout::ResponseMean) {
+        if let Some(row) = rows.iter().find(|row| !answered(row)) {
+            return Err(Error::Unanswered { path: (*path).into(), row: row.id.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that rows that define the units are labelled, in groups.
+///
+/// # Errors
+/// Names the row and what it lacks.
+pub fn check_reference(path: &Path, rows: &[DataRow]) -> Result<()> {
+    let lacking = |row: &DataRow| match (row.label, &row.group) {
+        (None, _) => Some("label"),
+        (_, None) => Some("group"),
+        _ => None,
+    };
+    let Some((row, field)) = rows.iter().find_map(|row| Some((row.id.clone(), lacking(row)?))) else {
+        return Ok(());
+    };
+    Err(Error::NoReference { path: path.into(), row, field })
 }
 
 impl Tracking<'_> {
@@ -110,6 +161,19 @@ impl Tracking<'_> {
         student: &Student,
         rows: &TrackedRows,
         first: Option<&Looked>,
+    ) -> Result<Looked> {
+        let looked = self.project(step, student, rows, first, &mut |_, _| Ok(()))?;
+        Ok(Looked { margins: margins(student, rows.reference.rows())?, ..looked })
+    }
+
+    /// [`Self::look`] without log-probabilities of answers; `and_reference` is handed the reference rows at every hook point.
+    pub(crate) fn project(
+        &self,
+        step: usize,
+        student: &Student,
+        rows: &TrackedRows,
+        first: Option<&Looked>,
+        and_reference: &mut dyn FnMut(HookPoint, &Dataset) -> Result<()>,
     ) -> Result<Looked> {
         let hooks: Vec<String> = self.directions.by_hook.keys().map(ToString::to_string).collect();
         let plan = CapturePlan::new(student.config(), &hooks, self.directions.header.readout.clone())?;
@@ -126,9 +190,10 @@ impl Tracking<'_> {
             let reading =
                 self.read(&seen.tensors[hook], &known, &vector, first.map(|first| &first.by_hook[hook]))?;
             by_hook.insert(*hook, reading);
+            and_reference(*hook, &known)?;
         }
         let (clusters, unit) = clusters(rows.rows.rows());
-        Ok(Looked { step, by_hook, clusters, unit, margins: margins(student, rows.reference.rows())? })
+        Ok(Looked { step, by_hook, clusters, unit, margins: vec![] })
     }
 
     fn read(
@@ -157,6 +222,7 @@ impl Tracking<'_> {
                 &self.rng("auroc"),
             )?,
             cosine: cosine(refit.direction.view(), vector.view())?,
+            refit: refit.direction,
             units,
         })
     }
@@ -188,10 +254,7 @@ impl Tracking<'_> {
             let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
             for (run, seen) in runs.iter().enumerate() {
                 for one in seen {
-                    let values = one.clusters.iter().zip(&one.by_hook[hook].projections);
-                    let observed =
-                        values.map(|(cluster, value)| Observation { run, cluster: *cluster, value: *value });
-                    steps.entry(one.step).or_default().extend(observed);
+                    steps.entry(one.step).or_default().extend(one.observed(run, *hook));
                 }
             }
             let _ = writeln!(
@@ -373,7 +436,7 @@ fn clusters(rows: &[TokenRow]) -> (Vec<usize>, &'static str) {
 }
 
 /// The side on which a shift lies outside both ranges of controls and its interval excludes zero.
-fn side_beyond(shift: &Estimate, bands: &[NullBand; 2]) -> Option<f64> {
+pub(crate) fn side_beyond(shift: &Estimate, bands: &[NullBand; 2]) -> Option<f64> {
     let above = shift.low > 0.0 && bands.iter().all(|band| shift.value > band.high);
     let below = shift.high < 0.0 && bands.iter().all(|band| shift.value < band.low);
     match (above, below) {
@@ -391,12 +454,16 @@ fn lasting(sides: &[(usize, Option<f64>)]) -> Option<usize> {
 
 /// How far the controls of both families have moved at a step from each run's first checkpoint, each the mean over runs.
 fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<[NullBand; 2]> {
+    let moved = runs.iter().filter_map(|run| Some((&run[0], run.iter().find(|one| one.step == step)?)));
+    control_bands(&moved.collect::<Vec<_>>(), hook)
+}
+
+/// How far the controls of both families are from the first of two checkpoints to the second, each the mean over seeds.
+pub(crate) fn control_bands(pairs: &[(&Looked, &Looked)], hook: HookPoint) -> Result<[NullBand; 2]> {
     let band = |family: usize| {
-        let moved = runs.iter().filter_map(|run| {
-            let there = run.iter().find(|one| one.step == step)?;
-            Some((&run[0].by_hook[&hook].controls[family][..], &there.by_hook[&hook].controls[family][..]))
-        });
-        mean_shift_band(moved)
+        mean_shift_band(pairs.iter().map(|(from, to)| {
+            (&from.by_hook[&hook].controls[family][..], &to.by_hook[&hook].controls[family][..])
+        }))
     };
     Ok([band(0)?, band(1)?])
 }

@@ -10,7 +10,7 @@ use crate::rows::{count, over_seeds, widened};
 ///
 /// Seeds share the contrast pairs. What these leave open, for which the mean of the seeds' own ends stands (it is as wide as if the pairs moved all seeds
 /// together), and what seeds differ by, Student's t over them, are two errors at a right angle.
-pub(super) fn averaged(rows: &[Metric]) -> Result<Vec<Metric>> {
+pub(crate) fn averaged(rows: &[Metric]) -> Result<Vec<Metric>> {
     let mut places: Vec<(Metric, Vec<&Metric>)> = vec![];
     for row in rows {
         let place =
