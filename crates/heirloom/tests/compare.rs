@@ -553,7 +553,7 @@ fn students_against_themselves_differ_in_nothing_and_one_seed_says_so() {
 fn replaced(own: &Own, flag: &str, behind: usize, value: &str) -> Vec<String> {
     let mut all = own.all(&["1", "2"]);
     let at = all.iter().position(|argument| argument == flag).unwrap();
-    all[at + behind] = value.to_owned();
+    value.clone_into(&mut all[at + behind]);
     all
 }
 
@@ -589,8 +589,12 @@ fn students_and_answers_that_do_not_pair_are_refused() {
     refused(&[
         (second("--students", &format!("second={nowhere}")), "there is no student at"),
         (
+            second("--students", &pair("second", &own.at("plain-1"), &plain[1])),
+            "plain-1/checkpoint-6`, found",
+        ),
+        (
             second("--students", &format!("second={}", plain[0])),
-            "`--students`: expected one of each of the 2 seeds that `first` has in --students, found 1 of `second`",
+            "`--students`: expected 2, one for each seed of `first` in --students, found 1 of `second`",
         ),
         (
             based,
@@ -598,7 +602,10 @@ fn students_and_answers_that_do_not_pair_are_refused() {
         ),
         (second("--students", &pair("first", &plain[0], &plain[1])), "`--students` names `first` twice"),
         (second("--students", &pair("second", &plain[0], &plain[0])), "twice"),
-        (second("--grades", &format!("second={grades}")), "`--grades`: expected one of each of the 2 seeds"),
+        (
+            second("--grades", &format!("second={grades}")),
+            "`--grades`: expected 2, one for each seed of `first` in --students, found 1 of `second`",
+        ),
         (
             second("--grades", &pair("third", &grades, &grades)),
             "`--grades`: expected the names of --students, `first` and `second`",

@@ -1,7 +1,5 @@
 //! Rates and projections of both arms, and their differences paired by seed and scenario.
 
-use std::collections::BTreeMap;
-
 use heirloom_probe::rate::{self, Estimate, Observation};
 use heirloom_record::{HookPoint, Metric};
 
@@ -46,16 +44,15 @@ impl Pairing {
     }
 }
 
-/// The mean of one seed, clusters with equal weight.
+/// The mean of one seed, over samples as in the tables of runs.
 fn of_seed(row: &Metric, cell: &[Observation], run: usize, seed: u64) -> Metric {
-    let mut clusters: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    for seen in cell.iter().filter(|seen| seen.run == run) {
-        clusters.entry(seen.cluster).or_default().push(seen.value);
+    let own: Vec<f64> = cell.iter().filter(|seen| seen.run == run).map(|seen| seen.value).collect();
+    Metric {
+        seed: i64::try_from(seed).ok(),
+        value: Some(own.iter().sum::<f64>() / own.len() as f64),
+        n: count(own.len()),
+        ..row.clone()
     }
-    let n: usize = clusters.values().map(Vec::len).sum();
-    let average = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let means: Vec<f64> = clusters.values().map(|values| average(values)).collect();
-    Metric { seed: i64::try_from(seed).ok(), value: Some(average(&means)), n: count(n), ..row.clone() }
 }
 
 /// What is compared of a behavior.

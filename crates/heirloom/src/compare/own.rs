@@ -201,9 +201,7 @@ fn same_seeds(arms: &[Students; 2]) -> Result<()> {
         for arm in arms.iter().filter(|_| any(of)) {
             let found = of(arm).len();
             if found != expected {
-                let seeds = if expected == 1 { "seed" } else { "seeds" };
-                let text =
-                    format!("one of each of the {expected} {seeds} that `{}` has in --students", first.name);
+                let text = format!("{expected}, one for each seed of `{}` in --students", first.name);
                 return Err(setting(key, text, &format!("{found} of `{}`", arm.name)));
             }
             crate::spec::twice(key, of(arm).iter().map(|path| path.display().to_string()))?;

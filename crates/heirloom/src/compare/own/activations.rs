@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use heirloom_figure::{Arm, Drawing, FigureSpec, Quantity, Role};
-use heirloom_model::{CapturePlan, CheckpointAt, PeftAdapter, Source, Student, Walk, checkpoints, step_in};
+use heirloom_model::{
+    CapturePlan, CheckpointAt, PeftAdapter, Series, Source, Student, Walk, checkpoints, series, step_in,
+};
 use heirloom_probe::control::NullBand;
 use heirloom_probe::random::ChaCha8Rng;
 use heirloom_probe::rate::{self, Observation};
@@ -61,9 +63,22 @@ struct Fits {
 /// Checks that every checkpoint is a model or an adapter; nothing is looked at in them.
 pub(super) fn check(arms: &[Students; 2]) -> Result<()> {
     for path in arms.iter().flat_map(|arm| &arm.checkpoints).filter(|path| !PeftAdapter::is_in(path)) {
-        Source::open(path)?;
+        open(path)?;
     }
     Ok(())
+}
+
+/// Opens a student that is a whole model; the folder of a training, with checkpoints in it, is told apart.
+fn open(path: &Path) -> Result<Source> {
+    Source::open(path).map_err(|error| {
+        let found = series(&Series::Folder(path.to_owned()), true).unwrap_or_default();
+        match found.last() {
+            Some((_, last)) => {
+                setting("--students", format!("a checkpoint, as `{}`", last.display()), &path.display())
+            }
+            None => in_checkpoint(path)(error.into()),
+        }
+    })
 }
 
 impl Looking {
@@ -86,21 +101,18 @@ impl Looking {
             }
         };
         fits(&looks, &hooks, &base)?;
-        let mut series = vec![CheckpointAt { step: 0, model: looks.base.clone(), adapter: None }];
+        let mut all = vec![CheckpointAt { step: 0, model: looks.base.clone(), adapter: None }];
         for seed in 0..arms[0].checkpoints.len() {
             for path in arms.iter().map(|arm| &arm.checkpoints[seed]) {
                 let found = checkpoints(vec![(step_of(path), path.clone())], Some(&looks.base))?;
                 for at in found.iter().filter(|at| at.adapter.is_none()) {
-                    let fits = Source::open(&at.model)
-                        .map_err(Error::from)
-                        .and_then(|source| fits(&looks, &hooks, &source));
-                    fits.map_err(in_checkpoint(path))?;
+                    fits(&looks, &hooks, &open(&at.model)?).map_err(in_checkpoint(path))?;
                 }
-                series.extend(found);
+                all.extend(found);
             }
         }
         let base = base.name();
-        Ok(Self { looks, series, hooks, headline, base })
+        Ok(Self { looks, series: all, hooks, headline, base })
     }
 
     pub(super) fn along(&self) -> Option<&Along> {
