@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::rate::{Estimate, Observation, difference};
 
 pub use band::{Controls, Shift, mean_projection, mean_shift_band, projection_band, shift_band};
-pub use beyond::{Shifted, beyond_controls};
+pub use beyond::{Shifted, beyond_controls, side_beyond};
 pub use emergence::{Crossing, Emergence, MedianStep, emergence};
 pub use lead::{HalfRises, Lag, Lead, Undefined, lead};
 pub use shuffled::{ShuffledLabels, exchanged_labels, refit_auroc, refit_band};

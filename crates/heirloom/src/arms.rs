@@ -48,7 +48,7 @@ pub(crate) use seeds::Seeded;
 pub(crate) use steered::{Steerable, Trained};
 pub(crate) use stored::{Side, Stored};
 pub(crate) use students::slug;
-pub(crate) use tables::Seen;
+pub(crate) use tables::{Seen, averaged};
 
 pub use plan::{ArmsPlan, Rehearsal, TrainingPlan};
 pub use spec::{

@@ -273,6 +273,34 @@ pub enum Error {
         /// A prompt that one of them lacks.
         prompt: String,
     },
+    /// Two students of one seed were asked other words by one id.
+    #[error("`{}` and `{}` ask other words by the id `{prompt}`", path.display(), other.display())]
+    OtherWords {
+        /// The one file of rollouts.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
+        /// The prompt's id.
+        prompt: String,
+    },
+    /// Grades of a rollout that is not there.
+    #[error("`{}` has no rollout `{id}`, which `{}` grades", rollouts.display(), grades.display())]
+    NoRollout {
+        /// The rollouts.
+        rollouts: PathBuf,
+        /// The grades.
+        grades: PathBuf,
+        /// The rollout's id.
+        id: String,
+    },
+    /// One checkpoint among several.
+    #[error("could not look into `{}`", path.display())]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why.
+        source: Box<Error>,
+    },
     /// One world of a benchmark.
     #[error("the world `{name}` could not be run")]
     World {
@@ -547,7 +575,7 @@ impl Error {
             Self::Probe(error) => error.hint(),
             Self::Figure(error) => error.hint(),
             Self::Hub(error) => error.hint(),
-            Self::World { source, .. } => source.hint(),
+            Self::World { source, .. } | Self::Checkpoint { source, .. } => source.hint(),
             Self::WorldAlone { path } => {
                 Some(format!("name it in an experiment, as in `world = \"{}\"`, and run that", path.display()))
             }
@@ -641,7 +669,10 @@ impl Error {
             }
             Self::SeveralGraders { .. } => Some("grade all rollouts with one grader, and keep its lines in files of their own".into()),
             Self::OtherSeeds { .. } => Some("give every part one file for each seed, in the same order".into()),
-            Self::OtherPrompts { .. } => Some(
+            Self::NoRollout { .. } => {
+                Some("give the rollouts that were graded, seeds in the same order".into())
+            }
+            Self::OtherPrompts { .. } | Self::OtherWords { .. } => Some(
                 "arms are compared scenario by scenario: try every arm of a seed on the same prompts, and list seeds in the same order".into(),
             ),
             Self::NoRole { near, .. } => {

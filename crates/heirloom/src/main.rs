@@ -47,7 +47,7 @@ enum Verb {
     Steer(verbs::steer::Args),
     /// Print rendered prompts with the tokens marked that a readout reads
     Show(verbs::show::Args),
-    /// Hold two arms of a run against each other: rates, directions, activations, answers
+    /// Hold two arms, of a run or of students of your own, against each other: rates, directions, activations, answers
     Compare(verbs::compare::Args),
     /// Rank training prompts by how much of a behavior they carry, for arms to swap or drop
     Select(verbs::select::Args),

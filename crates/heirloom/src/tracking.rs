@@ -20,7 +20,7 @@ use heirloom_probe::track::{
     refit_auroc, refit_band,
 };
 use heirloom_probe::{Dataset, FitOptions, Method, Resampling, auroc_interval, fit};
-use heirloom_record::{DataRow, Directions, HookPoint, Metric};
+use heirloom_record::{DataRow, Directions, HookPoint, Input, Metric, Readout};
 use ndarray::{Array1, Array2};
 
 use crate::activations::dataset;
@@ -69,11 +69,11 @@ impl TrackedRows {
 #[derive(Clone, Debug)]
 pub struct Looked {
     step: usize,
-    by_hook: BTreeMap<HookPoint, Reading>,
+    pub(crate) by_hook: BTreeMap<HookPoint, Reading>,
     /// Number of each row's cluster: rows of one pair are one, and so are rows that ask the same.
     clusters: Vec<usize>,
     /// What a cluster is, in the plural.
-    unit: &'static str,
+    pub(crate) unit: &'static str,
     /// Of every pair of reference rows; none where they are not pairs of answers.
     margins: Vec<f64>,
 }
@@ -88,24 +88,27 @@ struct Units {
     shuffled: Option<ShuffledLabels>,
 }
 
+/// One checkpoint at one hook point.
 #[derive(Clone, Debug)]
-struct Reading {
+pub(crate) struct Reading {
     units: Arc<Units>,
     projections: Vec<f64>,
     /// Mean projections along the controls of each family; of shuffled labels none where they cannot be exchanged.
     controls: [Vec<f64>; 3],
-    auroc: heirloom_probe::Interval,
-    refit: Refit,
+    /// Of the direction on the reference rows.
+    pub(crate) auroc: heirloom_probe::Interval,
+    pub(crate) refit: Refit,
 }
 
 /// A direction fit on the checkpoint itself.
 #[derive(Clone, Debug)]
-struct Refit {
+pub(crate) struct Refit {
+    pub(crate) direction: Array1<f64>,
     /// On rows that it was not fit on; none where there are too few.
-    auroc: Option<f64>,
-    auroc_of_shuffled: Option<NullBand>,
+    pub(crate) auroc: Option<f64>,
+    pub(crate) auroc_of_shuffled: Option<NullBand>,
     /// With the direction that is tracked.
-    cosine: f64,
+    pub(crate) cosine: f64,
     /// Between the directions of labels shuffled alike here and at the first checkpoint.
     cosine_of_shuffled: Option<NullBand>,
     /// Pairs or scenarios it was fit on.
@@ -126,6 +129,52 @@ pub struct Tracked {
     unit: &'static str,
 }
 
+impl Looked {
+    /// Projections of the rows at a hook point, as those of seed number `run`.
+    pub(crate) fn observed(&self, run: usize, hook: HookPoint) -> impl Iterator<Item = Observation> {
+        let values = self.clusters.iter().zip(&self.by_hook[&hook].projections);
+        values.map(move |(cluster, value)| Observation { run, cluster: *cluster, value: *value })
+    }
+
+    /// Clusters among the rows.
+    pub(crate) fn n_clusters(&self) -> usize {
+        self.clusters.iter().collect::<BTreeSet<_>>().len()
+    }
+}
+
+/// Checks that a direction of answers is read from rows with answers; each list of rows comes with its place.
+///
+/// # Errors
+/// Names the row that has none.
+pub fn check_answers(readout: &Readout, data: &[(&Path, &[DataRow])]) -> Result<()> {
+    let answered = |row: &DataRow| match &row.input {
+        Input::Messages(messages) => messages.last().is_some_and(|message| message.role == "assistant"),
+        _ => false,
+    };
+    for (path, rows) in data.iter().filter(|_| *readout == Readout::ResponseMean) {
+        if let Some(row) = rows.iter().find(|row| !answered(row)) {
+            return Err(Error::Unanswered { path: (*path).into(), row: row.id.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that rows that define the units are labelled, in groups.
+///
+/// # Errors
+/// Names the row and what it lacks.
+pub fn check_reference(path: &Path, rows: &[DataRow]) -> Result<()> {
+    let lacking = |row: &DataRow| match (row.label, &row.group) {
+        (None, _) => Some("label"),
+        (_, None) => Some("group"),
+        _ => None,
+    };
+    let Some((row, field)) = rows.iter().find_map(|row| Some((row.id.clone(), lacking(row)?))) else {
+        return Ok(());
+    };
+    Err(Error::NoReference { path: path.into(), row, field })
+}
+
 impl Tracking<'_> {
     /// Looks into one checkpoint; `first` is the first one of all, whose units the others have.
     ///
@@ -137,6 +186,19 @@ impl Tracking<'_> {
         student: &Student,
         rows: &TrackedRows,
         first: Option<&Looked>,
+    ) -> Result<Looked> {
+        let looked = self.project(step, student, rows, first, &mut |_, _| Ok(()))?;
+        Ok(Looked { margins: margins(student, rows.reference.rows())?, ..looked })
+    }
+
+    /// [`Self::look`] without log-probabilities of answers; `and_reference` is handed the reference rows at every hook point.
+    pub(crate) fn project(
+        &self,
+        step: usize,
+        student: &Student,
+        rows: &TrackedRows,
+        first: Option<&Looked>,
+        and_reference: &mut dyn FnMut(HookPoint, &Dataset) -> Result<()>,
     ) -> Result<Looked> {
         let hooks: Vec<String> = self.directions.by_hook.keys().map(ToString::to_string).collect();
         let plan = CapturePlan::new(student.config(), &hooks, self.directions.header.readout.clone())?;
@@ -153,9 +215,10 @@ impl Tracking<'_> {
             let reading =
                 self.read(&seen.tensors[hook], &known, &vector, first.map(|first| &first.by_hook[hook]))?;
             by_hook.insert(*hook, reading);
+            and_reference(*hook, &known)?;
         }
         let (clusters, unit) = clusters(rows.rows.rows());
-        Ok(Looked { step, by_hook, clusters, unit, margins: margins(student, rows.reference.rows())? })
+        Ok(Looked { step, by_hook, clusters, unit, margins: vec![] })
     }
 
     fn read(
@@ -205,6 +268,7 @@ impl Tracking<'_> {
             auroc: refit_auroc(known, &rng)?,
             auroc_of_shuffled: refit_band(known, self.null_draws, &rng)?,
             cosine: cosine(refit.direction.view(), vector.view())?,
+            direction: refit.direction,
             cosine_of_shuffled: turned,
             clusters: refit.report.clusters,
         })
@@ -472,14 +536,20 @@ impl Refit {
 
 /// How far the controls of each family have moved at a step from each run's first checkpoint, each the mean over runs.
 fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<[Option<NullBand>; 3]> {
+    let moved = runs.iter().filter_map(|run| Some((&run[0], run.iter().find(|one| one.step == step)?)));
+    control_bands(&moved.collect::<Vec<_>>(), hook)
+}
+
+/// How far the controls of each family are from the first of two checkpoints to the second, each the mean over seeds; nothing of a
+/// family that has none.
+pub(crate) fn control_bands(pairs: &[(&Looked, &Looked)], hook: HookPoint) -> Result<[Option<NullBand>; 3]> {
     let band = |family: usize| {
-        let moved: Vec<Shift<'_>> = runs
+        let of = |one: &'_ Looked| -> Vec<f64> { one.by_hook[&hook].controls[family].clone() };
+        let moved: Vec<[Vec<f64>; 2]> = pairs.iter().map(|(from, to)| [of(from), of(to)]).collect();
+        let moved: Vec<Shift<'_>> = moved
             .iter()
-            .filter_map(|run| {
-                let there = run.iter().find(|one| one.step == step)?;
-                let [from, to] = [&run[0], there].map(|one| &one.by_hook[&hook].controls[family][..]);
-                Some((from, to)).filter(|_| !from.is_empty())
-            })
+            .map(|[from, to]| (&from[..], &to[..]))
+            .filter(|(from, _)| !from.is_empty())
             .collect();
         if moved.is_empty() { Ok(None) } else { mean_shift_band(moved).map(Some) }
     };

@@ -15,7 +15,7 @@ pub fn beyond_controls(shifts: &[Shifted]) -> Option<usize> {
 }
 
 /// The side on which a shift lies outside all bands and its interval excludes zero.
-fn side_beyond(shift: &Estimate, bands: &[NullBand]) -> Option<f64> {
+pub fn side_beyond(shift: &Estimate, bands: &[NullBand]) -> Option<f64> {
     let side = side(shift)?;
     let is_beyond =
         |band: &NullBand| if side > 0.0 { shift.value > band.high } else { shift.value < band.low };

@@ -17,6 +17,8 @@ use crate::origins::FitOn;
 use crate::rows::{count, estimated};
 use crate::streams::stream;
 
+pub(crate) use seeds::averaged;
+
 /// Verdicts on one checkpoint's rollouts of one behavior: scenario and whether each was met, sample by sample.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdicts {

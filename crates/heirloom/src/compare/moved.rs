@@ -3,7 +3,7 @@
 use heirloom_record::Rollout;
 use serde::Serialize;
 
-use super::{Both, Pair};
+use super::run::{Both, Pair};
 use crate::Result;
 use crate::arms::Side;
 
@@ -69,9 +69,6 @@ fn of_seed(pair: &Pair<'_>, index: usize, behavior: &str) -> Result<Vec<Moved>> 
         let own = answers.iter().filter(|(rollout, _)| rollout.prompt == scenario);
         own.map(|(rollout, shown)| Answer { shown: *shown, text: rollout.answer().to_owned() }).collect()
     };
-    let share = |answers: &[Answer]| {
-        answers.iter().filter(|answer| answer.shown).count() as f64 / answers.len().max(1) as f64
-    };
     let moved = |scenario: &&heirloom_record::Prompt| {
         let answers = [own(&one, &scenario.id), own(&other, &scenario.id)];
         Moved {
@@ -84,4 +81,9 @@ fn of_seed(pair: &Pair<'_>, index: usize, behavior: &str) -> Result<Vec<Moved>> 
         }
     };
     Ok(pair.scenarios[index].iter().map(moved).collect())
+}
+
+/// Share of answers that show the behavior.
+pub(super) fn share(answers: &[Answer]) -> f64 {
+    answers.iter().filter(|answer| answer.shown).count() as f64 / answers.len().max(1) as f64
 }

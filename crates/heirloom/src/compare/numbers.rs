@@ -1,13 +1,59 @@
 //! Rates and projections of both arms, and their differences paired by seed and scenario.
 
-use heirloom_probe::rate::{self, Observation};
+use heirloom_probe::rate::{self, Estimate, Observation};
 use heirloom_record::{HookPoint, Metric};
 
-use super::Both;
+use super::Pairing;
+use super::run::Both;
 use crate::Result;
 use crate::arms::Side;
-use crate::rows::estimated;
+use crate::rows::{count, estimated};
 use crate::streams::stream;
+
+impl Pairing {
+    /// A quantity of one arm, seed by seed and over seeds; `about` names the random stream, `unit` clusters in the plural.
+    pub(super) fn of_arm(
+        &self,
+        row: &Metric,
+        cell: &[Observation],
+        about: &str,
+        unit: &str,
+    ) -> Result<Vec<Metric>> {
+        let mut rows: Vec<Metric> =
+            self.seeds.iter().enumerate().map(|(run, seed)| of_seed(row, cell, run, *seed)).collect();
+        let rng = stream(self.seed, about);
+        rows.push(estimated(row.clone(), &rate::mean(cell, self.resampling, &rng)?, unit));
+        Ok(rows)
+    }
+
+    /// The first arm minus the second, paired by seed and cluster. `row` is the first arm's.
+    pub(super) fn difference(
+        &self,
+        row: Metric,
+        [first, second]: [&[Observation]; 2],
+        about: &str,
+        unit: &str,
+    ) -> Result<(Metric, Estimate)> {
+        let found = rate::difference(first, second, self.resampling, &stream(self.seed, about))?;
+        let row = Metric {
+            metric: format!("{}_difference", row.metric),
+            scored_on: Some(self.labels[1].clone()),
+            ..row
+        };
+        Ok((estimated(row, &found, unit), found))
+    }
+}
+
+/// The mean of one seed, over samples as in the tables of runs.
+fn of_seed(row: &Metric, cell: &[Observation], run: usize, seed: u64) -> Metric {
+    let own: Vec<f64> = cell.iter().filter(|seen| seen.run == run).map(|seen| seen.value).collect();
+    Metric {
+        seed: i64::try_from(seed).ok(),
+        value: Some(own.iter().sum::<f64>() / own.len() as f64),
+        n: count(own.len()),
+        ..row.clone()
+    }
+}
 
 /// What is compared of a behavior.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +97,13 @@ pub(super) fn metrics(both: &Both<'_>, notes: &mut Vec<String>) -> Result<Vec<Me
             }
             let name = |what: &str| format!("compare {what} {behavior} {quantity:?}");
             let row = |side: usize| named(both, side, behavior, quantity);
-            for (side, cell) in cells.iter().enumerate().take(if both.is_one() { 1 } else { 2 }) {
-                rows.extend(by_seed(both, &row(side), cell));
-                let rng = stream(both.seed(), &name(&both.labels[side]));
-                rows.push(estimated(row(side), &rate::mean(cell, both.resampling, &rng)?, "scenarios"));
+            let pairing = &both.pairing;
+            for (side, cell) in cells.iter().enumerate().take(if pairing.is_one() { 1 } else { 2 }) {
+                let about = name(&pairing.labels[side]);
+                rows.extend(pairing.of_arm(&row(side), cell, &about, "scenarios")?);
             }
-            let rng = stream(both.seed(), &name("difference"));
-            let difference = rate::difference(&cells[0], &cells[1], both.resampling, &rng)?;
-            rows.push(Metric {
-                metric: format!("{}_difference", quantity.metric()),
-                scored_on: Some(both.labels[1].clone()),
-                ..estimated(row(0), &difference, "scenarios")
-            });
+            let cells = cells.each_ref().map(Vec::as_slice);
+            rows.push(pairing.difference(row(0), cells, &name("difference"), "scenarios")?.0);
         }
     }
     Ok(rows)
@@ -98,23 +139,10 @@ fn values(side: &Side<'_>, behavior: &str, quantity: Quantity) -> Vec<(usize, f6
     }
 }
 
-fn by_seed(both: &Both<'_>, row: &Metric, cell: &[Observation]) -> Vec<Metric> {
-    let of_seed = |(run, pair): (usize, &super::Pair<'_>)| {
-        let own: Vec<f64> = cell.iter().filter(|seen| seen.run == run).map(|seen| seen.value).collect();
-        Metric {
-            seed: i64::try_from(pair.seed).ok(),
-            value: Some(own.iter().sum::<f64>() / own.len() as f64),
-            n: i64::try_from(own.len()).ok(),
-            ..row.clone()
-        }
-    };
-    both.pairs.iter().enumerate().map(of_seed).collect()
-}
-
 fn named(both: &Both<'_>, side: usize, behavior: &str, quantity: Quantity) -> Metric {
     let row = Metric {
         behavior: behavior.into(),
-        arm: Some(both.labels[side].clone()),
+        arm: Some(both.pairing.labels[side].clone()),
         step: i64::try_from(both.pairs[0].sides[side].last().step).ok(),
         scored_on: Some("held-out scenarios".into()),
         metric: quantity.metric().into(),

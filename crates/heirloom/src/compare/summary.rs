@@ -44,7 +44,7 @@ pub(super) fn summary(comparison: &Comparison, headline: HookPoint) -> String {
     let _ = writeln!(
         out,
         "\nCosine between the directions that A's and B's students have, fit anew on each, at {headline};\n\
-         beside it what two halves of one student's pairs agree to: only less than that is a turn\n"
+         beside it what two halves of one student's pairs agree to: below it they have turned, above it nothing follows\n"
     );
     let _ = writeln!(out, "  {:<width$}{:>24}{:>24}", "behavior", "A against B", "halves of one");
     for behavior in behaviors {
@@ -59,52 +59,72 @@ pub(super) fn summary(comparison: &Comparison, headline: HookPoint) -> String {
         let _ = writeln!(out, "  {behavior:<width$}{:>24}{:>24}", cell(arms), cell(halves));
     }
 
-    let place = |metric: &str, position: usize| {
-        let scored = format!("unrelated text, position -{position}");
-        metrics.iter().find(|row| {
-            let here = row.hook == Some(headline) && row.scored_on.as_deref() == Some(&scored);
-            row.metric == metric && row.seed.is_none() && here
-        })
-    };
-    let positions: Vec<usize> = (1..=POSITIONS)
-        .rev()
-        .filter(|position| place("activation_difference", *position).is_some())
-        .collect();
-    if !positions.is_empty() {
-        let _ = writeln!(
-            out,
-            "\nOn text that has nothing to do with a behavior: norm of the mean difference of activations, over\n\
-             their mean norm, at {headline}, by position from the end of the prompt\n"
-        );
-        let mut cells = |name: &str, cell: &dyn Fn(usize) -> String| {
-            let _ = write!(out, "  {name:<22}");
-            for position in &positions {
-                let _ = write!(out, "{:>7}", cell(*position));
-            }
-            out.push('\n');
-        };
-        cells("position", &|position| format!("−{position}"));
-        let value = |metric: &'static str| {
-            move |position| place(metric, position).and_then(|row| row.value).map_or("–".into(), number)
-        };
-        cells("A against B", &value("activation_difference"));
-        if seeds.len() > 1 {
-            cells("two seeds of one arm", &value("activation_difference_between_seeds"));
-        }
+    let against = format!("arm:{second}");
+    let mut lines = vec![("A against B", "activation_difference", first.as_str(), against.as_str())];
+    if seeds.len() > 1 {
+        lines.push(("two seeds of one arm", "activation_difference_between_seeds", first, &against));
     }
-
-    out.push_str("\nScenarios that moved most (+ shows the behavior, · does not)\n");
-    if moved.is_empty() {
-        out.push_str("\n  none\n");
-    }
-    for moved in moved {
-        scenario(&mut out, moved);
-    }
+    unrelated(&mut out, comparison, headline, &lines);
+    shown(&mut out, moved.as_deref().unwrap_or_default());
     for note in notes {
         let _ = writeln!(out, "\n{note}");
     }
     let _ = writeln!(out, "\n{}", legend(seeds.len()));
     out
+}
+
+/// What lines of [`unrelated`] show: a name, a metric, an arm, and what it is held against.
+type Against<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// Differences on unrelated text by position from the end; nothing where none was read.
+pub(super) fn unrelated(
+    out: &mut String,
+    comparison: &Comparison,
+    headline: HookPoint,
+    lines: &[Against<'_>],
+) {
+    let place = |(_, metric, arm, against): Against<'_>, position: usize| {
+        let scored = format!("unrelated text, position -{position}");
+        comparison.metrics.iter().find(|row| {
+            let here = row.hook == Some(headline) && row.scored_on.as_deref() == Some(&scored);
+            let between = row.arm.as_deref() == Some(arm) && row.fit_on.as_deref() == Some(against);
+            row.metric == metric && row.seed.is_none() && between && here
+        })
+    };
+    let positions: Vec<usize> =
+        (1..=POSITIONS).rev().filter(|position| place(lines[0], *position).is_some()).collect();
+    if positions.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\nOn text that has nothing to do with a behavior: norm of the mean difference of activations, over\n\
+         their mean norm, at {headline}, by position from the end of the text\n"
+    );
+    let mut cells = |name: &str, cell: &dyn Fn(usize) -> String| {
+        let _ = write!(out, "  {name:<22}");
+        for position in &positions {
+            let _ = write!(out, "{:>7}", cell(*position));
+        }
+        out.push('\n');
+    };
+    cells("position", &|position| format!("−{position}"));
+    for line in lines {
+        cells(line.0, &|position| {
+            place(*line, position).and_then(|row| row.value).map_or("–".into(), number)
+        });
+    }
+}
+
+/// Scenarios with both students' answers.
+pub(super) fn shown(out: &mut String, moved: &[Moved]) {
+    out.push_str("\nScenarios that moved most (+ shows the behavior, · does not)\n");
+    if moved.is_empty() {
+        out.push_str("\n  none\n");
+    }
+    for moved in moved {
+        scenario(out, moved);
+    }
 }
 
 fn legend(seeds: usize) -> &'static str {
@@ -120,7 +140,7 @@ differ by more than that: an interval that excludes 0 may be this seed's luck."
 }
 
 /// A, B and their difference.
-fn of<'a>(
+pub(super) fn of<'a>(
     comparison: &'a Comparison,
     behavior: &str,
     metric: &str,
@@ -137,11 +157,11 @@ fn of<'a>(
     [find(first, metric), find(second, metric), find(first, &format!("{metric}_difference"))]
 }
 
-fn heading(out: &mut String, width: usize) {
+pub(super) fn heading(out: &mut String, width: usize) {
     let _ = writeln!(out, "  {:<width$}{:>24}{:>24}{:>24}", "behavior", "A", "B", "A minus B");
 }
 
-fn line(out: &mut String, behavior: &str, width: usize, cells: [Option<&Metric>; 3]) {
+pub(super) fn line(out: &mut String, behavior: &str, width: usize, cells: [Option<&Metric>; 3]) {
     let [one, other, difference] = cells.map(cell);
     let _ = writeln!(out, "  {behavior:<width$}{one:>24}{other:>24}{difference:>24}");
 }
@@ -158,7 +178,7 @@ fn scenario(out: &mut String, moved: &Moved) {
     }
 }
 
-fn cell(row: Option<&Metric>) -> String {
+pub(super) fn cell(row: Option<&Metric>) -> String {
     match row.map(|row| (row.value, row.low, row.high)) {
         Some((Some(value), Some(low), Some(high))) => brackets(value, low, high),
         Some((Some(value), ..)) => number(value),

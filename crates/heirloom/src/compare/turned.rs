@@ -3,17 +3,29 @@
 use heirloom_probe::subspace::cosine;
 use heirloom_record::Metric;
 
-use super::Both;
+use super::Pairing;
+use super::run::Both;
 use crate::Result;
 use crate::rows::over_seeds;
+
+/// A direction at one hook point, by seed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turned {
+    /// A row without a value.
+    pub(super) row: Metric,
+    /// Cosines between both arms' fits.
+    pub(super) arms: Vec<f64>,
+    /// Cosines between the fits on two halves of one student's pairs, the mean of both arms.
+    pub(super) halves: Vec<f64>,
+}
 
 /// Cosines by behavior, hook point and seed, with means over seeds.
 ///
 /// Directions fit on few pairs differ between two halves of one student's pairs, too: `cosine_of_halves`, the mean of
 /// both arms, is what a direction that did not turn has on half of the data.
 pub(super) fn metrics(both: &Both<'_>) -> Result<Vec<Metric>> {
-    // By behavior and hook point: a row without a value, cosines of arms by seed, cosines of halves by seed.
-    let mut cells: Vec<(Metric, Vec<f64>, Vec<f64>)> = vec![];
+    // By behavior and hook point.
+    let mut cells: Vec<Turned> = vec![];
     let [first, second] = both.stored.map(|stored| &stored.experiment);
     for pair in &both.pairs {
         let [one, other] = pair.sides.each_ref();
@@ -28,29 +40,46 @@ pub(super) fn metrics(both: &Both<'_>) -> Result<Vec<Metric>> {
                     behavior: fit.behavior.clone(),
                     hook: Some(fit.hook),
                     method: Some("dom".into()),
-                    fit_on: Some(format!("arm:{}", both.labels[0])),
-                    scored_on: Some(format!("arm:{}", both.labels[1])),
+                    fit_on: Some(format!("arm:{}", both.pairing.labels[0])),
+                    scored_on: Some(format!("arm:{}", both.pairing.labels[1])),
                     ..Metric::default()
                 };
-                cells.push((row, vec![], vec![]));
+                cells.push(Turned { row, ..Turned::default() });
             }
             let [a, b] = [fit, refit].map(|fit| cosine(fit.halves[0].view(), fit.halves[1].view()));
-            cells[index].1.push(cosine(fit.direction.view(), refit.direction.view())?);
-            cells[index].2.push(f64::midpoint(a?, b?));
+            cells[index].arms.push(cosine(fit.direction.view(), refit.direction.view())?);
+            cells[index].halves.push(f64::midpoint(a?, b?));
         }
     }
-    let mut rows = vec![];
-    for (row, arms, halves) in &cells {
-        for (metric, values) in [("cosine", arms), ("cosine_of_halves", halves)] {
-            let row = Metric { metric: metric.into(), ..row.clone() };
-            let of_seed = |(pair, value): (&super::Pair<'_>, &f64)| Metric {
-                seed: i64::try_from(pair.seed).ok(),
-                value: Some(*value),
-                ..row.clone()
-            };
-            rows.extend(both.pairs.iter().zip(values).map(of_seed));
-            rows.push(over_seeds(&row, values, (-1.0, 1.0))?);
+    cells
+        .iter()
+        .map(|turned| turned.rows(&both.pairing))
+        .collect::<Result<Vec<_>>>()
+        .map(|rows| rows.concat())
+}
+
+impl Turned {
+    /// By seed, and over seeds.
+    pub(super) fn rows(&self, pairing: &Pairing) -> Result<Vec<Metric>> {
+        let mut rows = vec![];
+        for (metric, values) in [("cosine", &self.arms), ("cosine_of_halves", &self.halves)] {
+            if !values.is_empty() {
+                let row = Metric { metric: metric.into(), ..self.row.clone() };
+                rows.extend(by_seed(pairing, &row, values)?);
+            }
         }
+        Ok(rows)
     }
+}
+
+/// Cosines of each seed, and over seeds.
+pub(super) fn by_seed(pairing: &Pairing, row: &Metric, values: &[f64]) -> Result<Vec<Metric>> {
+    let of_seed = |(seed, value): (&u64, &f64)| Metric {
+        seed: i64::try_from(*seed).ok(),
+        value: Some(*value),
+        ..row.clone()
+    };
+    let mut rows: Vec<Metric> = pairing.seeds.iter().zip(values).map(of_seed).collect();
+    rows.push(over_seeds(row, values, (-1.0, 1.0))?);
     Ok(rows)
 }

@@ -149,7 +149,7 @@ pub fn read(path: &Path, own_scenarios: bool) -> Result<Vec<Evidence>> {
 }
 
 /// The answers' grades of one file.
-struct Grades {
+pub(crate) struct Grades {
     path: PathBuf,
     /// Name and content hash of the grader.
     grader: (String, String),
@@ -158,7 +158,8 @@ struct Grades {
 }
 
 impl Grades {
-    fn read(path: &Path, behavior: &str) -> Result<Self> {
+    /// Grades of one behavior by one grader.
+    pub(crate) fn read(path: &Path, behavior: &str) -> Result<Self> {
         let path = if path.is_dir() { path.join(GRADES) } else { path.to_owned() };
         let mut shown: BTreeMap<String, Vec<bool>> = BTreeMap::new();
         let mut graders = BTreeSet::new();
@@ -177,7 +178,8 @@ impl Grades {
         }
     }
 
-    fn observations(&self, run: usize, own_scenarios: bool) -> Vec<Observation> {
+    /// What was observed as seed number `run`; without `own_scenarios` prompts of one id are the same in every seed.
+    pub(crate) fn observations(&self, run: usize, own_scenarios: bool) -> Vec<Observation> {
         let of_prompt = |(prompt, shown): (&String, &Vec<bool>)| -> Vec<Observation> {
             let cluster =
                 if own_scenarios { number_of(&format!("{run} {prompt}")) } else { number_of(prompt) };
@@ -196,7 +198,7 @@ fn several(path: PathBuf, behavior: String, one: &(String, String), other: &(Str
 }
 
 /// A difference between graders is none between arms.
-fn same_grader(behavior: &str, arms: &BTreeMap<String, Vec<Grades>>) -> Result<()> {
+pub(crate) fn same_grader(behavior: &str, arms: &BTreeMap<String, Vec<Grades>>) -> Result<()> {
     let mut all = arms.values().flatten();
     let Some(first) = all.next() else { return Ok(()) };
     match all.find(|grades| grades.grader != first.grader) {
@@ -206,7 +208,7 @@ fn same_grader(behavior: &str, arms: &BTreeMap<String, Vec<Grades>>) -> Result<(
 }
 
 /// Arms are compared scenario by scenario: the files of one seed grade the same prompts.
-fn same_prompts(arms: &BTreeMap<String, Vec<Grades>>) -> Result<()> {
+pub(crate) fn same_prompts(arms: &BTreeMap<String, Vec<Grades>>) -> Result<()> {
     let mut all = arms.iter();
     let Some((first_part, first)) = all.next() else { return Ok(()) };
     for (part, grades) in all {

@@ -1,15 +1,15 @@
 //! `heirloom track`: a fixed direction followed across the checkpoints of trainings that were done here or elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
 use heirloom::Progress as _;
 use heirloom::prelude::*;
 use heirloom::series::find;
-use heirloom::tracking::{Looked, TrackedRows, Tracking};
+use heirloom::tracking::{Looked, TrackedRows, Tracking, check_answers, check_reference};
 use heirloom_model::{CheckpointAt, Walk};
-use heirloom_record::{Input, NewFolder};
+use heirloom_record::NewFolder;
 
 use crate::terminal::{Bars, print};
 use crate::verbs::{fetch, model_at, must_exist, print_json, read_data};
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let rows = read_data(&args.data)?;
     let reference = args.reference.as_deref().map_or_else(|| Ok(rows.clone()), read_data)?;
     let named = args.reference.as_deref().unwrap_or(&args.data);
-    check_rows(&directions.header.readout, &[(&args.data, &rows), (named, &reference)])?;
+    check_answers(&directions.header.readout, &[(&args.data, &rows), (named, &reference)])?;
     check_reference(named, &reference)?;
     // Every series is looked at before the first weight is read.
     let base = args.base.as_deref().map(model_at).transpose()?;
@@ -116,33 +116,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         )),
         None => Ok(()),
     }
-}
-
-/// A direction of answers is read from rows with answers.
-fn check_rows(readout: &Readout, data: &[(&Path, &[DataRow])]) -> Result<()> {
-    let answered = |row: &DataRow| match &row.input {
-        Input::Messages(messages) => messages.last().is_some_and(|message| message.role == "assistant"),
-        _ => false,
-    };
-    for (path, rows) in data.iter().filter(|_| *readout == Readout::ResponseMean) {
-        if let Some(row) = rows.iter().find(|row| !answered(row)) {
-            return Err(heirloom::Error::Unanswered { path: (*path).into(), row: row.id.clone() });
-        }
-    }
-    Ok(())
-}
-
-/// Rows that define the units are labelled, in groups.
-fn check_reference(path: &Path, rows: &[DataRow]) -> Result<()> {
-    let lacking = |row: &DataRow| match (row.label, &row.group) {
-        (None, _) => Some("label"),
-        (_, None) => Some("group"),
-        _ => None,
-    };
-    let Some((row, field)) = rows.iter().find_map(|row| Some((row.id.clone(), lacking(row)?))) else {
-        return Ok(());
-    };
-    Err(heirloom::Error::NoReference { path: path.into(), row, field })
 }
 
 /// What is seen at every checkpoint of every run. The base is looked into once, whatever the number of runs.

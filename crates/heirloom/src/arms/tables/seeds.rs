@@ -7,7 +7,7 @@ use crate::Result;
 use crate::rows::{over_seeds, seeded};
 
 /// Rows of one place in all seeds, as one row each; `n` counts the seeds.
-pub(super) fn averaged(rows: &[Metric]) -> Result<Vec<Metric>> {
+pub(crate) fn averaged(rows: &[Metric]) -> Result<Vec<Metric>> {
     let mut places: Vec<(Metric, Vec<&Metric>)> = vec![];
     for row in rows {
         let place =
