@@ -102,7 +102,7 @@ impl ShuffledLabels {
     /// Differences of means under so many exchanges, each in the units and with the sign that its own labels give it.
     ///
     /// Units of the true labels alone would be too large: in many dimensions a direction separates the rows that it was fit on whatever their labels
-    /// are, and its spread is that within the labels it knows; see [`own_units`].
+    /// are. Its spread is that within cells of true and exchanged label.
     ///
     /// Nothing where labels cannot be exchanged. A draw in which the rows cancel out is left out.
     ///
