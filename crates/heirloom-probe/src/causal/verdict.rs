@@ -201,10 +201,10 @@ fn judged(check: &Check, own: PValue, level: f64) -> Result<Judgement> {
             .collect();
         // With fewer controls than that, a behavior could not have been seen to move.
         let alone = others.iter().map(|(_, p)| PValue { comparisons: 1, ..*p });
-        let blind: Vec<Reason> = alone.filter(|p| p.least() > level).map(Reason::TooFewControls).collect();
-        let specific = moved.is_empty() && !others.is_empty() && blind.is_empty();
+        let unseen: Vec<Reason> = alone.filter(|p| blind(*p, level)).map(Reason::TooFewControls).collect();
+        let specific = moved.is_empty() && !others.is_empty() && unseen.is_empty();
         let mut reasons = vec![Reason::Moves(behavior, own)];
-        reasons.extend(blind);
+        reasons.extend(unseen);
         if others.is_empty() {
             reasons.push(Reason::NoOthers);
         } else if specific {
@@ -212,12 +212,17 @@ fn judged(check: &Check, own: PValue, level: f64) -> Result<Judgement> {
         }
         reasons.extend(moved);
         (if specific { Verdict::BehaviorSpecific } else { Verdict::Causal }, reasons)
-    } else if own.least() > level && (own.raw <= level || own.beats_all()) {
+    } else if own.least() > level && (blind(own, level) || own.raw <= level || own.beats_all()) {
         (Verdict::Undecided, vec![Reason::TooFewControls(own)])
     } else {
         (Verdict::NotCausal, vec![Reason::Inside(behavior, own)])
     };
     Ok(Judgement { direction: check.direction.clone(), verdict, own, others, reasons })
+}
+
+/// Whether there are too few controls for anything to be seen, even without a correction.
+fn blind(p: PValue, level: f64) -> bool {
+    PValue { comparisons: 1, ..p }.least() > level
 }
 
 /// A raw p-value and the number of controls behind it.

@@ -72,7 +72,7 @@ struct OwnArgs {
     #[arg(long, requires = "direction")]
     data: Option<PathBuf>,
     /// Labelled rows that define the units and on which directions are fit anew: those the direction was fit on, or like
-    /// them; `--data` when absent
+    /// them; `--data` when absent, which then needs label and group in every row
     #[arg(long, value_name = "FILE", requires = "direction")]
     reference: Option<PathBuf>,
     /// Rows that have nothing to do with a behavior, as JSONL; their last 8 positions are read

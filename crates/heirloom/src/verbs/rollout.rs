@@ -17,7 +17,7 @@ use crate::terminal::{Bars, print, tell};
 use crate::verbs::{AdapterArgs, ModelArgs, print_json, read_hidden, read_prompts};
 
 /// Rollouts that are kept together, at least.
-const PART: usize = 256;
+const PART: usize = 64;
 /// Parts, at most: each lays out the weights anew.
 const PARTS: usize = 64;
 
@@ -178,12 +178,17 @@ impl Drawing {
         prompts: &[Prompt],
         unfinished: &UnfinishedRollouts,
     ) -> anyhow::Result<Vec<Rollout>> {
-        let (mut bars, mut rows, mut kept) = (Bars::default(), vec![], 0);
+        let (mut bars, mut rows) = (Bars::default(), vec![]);
         let total = (prompts.len() * self.samples) as u64;
+        let parts = 0..prompts.len().div_ceil(self.prompts_in_part);
+        let kept = parts.map(|n| Ok(unfinished.part(n)?.map_or(0, |part| part.len())));
+        let kept: usize = kept.sum::<Result<usize>>()?;
+        if kept > 0 {
+            tell(format_args!("{kept} of {total} answers kept from an earlier call"));
+        }
         bars.begin("rollout", &format!("by {}", self.teacher), total, "answers");
         for (n, prompts) in prompts.chunks(self.prompts_in_part).enumerate() {
             if let Some(part) = unfinished.part(n)? {
-                kept += part.len();
                 rows.extend(part);
             } else {
                 let part = self.part(student, prompts)?;
@@ -193,9 +198,6 @@ impl Drawing {
             bars.advance(rows.len() as u64);
         }
         bars.end();
-        if kept > 0 {
-            tell(format_args!("{kept} answers kept from an earlier call"));
-        }
         Ok(rows)
     }
 

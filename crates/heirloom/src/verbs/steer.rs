@@ -101,7 +101,7 @@ struct OwnArgs {
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-15", requires = "model")]
     clock: Clock,
     /// Say how many answers would be drawn, and draw none
-    #[arg(long, requires = "model")]
+    #[arg(long, conflicts_with = "run")]
     plan: bool,
 }
 

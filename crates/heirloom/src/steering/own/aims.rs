@@ -56,6 +56,16 @@ impl Aim {
         Intervention { point, positions: at.positions(), edit: Edit::ablate(self.stored.clone()) }
     }
 
+    /// Its direction by the name it was fit under, and what that is tried on where this is another behavior.
+    pub(super) fn direction(&self) -> String {
+        let (name, own) = (&self.name, &self.header.behavior);
+        if own == name {
+            format!("direction of {name}")
+        } else {
+            format!("direction of {own}, tried on {name}")
+        }
+    }
+
     /// What its direction was fit on.
     pub(super) fn fit(&self) -> String {
         let DirectionHeader { method, readout, fit_on, .. } = &self.header;

@@ -49,7 +49,7 @@ fn who(arm: &str, model: &str, adapters: usize) -> String {
 /// Students and what directions were fit on, a line each.
 fn fit(adapters: &[&Path], aims: &[Aim]) -> String {
     let students = adapters.iter().zip(1..).map(|(path, n)| format!("student {n}: {}\n", path.display()));
-    let directions = aims.iter().map(|aim| format!("direction of {}: fit on {}\n", aim.name, aim.fit()));
+    let directions = aims.iter().map(|aim| format!("{}: fit on {}\n", aim.direction(), aim.fit()));
     students.chain(directions).collect()
 }
 
