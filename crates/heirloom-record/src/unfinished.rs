@@ -36,6 +36,12 @@ impl UnfinishedRollouts {
     /// # Errors
     /// The folder holds rollouts that are all there, or anything else.
     pub fn may_open(path: &Path) -> Result<()> {
+        if path.join(rollout::ROWS).is_file() && !path.join(PARTS).is_dir() {
+            return Err(Error::Occupied {
+                path: path.into(),
+                holds: "holds rollouts that are all drawn".into(),
+            });
+        }
         RunFolder::may_open(path, &record())
     }
 
@@ -49,7 +55,10 @@ impl UnfinishedRollouts {
         if path.join(rollout::ROWS).is_file() {
             // Whoever wrote them was killed while it tidied up.
             run.end(PARTS)?;
-            return Err(Error::Occupied { path: path.into(), holds: "is a folder with files in it".into() });
+            return Err(Error::Occupied {
+                path: path.into(),
+                holds: "holds rollouts that are all drawn".into(),
+            });
         }
         let file = path.join(PARTS).join(SETTINGS);
         let json = |source| Error::Json { path: file.clone(), source };

@@ -603,7 +603,7 @@ impl Error {
             ),
             Self::NoArm { near, .. } if near.is_empty() => Some("arms are listed in the world's file".into()),
             Self::NoArm { near, .. } => Some(format!("close to it is `{}`", near.join("`, `"))),
-            Self::NoFigures { .. } => Some("give the folder of a run that came to its end, or one with pictures beside their `.json`".into()),
+            Self::NoFigures { .. } => Some("give the folder of a run that came to its end, or one with pictures beside their `.json`; a table alone is drawn with `--spec`".into()),
             Self::NoneNamed { .. } => Some("name them in a file for `--spec`, or under the experiment's `[figures]`".into()),
             Self::NotAsDrawn { .. } => Some("draw them again with `heirloom figures`, and look at each".into()),
             Self::NoQuick { .. } => Some("add a `[quick]` with `seeds`, `arms` and `scenarios`".into()),

@@ -130,7 +130,7 @@ fn other_teacher(arm: &Arm, pool: &Pool, seed: u64) -> Result<String> {
         [one] => Ok((*one).to_owned()),
         found => Err(Error::Setting {
             key: "teachers",
-            expected: format!("one other than {} that answered all prompts of {}", arm.teacher, arm.prompts),
+            expected: format!("one beside {} that answered all of its prompts too", arm.teacher),
             found: if found.is_empty() { "none".into() } else { found.join(", ") },
         }),
     }

@@ -491,8 +491,7 @@ fn what_cannot_be_ranked_is_said_before_a_model_is_read() {
     }
     let (code, _, stderr) = finish(heirloom(&[&of[..], &along, &["--rollouts", utf8(&gloomy)]].concat()));
     assert!(
-        code == 1
-            && stderr.contains("one other than gloomy that answered all prompts of all prompts, found none"),
+        code == 1 && stderr.contains("one beside gloomy that answered all of its prompts too, found none"),
         "{stderr}"
     );
     let neither = ["select", "--by", "random", "--out", utf8(&file)];

@@ -261,7 +261,7 @@ fn rollouts_killed_twice_resume_to_the_same_bytes_and_others_are_refused() {
     assert!(stderr.contains("answers kept from an earlier call"), "{stderr}");
     assert_eq!(files(&broken), files(&whole));
     let (code, _, stderr) = run(&again);
-    assert!(code == 1 && stderr.contains("is a folder with files in it"), "{stderr}");
+    assert!(code == 1 && stderr.contains("holds rollouts that are all drawn"), "{stderr}");
     assert_eq!(files(&broken), files(&whole));
 }
 
