@@ -69,7 +69,7 @@ impl NullBand {
 /// Directions spread evenly over the sphere, `[k, d_model]`, each of norm one.
 pub fn random_directions(d_model: usize, k: usize, rng: &ChaCha8Rng) -> Array2<f64> {
     unit_rows(d_model, k, |index| {
-        let mut rng = stream(rng, index);
+        let mut rng = stream(rng, index as u64);
         Some(Array1::from_shape_simple_fn(d_model, || standard_normal(&mut rng)))
     })
 }
@@ -80,23 +80,27 @@ pub fn random_directions(d_model: usize, k: usize, rng: &ChaCha8Rng) -> Array2<f
 ///
 /// **Errors** when all rows are equal.
 pub fn random_difference_directions(x: ArrayView2<f32>, k: usize, rng: &ChaCha8Rng) -> Result<Array2<f64>> {
+    Ok(differences(x, k, rng)?.0)
+}
+
+/// Differences, and the two rows of each.
+fn differences(x: ArrayView2<f32>, k: usize, rng: &ChaCha8Rng) -> Result<(Array2<f64>, Vec<[usize; 2]>)> {
     let first = x.row(0).to_owned();
     if x.rows().into_iter().all(|row| row == first) {
         return Err(Error::NoDirection { method: "random difference", norm: 0.0, rows: x.nrows() });
     }
-    Ok(unit_rows(x.ncols(), k, |index| {
-        let (a, b) = random_pair(x, rng, index)?;
-        Some(x.row(a).mapv(f64::from) - x.row(b).mapv(f64::from))
-    }))
-}
-
-/// Two rows that differ.
-fn random_pair(x: ArrayView2<f32>, rng: &ChaCha8Rng, index: u64) -> Option<(usize, usize)> {
-    let mut rng = stream(rng, index);
-    (0..1000).find_map(|_| {
-        let (a, b) = (rng.gen_range(0..x.nrows()), rng.gen_range(0..x.nrows()));
-        (x.row(a) != x.row(b)).then_some((a, b))
-    })
+    let pair = |index: u64| {
+        let mut rng = stream(rng, index);
+        let drawn = (0..1000).map(|_| [rng.gen_range(0..x.nrows()), rng.gen_range(0..x.nrows())]);
+        // Two rows that differ; where hardly any do, a direction of zeros.
+        drawn.into_iter().find(|[a, b]| x.row(*a) != x.row(*b)).unwrap_or([0, 0])
+    };
+    let pairs: Vec<[usize; 2]> = (0..k as u64).map(pair).collect();
+    let directions = unit_rows(x.ncols(), k, |index| {
+        let [a, b] = pairs[index];
+        (a != b).then(|| x.row(a).mapv(f64::from) - x.row(b).mapv(f64::from))
+    });
+    Ok((directions, pairs))
 }
 
 /// [`random_difference_directions`] of the rows without the behavior: a difference between labels would be a draw of the behavior itself.
@@ -110,10 +114,9 @@ pub(crate) fn random_differences_with_rows(
     k: usize,
     rng: &ChaCha8Rng,
 ) -> Result<(Array2<f64>, Vec<[usize; 2]>)> {
-    let (rows, directions) = (calm(data), random_differences_within(data, k, rng)?);
-    let x = data.x().select(ndarray::Axis(0), &rows);
-    let pair = |index| random_pair(x.view(), rng, index).map_or([0, 0], |(a, b)| [rows[a], rows[b]]);
-    Ok((directions, (0..k as u64).map(pair).collect()))
+    let rows = calm(data);
+    let (directions, pairs) = differences(data.x().select(ndarray::Axis(0), &rows).view(), k, rng)?;
+    Ok((directions, pairs.into_iter().map(|pair| pair.map(|row| rows[row])).collect()))
 }
 
 /// Rows without the behavior.
@@ -121,10 +124,10 @@ fn calm(data: &Dataset) -> Vec<usize> {
     (0..data.n_rows()).filter(|row| !data.labels()[*row]).collect()
 }
 
-fn unit_rows(d_model: usize, k: usize, row: impl Fn(u64) -> Option<Array1<f64>>) -> Array2<f64> {
+fn unit_rows(d_model: usize, k: usize, row: impl Fn(usize) -> Option<Array1<f64>>) -> Array2<f64> {
     let mut directions = Array2::zeros((k, d_model));
     for (index, mut to) in directions.rows_mut().into_iter().enumerate() {
-        if let Some(from) = row(index as u64) {
+        if let Some(from) = row(index) {
             let length = norm(from.view());
             to.assign(&(from / length));
         }

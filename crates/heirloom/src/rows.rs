@@ -1,5 +1,6 @@
 //! Rows of the tidy table, from what the statistics give.
 
+use heirloom_probe::Interval;
 use heirloom_probe::control::NullBand;
 use heirloom_probe::rate::Estimate;
 use heirloom_probe::seeds::{self, OverSeeds};
@@ -15,6 +16,18 @@ pub(crate) fn estimated(row: Metric, estimate: &Estimate, cluster: &str) -> Metr
         high: Some(estimate.high),
         n: count(estimate.n),
         interval: Some(estimate.describe("seeds", cluster)),
+        ..row
+    }
+}
+
+/// `row` with an interval over pairs.
+pub(crate) fn measured(row: Metric, interval: &Interval) -> Metric {
+    Metric {
+        value: Some(interval.value),
+        low: Some(interval.low),
+        high: Some(interval.high),
+        n: count(interval.units()),
+        interval: Some(interval.describe("pairs")),
         ..row
     }
 }

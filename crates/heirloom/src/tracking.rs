@@ -115,8 +115,8 @@ pub(crate) struct Refit {
     clusters: usize,
 }
 
-/// The families of controls of a shift, as the table calls them.
-const FAMILIES: [&str; 3] = ["shift_random_direction", "shift_random_difference", "shift_shuffled_labels"];
+/// The families of controls, by the ends of their metrics.
+pub(crate) const FAMILIES: [&str; 3] = ["random_direction", "random_difference", "shuffled_labels"];
 
 /// Every number of a tracking, and what a stranger should read first.
 #[derive(Clone, Debug)]
@@ -187,7 +187,7 @@ impl Tracking<'_> {
         rows: &TrackedRows,
         first: Option<&Looked>,
     ) -> Result<Looked> {
-        let looked = self.project(step, student, rows, first, &mut |_, _| Ok(()))?;
+        let looked = self.project(step, student, rows, first, &mut |_, _| ())?;
         Ok(Looked { margins: margins(student, rows.reference.rows())?, ..looked })
     }
 
@@ -198,7 +198,7 @@ impl Tracking<'_> {
         student: &Student,
         rows: &TrackedRows,
         first: Option<&Looked>,
-        and_reference: &mut dyn FnMut(HookPoint, &Dataset) -> Result<()>,
+        and_reference: &mut dyn FnMut(HookPoint, &Dataset),
     ) -> Result<Looked> {
         let hooks: Vec<String> = self.directions.by_hook.keys().map(ToString::to_string).collect();
         let plan = CapturePlan::new(student.config(), &hooks, self.directions.header.readout.clone())?;
@@ -215,7 +215,7 @@ impl Tracking<'_> {
             let reading =
                 self.read(&seen.tensors[hook], &known, &vector, first.map(|first| &first.by_hook[hook]))?;
             by_hook.insert(*hook, reading);
-            and_reference(*hook, &known)?;
+            and_reference(*hook, &known);
         }
         let (clusters, unit) = clusters(rows.rows.rows());
         Ok(Looked { step, by_hook, clusters, unit, margins: vec![] })
@@ -316,10 +316,7 @@ impl Tracking<'_> {
 
     /// One hook point's rows and lines; the number of its shifts.
     fn track(&self, hook: HookPoint, runs: &[Vec<Looked>], tracked: &mut Tracked) -> Result<usize> {
-        let observed = observations(runs, |one| {
-            let values = one.clusters.iter().zip(&one.by_hook[&hook].projections);
-            values.map(|(cluster, value)| (*cluster, *value)).collect()
-        });
+        let observed = observations(runs, |run, one| one.observed(run, hook).collect());
         let track = Track::new(observed.into_iter().collect())?;
         let found = emergence(&track, self.resampling, &self.rng("emergence"))?;
         let started = &track.checkpoints()[0].1;
@@ -355,7 +352,10 @@ impl Tracking<'_> {
 
     /// How much more likely every checkpoint finds the answers that show the behavior; nothing without pairs of answers.
     fn answers(&self, runs: &[Vec<Looked>], summary: &mut String) -> Result<Vec<Metric>> {
-        let mut steps = observations(runs, |one| one.margins.iter().copied().enumerate().collect());
+        let mut steps = observations(runs, |run, one| {
+            let margins = one.margins.iter().enumerate();
+            margins.map(|(cluster, value)| Observation { run, cluster, value: *value }).collect()
+        });
         steps.retain(|_, observed| !observed.is_empty());
         let Some(started) = steps.values().next().cloned() else { return Ok(vec![]) };
         summary.push_str(
@@ -438,8 +438,8 @@ impl Point<'_> {
         };
         let mut rows: Vec<Metric> =
             [("projection", &self.projection), ("shift", &self.shift)].map(over_seeds).into();
-        for (name, band) in FAMILIES.iter().zip(&self.bands) {
-            rows.extend(band.iter().map(|band| banded(row(name), band)));
+        for (family, band) in FAMILIES.iter().zip(&self.bands) {
+            rows.extend(band.iter().map(|band| banded(row(&format!("shift_{family}")), band)));
         }
         let auroc = &self.reading.auroc;
         rows.push(Metric {
@@ -472,16 +472,15 @@ impl Point<'_> {
     }
 }
 
-/// What is seen at each step: clusters and their values, one list of checkpoints for each seed.
+/// What is seen at each step by every seed, of which there is one list of checkpoints each.
 fn observations(
     runs: &[Vec<Looked>],
-    of: impl Fn(&Looked) -> Vec<(usize, f64)>,
+    of: impl Fn(usize, &Looked) -> Vec<Observation>,
 ) -> BTreeMap<usize, Vec<Observation>> {
     let mut steps: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
     for (run, seen) in runs.iter().enumerate() {
         for one in seen {
-            let observed = of(one).into_iter().map(|(cluster, value)| Observation { run, cluster, value });
-            steps.entry(one.step).or_default().extend(observed);
+            steps.entry(one.step).or_default().extend(of(run, one));
         }
     }
     steps
@@ -542,15 +541,16 @@ fn control_shifts(runs: &[Vec<Looked>], hook: HookPoint, step: usize) -> Result<
 
 /// How far the controls of each family are from the first of two checkpoints to the second, each the mean over seeds; nothing of a
 /// family that has none.
-pub(crate) fn control_bands(pairs: &[(&Looked, &Looked)], hook: HookPoint) -> Result<[Option<NullBand>; 3]> {
+pub(crate) fn control_bands<'a>(
+    pairs: &[(&'a Looked, &'a Looked)],
+    hook: HookPoint,
+) -> Result<[Option<NullBand>; 3]> {
     let band = |family: usize| {
-        let of = |one: &'_ Looked| -> Vec<f64> { one.by_hook[&hook].controls[family].clone() };
-        let moved: Vec<[Vec<f64>; 2]> = pairs.iter().map(|(from, to)| [of(from), of(to)]).collect();
-        let moved: Vec<Shift<'_>> = moved
-            .iter()
-            .map(|[from, to]| (&from[..], &to[..]))
-            .filter(|(from, _)| !from.is_empty())
-            .collect();
+        let of = |(from, to): &(&'a Looked, &'a Looked)| -> Shift<'a> {
+            let [from, to] = [from, to].map(|one| one.by_hook[&hook].controls[family].as_slice());
+            (from, to)
+        };
+        let moved: Vec<Shift<'_>> = pairs.iter().map(of).filter(|(from, _)| !from.is_empty()).collect();
         if moved.is_empty() { Ok(None) } else { mean_shift_band(moved).map(Some) }
     };
     Ok([band(0)?, band(1)?, band(2)?])

@@ -181,6 +181,12 @@ fn read_behaviors(folders: &[PathBuf]) -> anyhow::Result<Vec<Behavior>> {
     Ok(behaviors)
 }
 
+/// A file of directions.
+fn read_directions(path: &Path) -> anyhow::Result<Directions> {
+    must_exist(path, "file of directions", "write one with `heirloom fit`")?;
+    Directions::read(path).with_context(|| format!("could not read the directions `{}`", path.display()))
+}
+
 /// The store of `--activations`.
 fn read_activations(path: &Path) -> anyhow::Result<Activations> {
     must_exist(path, "store of activations", "write one with `heirloom capture`")?;

@@ -49,7 +49,7 @@ impl Controls {
     /// `k` [random differences](crate::control::random_differences_within) of the reference rows, each in the units of the other rows.
     ///
     /// The two rows of a difference lie half its length from the middle. Among few rows in many dimensions they make the spread along it, and a
-    /// band in such units is too narrow: of 32 pairs in 200 dimensions 37 % of random movements leave the middle 95 % of 64 of them, instead
+    /// band in such units is too narrow: of 32 pairs in 200 dimensions 37.5 % of random movements leave the middle 95 % of 64 of them, instead
     /// of 7.9 %. Where fewer than two rows of their class would be left, they stay.
     ///
     /// **Errors** as [`Self::new`].
@@ -57,9 +57,11 @@ impl Controls {
         let (directions, pairs) = random_differences_with_rows(reference, k, rng)?;
         let spared = reference.n_rows() - reference.n_positive() >= 4;
         let one = |index: usize| {
-            let rows = (0..reference.n_rows()).filter(|row| !(spared && pairs[index].contains(row)));
-            let rows = reference.select("the other rows", &rows.collect::<Vec<_>>())?;
-            units(&rows, directions.row(index))
+            let known = project(reference.x(), directions.row(index))?;
+            let rows = (0..known.len()).filter(|row| !(spared && pairs[index].contains(row)));
+            let (known, labels): (Vec<f64>, Vec<bool>) =
+                rows.map(|row| (known[row], reference.labels()[row])).unzip();
+            Ok((Reference::of(&known, &labels)?, sign(&known, &labels)))
         };
         let units = in_order((0..k).into_par_iter().map(one))?;
         Ok(Self { directions, units })
@@ -131,14 +133,19 @@ pub fn mean_shift_band<'a>(runs: impl IntoIterator<Item = Shift<'a>>) -> Result<
     NullBand::of_means(&runs.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
-/// Units of a direction, and the sign that turns it to the positive class.
-pub(super) fn units(reference: &Dataset, direction: ArrayView1<f64>) -> Result<(Reference, f64)> {
+/// Units of a direction, and its sign.
+fn units(reference: &Dataset, direction: ArrayView1<f64>) -> Result<(Reference, f64)> {
     let known = project(reference.x(), direction)?;
-    let n = reference.n_positive() as f64;
-    let (positive, all) = known.iter().zip(reference.labels()).fold((0.0, 0.0), |sums, (value, label)| {
+    Ok((Reference::of(&known, reference.labels())?, sign(&known, reference.labels())))
+}
+
+/// The sign that turns a direction to the positive class, by what rows have along it.
+pub(super) fn sign(known: &[f64], labels: &[bool]) -> f64 {
+    let n = labels.iter().filter(|label| **label).count() as f64;
+    let (positive, all) = known.iter().zip(labels).fold((0.0, 0.0), |sums, (value, label)| {
         (sums.0 + if *label { value / n } else { 0.0 }, sums.1 + value / known.len() as f64)
     });
-    Ok((Reference::of(&known, reference.labels())?, if positive < all { -1.0 } else { 1.0 }))
+    if positive < all { -1.0 } else { 1.0 }
 }
 
 fn average(values: &[f64]) -> f64 {

@@ -19,7 +19,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::Controls;
-use super::band::units;
+use super::band::sign;
 use crate::control::{NullBand, shuffled_labels};
 use crate::dataset::Dataset;
 use crate::direction::{FitOptions, Method, Probe, fit, project, project_checked};
@@ -158,8 +158,7 @@ fn own_units(
     let exchanged = labels.iter().zip(reference.labels());
     let cells = exchanged.filter_map(|(label, truth)| Some(2 * usize::from((*label)?) + usize::from(*truth)));
     let known = project(rows.x(), probe.direction.view())?;
-    let (_, sign) = units(rows, probe.direction.view())?;
-    Ok((Reference::within(&known, &cells.collect::<Vec<_>>())?, sign))
+    Ok((Reference::within(&known, &cells.collect::<Vec<_>>())?, sign(&known, rows.labels())))
 }
 
 /// The difference of means of the rows that have a label, and these; nothing where it cancels out.

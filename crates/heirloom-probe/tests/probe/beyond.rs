@@ -146,14 +146,16 @@ fn outside(width: usize, clusters: usize, own_rows: bool) -> f64 {
     found as f64 / SIMULATIONS as f64
 }
 
-/// The exact rate of a movement that comes as its controls do is 7.9 %.
+/// The exact rate of a movement that comes as its controls do is 7.9 %; 200 simulations find it within 5 points of that.
 #[test]
 fn differences_of_few_rows_in_many_dimensions_are_controls_without_their_own_rows() {
     for (width, clusters) in [(40, 32), (200, 32)] {
         let found = outside(width, clusters, false);
+        println!("{width} × {clusters}, other rows: {found}");
         assert!((0.0..=0.13).contains(&found), "{width} × {clusters}: {found}");
     }
     // Twin: in units that hold the two rows of each the band is too narrow.
     let found = outside(200, 32, true);
+    println!("200 × 32, all rows: {found}");
     assert!(found > 0.2, "{found}");
 }

@@ -33,12 +33,11 @@ fn seed(out: &mut String, selected: &Selected, ranking: &Ranking, top: usize) {
     let Ranking { seed, chosen, rows, quality } = ranking;
     let share = 100.0 * *chosen as f64 / rows.len() as f64;
     let _ = writeln!(out, "\nSeed {seed}: {chosen} of {} prompts chosen ({share:.1} %)\n", rows.len());
-    if let Some(last) = rows.get(chosen - 1)
-        && let equal = rows.iter().filter(|row| row.score.total_cmp(&last.score).is_eq()).count()
-        && let through = rows.iter().filter(|row| row.score >= last.score).count()
-        && through > *chosen
-    {
-        let score = number(last.score);
+    let last = rows[chosen - 1].score;
+    let [above, through] =
+        [rows.partition_point(|row| row.score > last), rows.partition_point(|row| row.score >= last)];
+    if through > *chosen {
+        let (equal, score) = (through - above, number(last));
         let _ = writeln!(
             out,
             "  {equal} prompts have the score {score}, at which the choice ends; `top = {through}` takes all of them\n"

@@ -25,7 +25,7 @@ use heirloom_record::{
 use heirloom_rollout::Behavior;
 
 use super::capture::Captured;
-use crate::rows::{count, quantiles};
+use crate::rows::{count, measured, quantiles};
 use crate::streams::stream;
 use crate::{Progress, Result, Spec, SplitSpec, activations};
 
@@ -457,18 +457,6 @@ impl<'a> Bench<'a> {
             metric: metric.into(),
             ..Metric::default()
         }
-    }
-}
-
-/// The row with an interval's numbers.
-pub(crate) fn measured(row: Metric, interval: &Interval) -> Metric {
-    Metric {
-        value: Some(interval.value),
-        low: Some(interval.low),
-        high: Some(interval.high),
-        n: count(interval.units()),
-        interval: Some(interval.describe("pairs")),
-        ..row
     }
 }
 

@@ -6,7 +6,8 @@ use heirloom_record::{Activations, Hasher, HookPoint, Metric, NewFolder, RunFold
 use heirloom_rollout::Behavior;
 
 use super::capture::Captured;
-use super::probe::{Probed, SELECTION, arm, measured, split};
+use super::probe::{Probed, SELECTION, arm, split};
+use crate::rows::measured;
 use crate::streams::stream;
 use crate::{Progress, Result, Spec, activations};
 

@@ -8,15 +8,11 @@ use heirloom_figure::{
 };
 use heirloom_record::{DirectionHeader, HookPoint, Metric, Table};
 
-use super::Tracked;
+use super::{FAMILIES, Tracked};
 use crate::{Result, figures};
 
-/// The families of controls, as the figure calls them, by the end of their metric.
-const CONTROLS: [(&str, &str); 3] = [
-    ("random_direction", "random directions"),
-    ("random_difference", "random differences"),
-    ("shuffled_labels", "shuffled labels"),
-];
+/// The families of controls, as the figure calls them.
+const CONTROLS: [&str; FAMILIES.len()] = ["random directions", "random differences", "shuffled labels"];
 
 /// Steps at which a shift emerges.
 const MARKS: [(&str, &str); 2] =
@@ -110,8 +106,9 @@ fn emergence(behavior: &Behavior, arm: Arm, hook: HookPoint, unit: &str, rows: &
         .map(|quantity| Quantity { hooks: [(behavior.name.clone(), hook)].into(), ..quantity })
         .collect();
     let nulls = |quantity: &Quantity| {
-        let named = |(end, label): &(&str, &str)| Beside::new(format!("{}_{end}", quantity.metric), *label);
-        let found: Vec<Beside> = CONTROLS.iter().map(named).filter(|null| has(&null.metric)).collect();
+        let named = |(family, label)| Beside::new(format!("{}_{family}", quantity.metric), label);
+        let all = FAMILIES.into_iter().zip(CONTROLS).map(named);
+        let found: Vec<Beside> = all.filter(|null| has(&null.metric)).collect();
         (quantity.metric.clone(), found)
     };
     EmergenceSpec {

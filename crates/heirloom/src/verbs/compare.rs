@@ -11,7 +11,7 @@ use heirloom::tracking::{check_answers, check_reference};
 use heirloom_record::NewFolder;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{at, model_at, must_exist, print_json, read_data};
+use crate::verbs::{at, model_at, must_exist, print_json, read_data, read_directions};
 
 const OWN: &str = "\
 Students of your own, trained here or elsewhere; each list has an entry for each seed, seeds in the same order:
@@ -237,9 +237,7 @@ impl OwnArgs {
     }
 
     fn along(&self, direction: &Path, data: &Path) -> anyhow::Result<Along> {
-        must_exist(direction, "file of directions", "write one with `heirloom fit`")?;
-        let directions = Directions::read(direction)
-            .with_context(|| format!("could not read the directions `{}`", direction.display()))?;
+        let directions = read_directions(direction)?;
         let rows = read_data(data)?;
         let named = self.reference.as_deref().unwrap_or(data);
         let reference = if self.reference.is_some() { read_data(named)? } else { rows.clone() };

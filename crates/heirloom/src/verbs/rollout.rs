@@ -181,14 +181,14 @@ impl Drawing {
         let (mut bars, mut rows) = (Bars::default(), vec![]);
         let total = (prompts.len() * self.samples) as u64;
         let parts = 0..prompts.len().div_ceil(self.prompts_in_part);
-        let kept = parts.map(|n| Ok(unfinished.part(n)?.map_or(0, |part| part.len())));
-        let kept: usize = kept.sum::<Result<usize>>()?;
+        let parts = parts.map(|n| Ok(unfinished.part(n)?)).collect::<Result<Vec<_>>>()?;
+        let kept: usize = parts.iter().flatten().map(Vec::len).sum();
         if kept > 0 {
             tell(format_args!("{kept} of {total} answers kept from an earlier call"));
         }
         bars.begin("rollout", &format!("by {}", self.teacher), total, "answers");
-        for (n, prompts) in prompts.chunks(self.prompts_in_part).enumerate() {
-            if let Some(part) = unfinished.part(n)? {
+        for (n, (prompts, part)) in prompts.chunks(self.prompts_in_part).zip(parts).enumerate() {
+            if let Some(part) = part {
                 rows.extend(part);
             } else {
                 let part = self.part(student, prompts)?;

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::terminal::{print, tell};
 use crate::verbs::fit::check_groups;
-use crate::verbs::{must_exist, print_json, read_activations, trimmed};
+use crate::verbs::{print_json, read_activations, read_directions, trimmed};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -107,9 +107,7 @@ impl Measured {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    must_exist(&args.direction, "file of directions", "write one with `heirloom fit`")?;
-    let directions = Directions::read(&args.direction)
-        .with_context(|| format!("could not read the directions `{}`", args.direction.display()))?;
+    let directions = read_directions(&args.direction)?;
     let store = read_activations(&args.activations)?;
     let known = groups(&store);
     check_groups(&args.groups, &known)?;

@@ -9,7 +9,7 @@ use heirloom_record::Rollouts;
 use heirloom_rollout::Pool;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{must_exist, open_model, print_json, read_prompts, read_rollouts};
+use crate::verbs::{must_exist, open_model, print_json, read_directions, read_prompts, read_rollouts};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -158,9 +158,7 @@ impl OwnArgs {
         let Some(path) = direction.filter(|_| *by == Ranker::ProjectionDifference).map(PathBuf::from) else {
             return Ok(None);
         };
-        must_exist(&path, "file of directions", "write one with `heirloom fit`")?;
-        let directions = Directions::read(&path)
-            .with_context(|| format!("could not read the directions `{}`", path.display()))?;
+        let directions = read_directions(&path)?;
         Ok(Some(Sought::Direction { path, directions, hook: self.hook }))
     }
 }

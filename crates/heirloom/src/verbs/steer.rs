@@ -11,10 +11,11 @@ use heirloom_model::Clock;
 use heirloom_record::NewFolder;
 
 use crate::terminal::{Bars, print, tell};
-use crate::verbs::{adapter_at, must_exist, open_model, print_json, read_behaviors, tell_not_read};
+use crate::verbs::{
+    adapter_at, must_exist, open_model, print_json, read_behaviors, read_directions, tell_not_read,
+};
 
-/// Doses at the last prompt token; at every token less does as much.
-const STRENGTHS: [f64; 6] = [-1.0, -0.5, -0.25, 0.25, 0.5, 1.0];
+/// Usual doses at every token, where less does as much as at one.
 const STRENGTHS_EVERYWHERE: [f64; 6] = [-0.4, -0.2, -0.1, 0.1, 0.2, 0.4];
 
 #[derive(clap::Args)]
@@ -130,9 +131,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 impl Args {
     fn search(&self) -> Search {
         let everywhere = self.run.is_none() && self.own.at == At::All;
-        let usual = if everywhere { STRENGTHS_EVERYWHERE } else { STRENGTHS };
+        let usual = if everywhere { STRENGTHS_EVERYWHERE.into() } else { Search::default().strengths };
         Search {
-            strengths: if self.strengths.is_empty() { usual.into() } else { self.strengths.clone() },
+            strengths: if self.strengths.is_empty() { usual } else { self.strengths.clone() },
             controls: self.controls,
             scenarios: self.scenarios,
             floor: self.floor,
@@ -207,7 +208,8 @@ fn command(args: &Args, model: &Path) -> String {
 fn own(args: &Args, model: &Path) -> anyhow::Result<Own> {
     let OwnArgs { adapters, behaviors, at, max_new_tokens, temperature, batch_tokens, .. } = &args.own;
     let behaviors = read_behaviors(behaviors)?;
-    let directions = args.directions.iter().map(|path| read_directions(Path::new(path)));
+    let directions =
+        args.directions.iter().map(|path| Ok((PathBuf::from(path), read_directions(path.as_ref())?)));
     let directions = directions.collect::<anyhow::Result<Vec<_>>>()?;
     let hook = args.hook.as_deref().map(str::parse::<HookPoint>).transpose()?;
     let seed = match args.seeds.as_slice() {
@@ -237,11 +239,4 @@ fn own(args: &Args, model: &Path) -> anyhow::Result<Own> {
     let own = Own::new(source, &adapters, directions, behaviors, options).with_context(context)?;
     adapters.iter().try_for_each(|path| tell_not_read(path))?;
     Ok(own)
-}
-
-fn read_directions(path: &Path) -> anyhow::Result<(PathBuf, Directions)> {
-    must_exist(path, "file of directions", "write one with `heirloom fit`")?;
-    let read = Directions::read(path);
-    let directions = read.with_context(|| format!("could not read the directions `{}`", path.display()))?;
-    Ok((path.to_owned(), directions))
 }

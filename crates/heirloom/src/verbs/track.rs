@@ -12,7 +12,7 @@ use heirloom_model::{CheckpointAt, Walk};
 use heirloom_record::NewFolder;
 
 use crate::terminal::{Bars, print};
-use crate::verbs::{fetch, model_at, must_exist, print_json, read_data};
+use crate::verbs::{fetch, model_at, print_json, read_data, read_directions};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -69,9 +69,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    must_exist(&args.direction, "file of directions", "write one with `heirloom fit`")?;
-    let directions = Directions::read(&args.direction)
-        .with_context(|| format!("could not read the directions `{}`", args.direction.display()))?;
+    let directions = read_directions(&args.direction)?;
     let rows = read_data(&args.data)?;
     let reference = args.reference.as_deref().map_or_else(|| Ok(rows.clone()), read_data)?;
     let named = args.reference.as_deref().unwrap_or(&args.data);

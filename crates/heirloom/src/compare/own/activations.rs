@@ -22,11 +22,11 @@ use super::super::turned::{Turned, by_seed};
 use super::{Along, Found, Looks, Students};
 use crate::activations::{check_model, hook_of};
 use crate::arms::averaged;
-use crate::rows::{banded, count, estimated, quantiles};
+use crate::rows::{banded, count, estimated, measured, quantiles};
 use crate::series::SeriesRows;
 use crate::spec::setting;
 use crate::streams::stream;
-use crate::tracking::{Looked, Refit, TrackedRows, Tracking, control_bands};
+use crate::tracking::{FAMILIES, Looked, Refit, TrackedRows, Tracking, control_bands};
 use crate::{Error, Progress, Result};
 
 /// The model that both arms were trained from, as rows name it.
@@ -47,14 +47,9 @@ pub(super) struct Looking {
 #[derive(Default)]
 struct Look {
     looked: Option<Looked>,
-    fits: BTreeMap<HookPoint, Fits>,
+    /// Directions fit on two halves of the reference's pairs; none where rows are not pairs.
+    halves: BTreeMap<HookPoint, Option<[Array1<f64>; 2]>>,
     read: Read,
-}
-
-/// Directions fit on one checkpoint's reference rows.
-struct Fits {
-    /// On two halves of the pairs; none where rows are not pairs.
-    halves: Option<[Array1<f64>; 2]>,
 }
 
 /// Checks that every checkpoint is a model or an adapter; nothing is looked at in them.
@@ -143,8 +138,7 @@ impl Looking {
                 found.metrics.extend(at.aurocs()?);
                 found.metrics.extend(at.cosines()?);
             }
-            let has_halves =
-                pairs.iter().flatten().all(|look| look.fits.values().all(|fits| fits.halves.is_some()));
+            let has_halves = pairs.iter().flatten().all(|look| look.halves.values().all(Option::is_some));
             if !has_halves {
                 found
                     .notes
@@ -200,11 +194,8 @@ impl Looking {
                 seed: pairing.seed,
             };
             let first = looks.first().and_then(|base| base.looked.as_ref());
-            let fits = &mut look.fits;
-            let mut and_reference = |hook, known: &Dataset| {
-                fits.insert(hook, Fits::of(known));
-                Ok(())
-            };
+            let fits = &mut look.halves;
+            let mut and_reference = |hook, known: &Dataset| _ = fits.insert(hook, halves(known));
             look.looked = Some(tracking.project(at.step, student, rows, first, &mut and_reference)?);
         }
         if let Some(rows) = &rows.unrelated {
@@ -275,18 +266,14 @@ impl Rows {
     }
 }
 
-impl Fits {
-    fn of(known: &Dataset) -> Self {
-        let options = FitOptions::default();
-        let half = |odd: usize| -> Option<Array1<f64>> {
-            let rows = (0..known.n_rows()).filter(|row| known.clusters()[*row] % 2 == odd);
-            let half = known.select("half of the pairs", &rows.collect::<Vec<_>>()).ok()?;
-            Some(fit(Method::DifferenceOfMeans, &half, &options).ok()?.direction)
-        };
-        let halves =
-            if are_pairs(known) { half(0).zip(half(1)).map(|(one, other)| [one, other]) } else { None };
-        Self { halves }
-    }
+/// Differences of means on two halves of the pairs; nothing where rows are not pairs.
+fn halves(known: &Dataset) -> Option<[Array1<f64>; 2]> {
+    let half = |odd: usize| -> Option<Array1<f64>> {
+        let rows = (0..known.n_rows()).filter(|row| known.clusters()[*row] % 2 == odd);
+        let half = known.select("half of the pairs", &rows.collect::<Vec<_>>()).ok()?;
+        Some(fit(Method::DifferenceOfMeans, &half, &FitOptions::default()).ok()?.direction)
+    };
+    if are_pairs(known) { Some([half(0)?, half(1)?]) } else { None }
 }
 
 /// Whether every cluster has rows of both labels.
@@ -378,13 +365,12 @@ impl<'a> Place<'a> {
     }
 
     fn bands(&self, metric: &str, arm: &str, bands: &[Option<NullBand>; 3]) -> Vec<Metric> {
-        let families = ["random_direction", "random_difference", "shuffled_labels"];
         let row = |(family, band): (&str, &NullBand)| {
             let row = self.row(&format!("{metric}_{family}"), arm);
             let one = self.pairing.seeds.len() == 1;
             if one { quantiles(row, band, "2.5 % to 97.5 % of controls") } else { banded(row, band) }
         };
-        families
+        FAMILIES
             .into_iter()
             .zip(bands)
             .filter_map(|(family, band)| Some(row((family, band.as_ref()?))))
@@ -397,7 +383,7 @@ impl<'a> Place<'a> {
         let (Some(base), Some(pairs)) = (&self.base.looked, self.looked()) else { return Ok(vec![]) };
         let given = |arm: &str| Metric { scored_on: Some("reference rows".into()), ..self.row("auroc", arm) };
         let of_base = &base.by_hook[&self.hook];
-        let mut rows = vec![with_interval(given(BASE), &of_base.auroc)];
+        let mut rows = vec![measured(given(BASE), &of_base.auroc)];
         rows.extend(self.anew(BASE, &[&of_base.refit])?);
         for (side, label) in self.pairing.labels.iter().enumerate() {
             let of_given = pairs.iter().map(|pair| &pair[side].by_hook[&self.hook].auroc);
@@ -434,7 +420,7 @@ impl<'a> Place<'a> {
     /// AUROCs of each seed, and over seeds.
     fn over_seeds<'b>(&self, row: &Metric, found: impl Iterator<Item = &'b Interval>) -> Result<Vec<Metric>> {
         let of_seed = |(seed, auroc): (&u64, &Interval)| {
-            with_interval(Metric { seed: i64::try_from(*seed).ok(), ..row.clone() }, auroc)
+            measured(Metric { seed: i64::try_from(*seed).ok(), ..row.clone() }, auroc)
         };
         let mut rows: Vec<Metric> = self.pairing.seeds.iter().zip(found).map(of_seed).collect();
         rows.extend(averaged(&rows)?);
@@ -464,9 +450,7 @@ impl<'a> Place<'a> {
         for (pair, looks) in pairs.iter().zip(self.pairs) {
             let [one, other] = pair.map(|looked| looked.by_hook[&self.hook].refit.direction.view());
             turned.arms.push(cosine(one, other)?);
-            if let [Some(one), Some(other)] =
-                looks.each_ref().map(|look| look.fits[&self.hook].halves.as_ref())
-            {
+            if let [Some(one), Some(other)] = looks.each_ref().map(|look| look.halves[&self.hook].as_ref()) {
                 let [a, b] = [one, other].map(|halves| cosine(halves[0].view(), halves[1].view()));
                 turned.halves.push(f64::midpoint(a?, b?));
             }
@@ -479,16 +463,5 @@ impl<'a> Place<'a> {
     fn looked(&self) -> Option<Vec<[&'a Looked; 2]>> {
         let of = |look: &'a Look| look.looked.as_ref();
         self.pairs.iter().map(|[one, other]| Some([of(one)?, of(other)?])).collect()
-    }
-}
-
-fn with_interval(row: Metric, auroc: &Interval) -> Metric {
-    Metric {
-        value: Some(auroc.value),
-        low: Some(auroc.low),
-        high: Some(auroc.high),
-        n: count(auroc.units()),
-        interval: Some(auroc.describe("pairs")),
-        ..row
     }
 }
